@@ -1,0 +1,54 @@
+"""tfimp: winning tickets in dense Keras networks, their receptive fields, and why they emerge.
+
+``import tfimp`` is cheap: TensorFlow is loaded on first use of something that needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from tfimp import data as data
+    from tfimp import probes as probes
+    from tfimp.config import RunConfig as RunConfig
+    from tfimp.experiment import run as run
+    from tfimp.export import load_saved_model as load_saved_model
+    from tfimp.pruning.rewind import Rewind as Rewind
+    from tfimp.pruning.schedule import IterativeMagnitudeSchedule as IterativeMagnitudeSchedule
+    from tfimp.pruning.wrapper import masks as masks
+    from tfimp.pruning.wrapper import prune as prune
+    from tfimp.pruning.wrapper import strip as strip
+    from tfimp.store import Run as Run
+    from tfimp.store import open_run as open_run
+
+_HOME = {
+    "IterativeMagnitudeSchedule": "tfimp.pruning.schedule",
+    "Rewind": "tfimp.pruning.rewind",
+    "Run": "tfimp.store",
+    "RunConfig": "tfimp.config",
+    "data": "tfimp.data",
+    "load_saved_model": "tfimp.export",
+    "masks": "tfimp.pruning.wrapper",
+    "open_run": "tfimp.store",
+    "probes": "tfimp.probes",
+    "prune": "tfimp.pruning.wrapper",
+    "run": "tfimp.experiment",
+    "strip": "tfimp.pruning.wrapper",
+}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'tfimp' has no attribute {name!r}")
+    module = importlib.import_module(_HOME[name])
+    value = module if _HOME[name] == f"tfimp.{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,239 @@
+"""What a run is: frozen dataclasses that check themselves, read from TOML and written back to it.
+
+Nothing here computes or touches TensorFlow, so that a mistake is found before anything starts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tfimp._fields import at_least, between, build, check, every, key, one_of
+from tfimp.errors import ConfigError, nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PRESETS = Path(__file__).parent / "presets"
+PROCEDURES = ("imp", "one_shot", "random", "fine_tune", "reinitialise")
+MEASURES = ("kurtosis", "cavity", "ipr", "locality", "connectivity")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Section ``data``: which inputs, and under which conditions."""
+
+    source: str = key("photos", "photos, mnist1d, nlgp or nlgp-gaussian")
+    seed: int = key(0, "seed of everything random in the data", at_least(0))
+    train: int = key(8000, "training samples", at_least(1))
+    validation: int = key(1000, "validation samples", at_least(1))
+    test: int = key(2000, "test samples", at_least(1))
+    patch: int = key(16, "photos: side of a patch in pixels", at_least(2))
+    scale: float = key(0.5, "photos: size of a photograph relative to the original", between(0, 1, open_low=True))
+    colour: bool = key(True, "colour images (false: greyscale)")
+    classes: tuple[str, ...] = key((), "photos: names of the photographs, one class each (empty: all)")
+    side: int = key(0, "nlgp: inputs per axis; mnist1d: length of a signal (0: the source's own)", at_least(0))
+    dimensions: int = key(2, "nlgp: 1 or 2 axes", between(1, 2))
+    xi: tuple[float, ...] = key((1.0, 3.0), "nlgp: correlation length of each class", every(between(0, 1e6, open_low=True)))
+    gain: float = key(3.0, "nlgp: gain g of the error function", between(0, 1e6, open_low=True))
+    periodic: bool = key(False, "nlgp: periodic boundaries")
+
+    def __post_init__(self) -> None:
+        check(self, "data")
+        if self.source.startswith("nlgp") and len(self.xi) < 2:
+            raise ConfigError(f"data.xi must name at least two correlation lengths, got {list(self.xi)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Section ``model``: a fully connected network as in the papers."""
+
+    hidden: tuple[int, ...] = key((256, 256), "units of each hidden layer", every(between(1, 1_000_000)))
+    activation: str = key("relu", "activation of the hidden layers", one_of("relu", "tanh", "erf"))
+    batch_norm: bool = key(True, "batch normalisation on each layer's input")
+
+    def __post_init__(self) -> None:
+        check(self, "model")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Section ``train``: the optimiser and how long each round lasts."""
+
+    optimizer: str = key("sgd", "optimiser", one_of("sgd", "adam"))
+    learning_rate: float = key(0.1, "learning rate at the start", between(0, 1e9, open_low=True))
+    momentum: float = key(0.0, "momentum of SGD", between(0, 1, open_high=True))
+    nesterov: bool = key(False, "Nesterov momentum")
+    weight_decay: float = key(0.0, "decoupled weight decay, as in tf_keras", between(0, 1, open_high=True))
+    schedule: str = key("constant", "learning-rate schedule", one_of("constant", "step", "cosine"))
+    milestones: tuple[float, ...] = key(
+        (0.5, 0.75), "step schedule: shares of a round after which the rate falls", every(between(0, 1))
+    )
+    decay: float = key(0.1, "step schedule: factor at each milestone", between(0, 1, open_low=True))
+    batch_size: int = key(100, "samples per step", at_least(1))
+    steps: int = key(800, "training steps per round (T)", at_least(1))
+    engine: str = key("auto", "how a round is computed", one_of("auto", "dense"))
+
+    def __post_init__(self) -> None:
+        check(self, "train")
+        if self.optimizer == "adam" and (self.momentum or self.nesterov):
+            raise ConfigError("train.momentum and train.nesterov belong to optimizer 'sgd', got optimizer 'adam'")
+        if self.nesterov and not self.momentum:
+            raise ConfigError("train.nesterov needs train.momentum above 0, got momentum 0.0")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ConfigError(f"train.milestones must increase, got {list(self.milestones)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class PruneConfig:
+    """Section ``prune``: which weights go, how many, and to what the survivors return."""
+
+    procedure: str = key("imp", "how masks and weights follow from a round", one_of(*PROCEDURES))
+    rounds: int = key(16, "training rounds, the dense round 0 included", between(1, 1000))
+    fraction: float = key(0.3, "share p of the survivors removed after each round", between(0, 1, open_low=True, open_high=True))
+    scope: str = key("layer", "one magnitude threshold per layer, or one for all", one_of("layer", "global"))
+    rewind_step: int = key(0, "step k whose weights the survivors return to", at_least(0))
+    include_bias: bool = key(False, "biases can be pruned too")
+    output_layer: bool = key(False, "the output layer is pruned too")
+    min_live_units: float = key(0.2, "stop once a layer's share of live units is this or less (0: never)", between(0, 1, open_high=True))
+    target_density: float = key(0.0, "stop once the density is this or less (0: no target)", between(0, 1, open_high=True))
+
+    def __post_init__(self) -> None:
+        check(self, "prune")
+        if self.procedure == "one_shot" and self.rounds < 2:
+            raise ConfigError(f"prune.rounds must be at least 2 for procedure 'one_shot', got {self.rounds}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbeConfig:
+    """Section ``probe``: what is measured after each round."""
+
+    what: tuple[str, ...] = key(MEASURES, "the measures", every(one_of(*MEASURES)))
+    samples: int = key(2000, "inputs (of the training part) that the measures see", at_least(16))
+
+    def __post_init__(self) -> None:
+        check(self, "probe")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """Section ``export``: which rounds become SavedModels at the end of a run."""
+
+    rounds: tuple[str, ...] = key(("best", "last"), "best, last, all, or round numbers in quotes")
+    dir: str = key("", "folder for the SavedModels (empty: saved_models/NAME)")
+
+    def __post_init__(self) -> None:
+        check(self, "export")
+        for word in self.rounds:
+            if word not in ("best", "last", "all") and not (word.isascii() and word.isdigit()):
+                raise ConfigError(f"export.rounds takes best, last, all or round numbers, got {word!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """A whole run. Equal configurations, seed included, give equal runs on the same machine."""
+
+    seed: int = key(0, "seed of the network's start and of the batch order", between(0, 2**31 - 1))
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    prune: PruneConfig = dataclasses.field(default_factory=PruneConfig)
+    probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
+    export: ExportConfig = dataclasses.field(default_factory=ExportConfig)
+
+    def __post_init__(self) -> None:
+        check(self, "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain dicts, lists and numbers, every key written out."""
+        return _plain(dataclasses.asdict(self))
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any]) -> RunConfig:
+        """Build and check a configuration; keys left out take their defaults.
+
+        Raises:
+            ConfigError: an unknown key, a wrong type, a value out of range or a contradiction.
+        """
+        return build(cls, mapping)
+
+    def to_toml(self) -> str:
+        """The whole configuration as TOML text; ``from_toml`` gives an equal one back."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+    @classmethod
+    def from_toml(cls, text: str) -> RunConfig:
+        """Read a configuration from TOML text."""
+        return cls.from_dict(parse_toml(text, "the configuration"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """TOML text as a dict; a ConfigError names ``where`` and the line that cannot be read."""
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{where} is not valid TOML: {error}") from None
+
+
+def read_config_file(path: str | Path) -> dict[str, Any]:
+    """The contents of a TOML file as a dict."""
+    try:
+        return parse_toml(Path(path).read_text(encoding="utf-8"), f"the file {str(path)!r}")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"cannot read the configuration {str(path)!r}: {reason}") from None
+
+
+def preset_names() -> list[str]:
+    """The names that ``--preset`` accepts."""
+    return sorted(file.stem for file in PRESETS.glob("*.toml"))
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """The contents of a preset: its ``about`` table (title, time, source) and the keys that it sets."""
+    names = preset_names()
+    if name not in names:
+        raise ConfigError(f"unknown preset {name!r}{nearest(name, names)}; accepted: {', '.join(names)}")
+    return read_config_file(PRESETS / f"{name}.toml")
+
+
+def parse_setting(text: str) -> tuple[list[str], Any]:
+    """Split ``section.key=value``; the value is read as TOML, and as plain text where it is not TOML."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ConfigError(f"--set takes section.key=value, got {text!r}")
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+        parsed_value = parsed["value"] if len(parsed) == 1 else value
+    except (tomllib.TOMLDecodeError, RecursionError):
+        parsed_value = value.strip()
+    return name.strip().split("."), parsed_value
+
+
+def resolve(base: Mapping[str, Any], settings: Iterable[str] = (), seed: int | None = None) -> RunConfig:
+    """A checked configuration from a preset or file, ``--set`` options (in order) and a seed."""
+    merged = {name: dict(value) if isinstance(value, Mapping) else value for name, value in base.items() if name != "about"}
+    for text in settings:
+        path, value = parse_setting(text)
+        target: Any = merged
+        for word in path[:-1]:
+            target = target.setdefault(word, {})
+            if not isinstance(target, dict):
+                raise ConfigError(f"{word!r} is a key, not a section, in --set {text!r}")
+        target[path[-1]] = value
+    if seed is not None:
+        merged["seed"] = seed
+    return RunConfig.from_dict(merged)
