@@ -62,7 +62,7 @@ def convert(value: Any, kind: Any, where: str) -> Any:
         entry = typing.get_args(kind)[0]
         if isinstance(value, (str, bytes)) or not isinstance(value, (list, tuple)):
             raise ConfigError(f"{where} must be a list of {_KIND[entry][2:]}s, got {value!r}")
-        return tuple(convert(item, entry, where) for item in value)
+        return tuple(convert(item, entry, f"each entry of {where}") for item in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
@@ -102,14 +102,10 @@ def build(cls: type[T], mapping: Mapping[str, Any], name: str = "") -> T:
         where = f"{name}.{word}" if name else word
         if word not in kinds:
             known = [f"{name}.{other}" if name else other for other in kinds]
-            raise ConfigError(
-                f"unknown key {where!r}{nearest(where, known)}; accepted: {', '.join(known)}"
-            )
+            raise ConfigError(f"unknown key {where!r}{nearest(where, known)}; accepted: {', '.join(known)}")
         if isinstance(kinds[word], type) and dataclasses.is_dataclass(kinds[word]):
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{where} is a section and takes {where}.KEY=VALUE, got {value!r}")
             value = build(kinds[word], value, where)
         values[word] = value
     return cls(**values)
-
-

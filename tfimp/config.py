@@ -39,7 +39,9 @@ class DataConfig:
     classes: tuple[str, ...] = key((), "photos: names of the photographs, one class each (empty: all)")
     side: int = key(0, "nlgp: inputs per axis; mnist1d: length of a signal (0: the source's own)", at_least(0))
     dimensions: int = key(2, "nlgp: 1 or 2 axes", between(1, 2))
-    xi: tuple[float, ...] = key((1.0, 3.0), "nlgp: correlation length of each class", every(between(0, 1e6, open_low=True)))
+    xi: tuple[float, ...] = key(
+        (1.0, 3.0), "nlgp: correlation length of each class", every(between(0, 1e6, open_low=True))
+    )
     gain: float = key(3.0, "nlgp: gain g of the error function", between(0, 1e6, open_low=True))
     periodic: bool = key(False, "nlgp: periodic boundaries")
 
@@ -95,13 +97,19 @@ class PruneConfig:
 
     procedure: str = key("imp", "how masks and weights follow from a round", one_of(*PROCEDURES))
     rounds: int = key(16, "training rounds, the dense round 0 included", between(1, 1000))
-    fraction: float = key(0.3, "share p of the survivors removed after each round", between(0, 1, open_low=True, open_high=True))
+    fraction: float = key(
+        0.3, "share p of the survivors removed after each round", between(0, 1, open_low=True, open_high=True)
+    )
     scope: str = key("layer", "one magnitude threshold per layer, or one for all", one_of("layer", "global"))
     rewind_step: int = key(0, "step k whose weights the survivors return to", at_least(0))
     include_bias: bool = key(False, "biases can be pruned too")
     output_layer: bool = key(False, "the output layer is pruned too")
-    min_live_units: float = key(0.2, "stop once a layer's share of live units is this or less (0: never)", between(0, 1, open_high=True))
-    target_density: float = key(0.0, "stop once the density is this or less (0: no target)", between(0, 1, open_high=True))
+    min_live_units: float = key(
+        0.2, "stop once a layer's share of live units is this or less (0: never)", between(0, 1, open_high=True)
+    )
+    target_density: float = key(
+        0.0, "stop once the density is this or less (0: no target)", between(0, 1, open_high=True)
+    )
 
     def __post_init__(self) -> None:
         check(self, "prune")
@@ -225,7 +233,9 @@ def parse_setting(text: str) -> tuple[list[str], Any]:
 
 def resolve(base: Mapping[str, Any], settings: Iterable[str] = (), seed: int | None = None) -> RunConfig:
     """A checked configuration from a preset or file, ``--set`` options (in order) and a seed."""
-    merged = {name: dict(value) if isinstance(value, Mapping) else value for name, value in base.items() if name != "about"}
+    merged = {
+        name: dict(value) if isinstance(value, Mapping) else value for name, value in base.items() if name != "about"
+    }
     for text in settings:
         path, value = parse_setting(text)
         target: Any = merged
