@@ -1,0 +1,8 @@
+"""A run on disk: atomic, checksummed, resumable; the only code that writes a run. TensorFlow is never imported here."""
+
+from __future__ import annotations
+
+from tfimp.store.run import Round, Run, open_run
+from tfimp.store.writer import RunWriter, create_run, resume_run
+
+__all__ = ["Round", "Run", "RunWriter", "create_run", "open_run", "resume_run"]

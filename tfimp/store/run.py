@@ -1,0 +1,205 @@
+"""Reading a run: nothing in the folder is trusted, and arrays are loaded when asked for."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfimp.config import RunConfig
+from tfimp.errors import ConfigError, StoreError
+from tfimp.store.arrays import unpack_arrays, unpack_masks
+from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, from_json, inside, read_whole, sha256
+
+FORMAT = 1
+STATUSES = ("running", "complete", "failed", "diverged")
+ARRAY_FILES = ("weights.safetensors", "masks.safetensors", "probes.safetensors", "initial.safetensors")
+OPTIMIZER = "optimizer/"
+_ROUND = re.compile(r"\d{2,4}", re.ASCII)
+_CACHED_FILES = 12
+
+Arrays = dict[str, np.ndarray]
+
+
+class Run:
+    """A run folder, read-only: ``config``, ``info`` (run.json), ``status`` and the complete ``rounds``."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.info: dict[str, Any] = _read_info(self.path)
+        self.config: RunConfig = _read_config(self.path, self.info)
+        self._rounds: list[Round] | None = None
+        self._cache: collections.OrderedDict[tuple[int, str], Arrays] = collections.OrderedDict()
+
+    @property
+    def status(self) -> str:
+        """running, complete, failed or diverged."""
+        return self.info["status"]
+
+    @property
+    def rounds(self) -> list[Round]:
+        """The complete rounds, 0 first, as they were when this was first asked for."""
+        if self._rounds is None:
+            self._rounds = list_rounds(self)
+        return self._rounds
+
+    def arrays(self, index: int, name: str, load: Callable[[], Arrays]) -> Arrays:
+        """Arrays of one file, kept for a while because callers ask for one name after the other."""
+        if (index, name) not in self._cache:
+            self._cache[index, name] = load()
+            if len(self._cache) > _CACHED_FILES:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end((index, name))
+        return dict(self._cache[index, name])
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, status={self.status!r})"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Round:
+    """A complete round. Arrays are read-only, by names such as ``dense_0/kernel``.
+
+    Args:
+        index: 0 for the dense network.
+        metrics: The numbers of metrics.json; those that are undefined are ``None``.
+        files: SHA-256 of each file of arrays.
+    """
+
+    run: Run = dataclasses.field(repr=False)
+    index: int
+    metrics: dict[str, Any] = dataclasses.field(repr=False)
+    files: dict[str, str] = dataclasses.field(repr=False)
+
+    @property
+    def path(self) -> Path:
+        """The folder of the round."""
+        return self.run.path / "rounds" / folder_name(self.index)
+
+    @property
+    def weights(self) -> Arrays:
+        """Trained weights, zero where pruned."""
+        return self._load("weights.safetensors")
+
+    @property
+    def masks(self) -> Arrays:
+        """Boolean arrays, True where a weight survives."""
+        return self._load("masks.safetensors")
+
+    @property
+    def probes(self) -> Arrays:
+        """What was measured per unit and per weight; the names are in the README."""
+        return self._load("probes.safetensors")
+
+    @property
+    def initial_state(self) -> Arrays:
+        """Weights and optimiser state (``optimizer/…``) at the start of the round."""
+        if "initial.safetensors" in self.files:
+            return self._load("initial.safetensors")
+        masks, start = self.masks, self.run.rounds[0].initial_state
+        return {name: np.where(masks[name], array, 0) if name in masks else array for name, array in start.items()}
+
+    @property
+    def initial_weights(self) -> Arrays:
+        """The ticket's weights: what the survivors returned to at the start of the round."""
+        return {name: array for name, array in self.initial_state.items() if not name.startswith(OPTIMIZER)}
+
+    def _load(self, name: str) -> Arrays:
+        return self.run.arrays(self.index, name, lambda: self._read(name))
+
+    def _read(self, name: str) -> Arrays:
+        where = f"round {self.index}'s {name} in {str(self.run.path)!r}"
+        if name not in self.files:
+            raise StoreError(f"{where} was never written")
+        content = self.read_checked(name)
+        return unpack_masks(content, where) if name == "masks.safetensors" else unpack_arrays(content, where)
+
+    def read_checked(self, name: str) -> bytes:
+        """The bytes of one file of the round, held against its checksum."""
+        content = read_whole(self.run.path, "rounds", folder_name(self.index), name, limit=MAX_ARRAYS)
+        if sha256(content) != self.files[name]:
+            raise StoreError(f"round {self.index}'s {name} in {str(self.run.path)!r} does not match its checksum")
+        return content
+
+
+def folder_name(index: int) -> str:
+    """The folder of a round: two digits or more."""
+    return f"{index:02d}"
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a stored run for reading; TensorFlow is not needed.
+
+    Args:
+        path: The folder of the run.
+
+    Raises:
+        StoreError: there is no run, or what is there was damaged or edited.
+    """
+    return Run(path)
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise StoreError(f"there is no run at {str(path)!r}: no such folder")
+    if not os.path.lexists(path / "run.json"):
+        raise StoreError(f"{str(path)!r} does not hold a run: it has no run.json")
+    info = from_json(read_whole(path, "run.json", limit=MAX_TEXT), str(path / "run.json"))
+    if info.get("format") != FORMAT:
+        raise StoreError(f"{str(path)!r} has format {str(info.get('format'))[:20]!r}, this tfimp reads format {FORMAT}")
+    if info.get("status") not in STATUSES:
+        raise StoreError(f"{str(path)!r} has status {str(info.get('status'))[:20]!r}, not {', '.join(STATUSES)}")
+    return info
+
+
+def _read_config(path: Path, info: dict[str, Any]) -> RunConfig:
+    content = read_whole(path, "config.toml", limit=MAX_TEXT)
+    if sha256(content) != info.get("config_sha256"):
+        raise StoreError(f"{str(path / 'config.toml')!r} does not match its checksum; it was damaged or edited")
+    try:
+        return RunConfig.from_toml(content.decode())
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise StoreError(f"{str(path / 'config.toml')!r} cannot be used: {error}") from None
+
+
+def round_folders(path: Path) -> list[int]:
+    """Indices of the rounds that have a folder, complete or not."""
+    folder = inside(path, "rounds")
+    try:
+        names = os.listdir(folder) if folder.exists() else []
+    except OSError as error:
+        raise StoreError(f"cannot read {str(folder)!r}: {error.strerror}") from None
+    return sorted(int(name) for name in names if _ROUND.fullmatch(name) and name == folder_name(int(name)))
+
+
+def list_rounds(run: Run) -> list[Round]:
+    """The complete rounds; a gap among them is damage, a last round without metrics.json is unfinished."""
+    rounds: list[Round] = []
+    for index in round_folders(run.path):
+        if not os.path.lexists(inside(run.path, "rounds", folder_name(index)) / "metrics.json"):
+            continue
+        if index != len(rounds):
+            raise StoreError(f"{str(run.path)!r} has round {index} but no complete round {len(rounds)}")
+        rounds.append(read_round(run, index))
+    return rounds
+
+
+def read_round(run: Run, index: int) -> Round:
+    """One round from its metrics.json, whose checksum is tested; its arrays are tested when they are read."""
+    name = folder_name(index)
+    where = f"round {index}'s metrics.json in {str(run.path)!r}"
+    metrics = from_json(read_whole(run.path, "rounds", name, "metrics.json", limit=MAX_TEXT), where)
+    files = metrics.pop("files", None)
+    if not isinstance(files, dict) or not all(
+        file in ARRAY_FILES and isinstance(digest, str) for file, digest in files.items()
+    ):
+        raise StoreError(f"{where} does not name the round's files")
+    if metrics.get("round") != index:
+        raise StoreError(f"{where} is that of round {str(metrics.get('round'))[:20]}")
+    return Round(run, index, metrics, files)
