@@ -1,0 +1,163 @@
+"""What a run shows while it works: a live line and a growing table on a terminal, plain lines on a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from tfimp.cli import _table
+from tfimp.cli._pace import Pace, clock_text
+from tfimp.progress import Block, Event, Note, RoundDone, Started
+
+# Seconds between two plain lines about a round in hand: a log of a long run stays readable.
+_PLAIN_EVERY = 30.0
+
+
+class Display(Protocol):
+    """Something that shows the events of a run between ``open`` and ``close``."""
+
+    def open(self, text: str) -> None:
+        """Begin, with what is happening before the run has started."""
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+
+    def say(self, text: str) -> None:
+        """Show a line."""
+
+    def close(self) -> None:
+        """Give the terminal back."""
+
+
+def choose_display() -> Display:
+    """The live display where stdout is a terminal that can move its cursor, else plain lines."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        if console.is_terminal and not console.is_dumb_terminal:
+            return LiveDisplay(console)
+    return PlainDisplay()
+
+
+def block_text(event: Block, pace: Pace) -> tuple[str, str]:
+    """A block in words: where the run is, and its numbers."""
+    rate = f"  {pace.rate:.0f} steps/s" if pace.rate else ""
+    left = clock_text(pace.left(event.round, event.step, event.steps))
+    return f"step {event.step}/{event.steps}", f"loss {event.loss:.4f}{rate}  {left} left"
+
+
+class PlainDisplay:
+    """Lines only, each written out at once so that a log can be followed."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._pace = Pace(1)
+        self._rounds = 1
+        self._spoken = clock()
+
+    def open(self, text: str) -> None:
+        """A pipe does not need to know that something is loading."""
+
+    def say(self, text: str) -> None:
+        """Print a line now."""
+        print(text, flush=True)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def __call__(self, event: Event) -> None:
+        """Print the heading, a row per round, and now and then where a long round is."""
+        if isinstance(event, Started):
+            self._pace, self._rounds = Pace(event.rounds, event.first_round, self._clock), event.rounds
+            self.say(started_text(event))
+            self.say(_table.heading())
+        elif isinstance(event, Block):
+            self._pace.block(event.step)
+            if self._clock() - self._spoken < _PLAIN_EVERY:
+                return
+            where, numbers = block_text(event, self._pace)
+            self.say(f"round {event.round} of {self._rounds - 1}: {where}  {numbers}")
+        elif isinstance(event, RoundDone):
+            self._pace.round_done()
+            self.say(_table.row(event.metrics))
+        elif isinstance(event, Note):
+            self.say(event.text)
+        self._spoken = self._clock()
+
+
+class LiveDisplay:
+    """The table grows above one line that says where the run is and how long it still takes."""
+
+    def __init__(self, console: Any) -> None:
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[numbers]}"),
+            console=console,
+            transient=True,
+            expand=True,
+        )
+        self._task = self._progress.add_task("", total=None, numbers="")
+        self._pace = Pace(1)
+        self._started: Started | None = None
+
+    def open(self, text: str) -> None:
+        """Start the live line."""
+        self._progress.update(self._task, description=text)
+        self._progress.start()
+
+    def say(self, text: str) -> None:
+        """Print a line above the live one."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Remove the live line and show the cursor."""
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Draw an event."""
+        if isinstance(event, Started):
+            self._start(event)
+        elif isinstance(event, Block):
+            self._block(event)
+        elif isinstance(event, RoundDone):
+            self._pace.round_done()
+            self.say(_table.row(event.metrics))
+        elif isinstance(event, Note):
+            self.say(event.text)
+
+    def _start(self, event: Started) -> None:
+        self._started = event
+        self._pace = Pace(event.rounds, event.first_round)
+        self.say(started_text(event))
+        self._console.print(_table.heading(), style="bold", markup=False, soft_wrap=True)
+        # The first block holds the compilation, which gives no sign of life of its own.
+        what = f"round {event.first_round} of {event.rounds - 1}  compiling"
+        total = event.rounds * event.steps
+        done = event.first_round * event.steps
+        self._progress.update(self._task, description=what, total=total, completed=done)
+
+    def _block(self, event: Block) -> None:
+        self._pace.block(event.step)
+        where, numbers = block_text(event, self._pace)
+        rounds = self._started.rounds if self._started else event.round + 1
+        if event.step >= event.steps:
+            where = "measuring"
+        steps = self._started.steps if self._started else event.steps
+        # Round 0 may be longer by the steps before the rewind point; the bar gives every round the same length.
+        done = (event.round + event.step / event.steps) * steps
+        what = f"round {event.round} of {rounds - 1}  {where}"
+        self._progress.update(self._task, description=what, completed=done, numbers=numbers)
+
+
+def started_text(event: Started) -> str:
+    """The first line of a run."""
+    span = f"rounds 0 to {event.rounds - 1}, {event.steps} steps each"
+    return f"{event.path}: {span}" + (f"; going on with round {event.first_round}" if event.first_round else "")

@@ -1,0 +1,83 @@
+"""The table of rounds: one line of fixed width per round, for a live run and for a stored one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+LEGEND = (
+    "acc: accuracy in %; the last columns are the first layer's: mean excess kurtosis of its pre-activations, mean\n"
+    "inverse participation ratio of its kernel, locality ratio of its mask (1: none), AUC of the cavity value of the\n"
+    "weights that go next against those that stay (0.5: no difference)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A heading, a width, and how the value is found in a round's metrics and written."""
+
+    title: str
+    width: int
+    path: tuple[str, ...]
+    write: Callable[[float], str]
+
+
+def _digits(value: float) -> str:
+    """Four significant digits without an exponent where that fits: 0.0576, 13.21, 0.000213."""
+    return f"{value:.4f}" if abs(value) >= 0.01 else f"{value:.6f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+_FIRST = "layers", "*"
+COLUMNS = (
+    Column("round", 5, ("round",), lambda value: f"{int(value)}"),
+    Column("density", 8, ("density",), _digits),
+    Column("loss", 6, ("train_loss",), lambda value: f"{value:.4f}"),
+    Column("val acc", 7, ("validation_accuracy",), _percent),
+    Column("test acc", 8, ("test_accuracy",), _percent),
+    Column("kurtosis", 8, (*_FIRST, "excess_kurtosis", "mean"), lambda value: f"{value:.3f}"),
+    Column("IPR", 7, (*_FIRST, "ipr", "mean"), lambda value: f"{value:.4f}"),
+    Column("locality", 8, (*_FIRST, "locality", "ratio"), lambda value: f"{value:.2f}"),
+    Column("cavity", 6, (*_FIRST, "cavity", "auc"), lambda value: f"{value:.3f}"),
+    Column("time", 7, ("seconds",), lambda value: f"{value:.1f} s"),
+)
+
+
+def find(metrics: Mapping[str, Any], path: tuple[str, ...]) -> float | None:
+    """The number at a path in a round's metrics; ``*`` takes the first entry. ``None`` where there is none."""
+    value: Any = metrics
+    for word in path:
+        if not isinstance(value, Mapping) or not value:
+            return None
+        value = next(iter(value.values())) if word == "*" else value.get(word)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if number else None
+
+
+def heading() -> str:
+    """The titles of the columns, aligned as the rows are."""
+    return " ".join(column.title.rjust(column.width) for column in COLUMNS)
+
+
+def row(metrics: Mapping[str, Any]) -> str:
+    """A round's metrics as one line; what was not measured is a dash."""
+    cells = []
+    for column in COLUMNS:
+        value = find(metrics, column.path)
+        cells.append(("-" if value is None else column.write(value)).rjust(column.width))
+    return " ".join(cells)
+
+
+def best_sparse(rounds: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The pruned round of highest validation accuracy (the sparser of equals); ``None`` without pruned rounds."""
+    pruned = [metrics for metrics in rounds if (find(metrics, ("density",)) or 1.0) < 1]
+    return max(
+        pruned,
+        key=lambda metrics: (find(metrics, ("validation_accuracy",)) or 0.0, -(find(metrics, ("density",)) or 0.0)),
+        default=None,
+    )

@@ -1,0 +1,60 @@
+"""Start TensorFlow without its chatter."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+
+def start(verbose: bool = False) -> None:
+    """Import TensorFlow; unless ``verbose``, only its errors are heard, now and later.
+
+    TF_CPP_MIN_LOG_LEVEL silences the C++ side once its logging is set up, but several libraries speak before that,
+    straight to file descriptor 2. So the import itself runs with that descriptor led into a temporary file, which is
+    shown if the import fails.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    if verbose:
+        _import()
+        return
+    # 2 keeps errors; a GPU's out-of-memory report or a failing kernel is worth reading.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.environ.get("CUDA_VISIBLE_DEVICES") else "3")
+    with hushed(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _import()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def _import() -> None:
+    importlib.import_module("tensorflow")
+    importlib.import_module("tf_keras")
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Keep everything that is written to file descriptor 2, and show it only if the block fails."""
+    sys.stderr.flush()
+    original = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as kept:
+            os.dup2(kept.fileno(), 2)
+            try:
+                yield
+            except Exception:
+                sys.stderr.flush()
+                kept.seek(0)
+                os.write(original, kept.read())
+                raise
+            finally:
+                sys.stderr.flush()
+                os.dup2(original, 2)
+    finally:
+        os.close(original)

@@ -1,0 +1,248 @@
+"""``tfimp run``: the main job."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tfimp.cli import _options, _table
+from tfimp.cli._errors import Stopped, one_line
+from tfimp.cli._options import Verbosity
+from tfimp.cli._options import command as tfimp_command
+
+if TYPE_CHECKING:
+    from tfimp.cli._display import Display
+    from tfimp.config import RunConfig
+    from tfimp.progress import Event, Finished
+    from tfimp.store import Run
+
+
+@tfimp_command(
+    "Prune a network round by round, measure every round, and store tickets and pictures.",
+    """
+    tfimp run
+    tfimp run --preset nlgp --seed 1 --out runs/nlgp-1
+    tfimp run --set prune.rounds=4 --set 'model.hidden=[64, 64]' --out runs/small
+    tfimp run --config runs/photos/config.toml --out runs/photos-again
+    tfimp run --resume --out runs/photos
+    """,
+)
+@_options.configuration
+@click.option("--out", metavar="DIR", help="The run's folder; default: runs/NAME.")
+@click.option("--resume", is_flag=True, help="Go on after the last complete round.")
+@click.option("--figures/--no-figures", default=True, help="Draw the figures at the end (default: yes).")
+@click.option("--print-config", is_flag=True, help="Print the whole configuration as TOML and stop.")
+@click.pass_obj
+def command(
+    verbosity: Verbosity,
+    preset: str | None,
+    config_file: str | None,
+    settings: tuple[str, ...],
+    seed: int | None,
+    out: str | None,
+    resume: bool,
+    figures: bool,
+    print_config: bool,
+) -> None:
+    """Check everything that can be checked, and only then load TensorFlow and work."""
+    given = (preset, config_file, settings, seed)
+    path, config = resumed(given, out) if resume else chosen(given, out)
+    if print_config:
+        click.echo(config.to_toml(), nl=False)
+        return
+    if not resume:
+        check_free(path)
+    check_writable(path)
+    work(config, path, resume=resume, figures=figures, verbose=verbosity.verbose)
+
+
+Given = tuple["str | None", "str | None", "tuple[str, ...]", "int | None"]
+
+
+def chosen(given: Given, out: str | None) -> tuple[Path, RunConfig]:
+    """Folder and configuration of a new run."""
+    name, config = _options.choose(*given)
+    return folder(out, name), config
+
+
+def resumed(given: Given, out: str | None) -> tuple[Path, RunConfig]:
+    """Folder and configuration of a run to go on with.
+
+    The stored configuration counts where none is named, so that ``--resume --out DIR`` is enough. What is named must
+    agree with it, which the store checks.
+    """
+    from tfimp import config, store
+
+    preset, config_file, settings, seed = given
+    if preset is not None or config_file is not None:
+        return chosen(given, out)
+    path = folder(out, _options.DEFAULT_PRESET)
+    return path, config.resolve(store.open_run(path).config.to_dict(), settings, seed)
+
+
+def folder(out: str | None, name: str) -> Path:
+    """``--out``, or ``runs/NAME``."""
+    from tfimp.errors import ConfigError
+
+    if out is not None and not out.strip():
+        raise ConfigError(f"--out takes a folder, got {out!r}")
+    return Path(out) if out is not None else Path("runs") / name
+
+
+def check_free(path: Path) -> None:
+    """Refuse a folder that holds a run, or anything else, before time is spent.
+
+    Raises:
+        StoreError: says what is there and what to do.
+    """
+    from tfimp import store
+    from tfimp.errors import StoreError
+
+    if (path / "run.json").exists():
+        run = store.open_run(path)
+        raise StoreError(
+            f"{str(path)!r} already holds a run ({run.status}, {count(len(run.rounds), 'round')}); "
+            f"go on with it by --resume, or choose another folder with --out"
+        )
+    if path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
+        raise StoreError(f"{str(path)!r} is not empty and holds no run; choose another folder with --out")
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a folder that cannot be made or written, before TensorFlow takes its seconds to load.
+
+    Raises:
+        StoreError: names the folder that stands in the way.
+    """
+    from tfimp.errors import StoreError
+
+    existing = path.absolute()
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise StoreError(f"cannot write to {str(path)!r}: {str(existing)!r} is not a folder; choose another --out")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise StoreError(
+            f"cannot write to {str(path)!r}: no permission to write in {str(existing)!r}; choose another --out"
+        )
+
+
+def work(config: RunConfig, path: Path, *, resume: bool, figures: bool, verbose: bool) -> None:
+    """Run with a display, draw the figures, say what was written."""
+    from tfimp.cli import _display, _tensorflow
+    from tfimp.cli._signals import Interruptions
+
+    display = _display.choose_display()
+    began = time.monotonic()
+    drawn: list[Path] = []
+    with Interruptions(display.say) as interruptions:
+        listener = Listener(display, interruptions)
+        display.open("loading TensorFlow")
+        try:
+            _tensorflow.start(verbose)
+            from tfimp.experiment import run as run_experiment
+
+            run = run_experiment(config, path, resume=resume, progress=listener)
+            if figures:
+                display.open("drawing figures")
+                drawn = draw_figures(run)
+        except KeyboardInterrupt as stop:
+            display.close()
+            code = stop.code if isinstance(stop, Stopped) else 130
+            raise Stopped(code, how_to_go_on(path, figures)) from None
+        finally:
+            display.close()
+    summarise(run, listener.finished, drawn, time.monotonic() - began)
+
+
+class Listener:
+    """Passes events to the display, and stops the run between two of them when a signal has come."""
+
+    def __init__(self, display: Display, interruptions: Any) -> None:
+        self.finished: Finished | None = None
+        self._display = display
+        self._interruptions = interruptions
+
+    def __call__(self, event: Event) -> None:
+        """Show, remember, stop if asked to."""
+        from tfimp.progress import Finished, Started
+
+        # From the first round on, a stop waits for the end of a block or of a round's files.
+        if isinstance(event, Started):
+            self._interruptions.waiting = True
+        if isinstance(event, Finished):
+            self._interruptions.waiting = False
+            self.finished = event
+        self._display(event)
+        self._interruptions.check()
+
+
+def draw_figures(run: Run) -> list[Path]:
+    """Draw all figures; a figure that fails must not make a finished run look failed."""
+    from tfimp import plots
+
+    try:
+        return list(plots.draw(run))
+    except Exception as error:
+        again = f"tfimp plot {shlex.quote(str(run.path))} --debug"
+        problem = one_line(f"{type(error).__name__}: {error}")
+        print(f"tfimp: the run is complete, but its figures failed ({problem}); see {again}", file=sys.stderr)
+        return []
+
+
+def how_to_go_on(path: Path, figures: bool) -> str:
+    """What to tell somebody who stopped a run: the exact command that goes on."""
+    from tfimp import store
+    from tfimp.errors import TfimpError
+
+    quoted = shlex.quote(str(path))
+    try:
+        run = store.open_run(path)
+    except (TfimpError, OSError):
+        return "stopped; nothing was written yet"
+    if run.status == "complete":
+        return f"stopped; the run is complete. Its figures: tfimp plot {quoted}"
+    done = count(len(run.rounds), "complete round")
+    flag = "" if figures else " --no-figures"
+    return f"stopped after {done}; go on with: tfimp run --resume --out {quoted}{flag}"
+
+
+def summarise(run: Run, finished: Finished | None, drawn: list[Path], seconds: float) -> None:
+    """After a run: what came out, what was written and where, what to do next."""
+    from tfimp.cli._pace import clock_text
+
+    say = click.echo
+    rounds = [stored.metrics for stored in run.rounds]
+    reason = f" ({finished.reason})" if finished and finished.reason else ""
+    say(_table.LEGEND)
+    say("")
+    say(f"{run.status}: {count(len(rounds), 'round')} in {clock_text(seconds)}{reason}")
+    best = _table.best_sparse(rounds)
+    if best is not None:
+        say(f"best sparse round: {best['round']}, {accuracy_text(best)}; dense: {accuracy_text(rounds[0])}")
+    say("written:")
+    say(f"  {run.path}{os.sep}  masks, weights and measures of every round")
+    if drawn:
+        say(f"  {drawn[0].parent}{os.sep}  {count(len(drawn), 'figure')}")
+    for exported in finished.exports if finished else []:
+        say(f"  {exported}{os.sep}  SavedModel")
+    say(f"look at it again with: tfimp show {shlex.quote(str(run.path))}")
+
+
+def accuracy_text(metrics: Mapping[str, Any]) -> str:
+    """Density and test accuracy of a round."""
+    accuracy = _table.find(metrics, ("test_accuracy",))
+    words = "-" if accuracy is None else f"{100 * accuracy:.1f}%"
+    return f"density {metrics['density']:.3g}, test accuracy {words}"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 round``, ``2 rounds``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
