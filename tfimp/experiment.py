@@ -1,0 +1,83 @@
+"""Iterative magnitude pruning with rewinding, from a configuration to a stored run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tfimp import data, export, store
+from tfimp.config import RunConfig
+from tfimp.errors import DivergedError
+from tfimp.laboratory import Laboratory
+from tfimp.progress import Finished, Progress, RoundDone, Started, ignore
+from tfimp.pruning.masks import magnitude_masks
+from tfimp.pruning.procedures import next_masks, stop_reason, without_optimizer
+
+
+def run(config: RunConfig, path: str | Path, *, resume: bool = False, progress: Progress | None = None) -> store.Run:
+    """Run IMP, or a procedure that it is compared with, and store every round.
+
+    Args:
+        config: What to run.
+        path: The run's folder; it must not hold another run, unless ``resume`` is given.
+        resume: Go on after the last complete round of the run in ``path``.
+        progress: Called with the events of ``tfimp.progress``.
+
+    Returns:
+        The stored run.
+
+    Raises:
+        ConfigError, DataError, StoreError: what was asked for cannot be done; nothing is lost.
+        DivergedError: the loss is not finite; the rounds before it are stored.
+    """
+    tell = progress or ignore
+    laboratory = Laboratory(config, data.load(config.data))
+    facts = laboratory.facts()
+    with store.resume_run(path, config) if resume else store.create_run(path, config, facts) as writer:
+        tell(Started(writer.path, config.prune.rounds, config.train.steps, len(writer.run.rounds)))
+        try:
+            reason = iterative_magnitude_pruning(laboratory, writer, tell)
+        except DivergedError as error:
+            writer.finish("diverged", reason=str(error))
+            raise
+        writer.finish("complete", reason=reason)
+        exports = export.export_run(writer.run, laboratory.dataset)
+    tell(Finished(writer.path, "complete", reason, [str(folder) for folder in exports]))
+    return store.open_run(path)
+
+
+def iterative_magnitude_pruning(laboratory: Laboratory, writer: store.RunWriter, tell: Progress) -> str:
+    """The algorithm: train, measure, store, prune, rewind, and again.
+
+    Round 0 trains the dense network from θk. Each later round removes a share p of the surviving weights, returns the
+    rest to θk and trains T steps more (Frankle & Carbin 2019; Frankle et al. 2020; Pellegrini & Biroli 2022). The
+    compared procedures differ only in which weights survive and in what survivors start from.
+
+    Returns:
+        Why it stopped.
+    """
+    config, prune = laboratory.config, laboratory.config.prune
+    done = writer.run.rounds
+    if done:
+        rewind_point, masks, trained = done[0].initial_state, done[-1].masks, done[-1].weights
+    else:
+        rewind_point, masks, trained = laboratory.rewind_point(), laboratory.full_masks(), {}
+
+    index = len(done)
+    while not (reason := stop_reason(prune, masks, index)):
+        clock = time.perf_counter()
+        if index > 0:
+            dense = writer.run.rounds[0].weights
+            masks = next_masks(prune, masks, trained=trained, dense=dense, seed=(config.seed, 2, index))
+        start = laboratory.start(index, masks, rewind_point, trained)
+        trained, loss = laboratory.train_round(index, start, masks, tell)
+        removed_next = magnitude_masks(trained, masks, prune.fraction, prune.scope)
+        measures, arrays = laboratory.measure(trained, masks, removed_next)
+        metrics = {"round": index, "train_loss": loss, **measures, "seconds": time.perf_counter() - clock}
+        initial = start if index == 0 or prune.procedure in ("fine_tune", "reinitialise") else None
+        writer.write_round(
+            index, weights=without_optimizer(trained), masks=masks, probes=arrays, metrics=metrics, initial=initial
+        )
+        tell(RoundDone(metrics))
+        index += 1
+    return reason

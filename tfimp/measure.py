@@ -1,0 +1,136 @@
+"""What is measured after a round: the probes applied to one network; numbers for metrics.json, arrays for plots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tfimp import probes
+from tfimp.config import ProbeConfig
+from tfimp.data.dataset import Dataset, Split
+
+Arrays = dict[str, np.ndarray]
+
+
+class KernelInputs:
+    """What every dense kernel of a network multiplies: the batch-norm's output in inference mode, or activations.
+
+    Args:
+        model: A tf_keras model, its layers wrapped or not; its weights are read at the time of each call.
+    """
+
+    def __init__(self, model: Any) -> None:
+        dense = [layer for layer in model.layers if isinstance(getattr(layer, "layer", layer), tf_keras.layers.Dense)]
+        self.names = [getattr(layer, "layer", layer).name for layer in dense]
+        self._model = tf_keras.Model(model.input, [layer.input for layer in dense])
+
+    def __call__(self, images: np.ndarray) -> Arrays:
+        """(n, features) raw images -> {dense layer: (n, fan_in) float32}."""
+        outputs = self._forward(tf.constant(images))
+        return {name: output.numpy() for name, output in zip(self.names, outputs, strict=True)}
+
+    @tf.function(jit_compile=True)
+    def _forward(self, images: Any) -> Any:
+        outputs = self._model(tf.cast(images, tf.float32), training=False)
+        return outputs if isinstance(outputs, list) else [outputs]
+
+
+def probe_samples(split: Split, samples: int) -> np.ndarray:
+    """Images spread evenly over a part, (at most ``samples``, features): always the same ones."""
+    count = min(samples, len(split))
+    return split.images[np.arange(count) * len(split) // count]
+
+
+def measure_layers(
+    inputs: KernelInputs,
+    weights: Mapping[str, np.ndarray],
+    masks: Mapping[str, np.ndarray],
+    next_masks: Mapping[str, np.ndarray],
+    dataset: Dataset,
+    config: ProbeConfig,
+) -> tuple[dict[str, Any], Arrays]:
+    """Measure every dense layer of a trained network.
+
+    Args:
+        inputs: The network's kernel inputs, with ``weights`` loaded.
+        weights: ``layer/variable`` arrays.
+        masks: The round's masks.
+        next_masks: What magnitude pruning would leave next; the weights it removes are compared with those it keeps.
+        dataset: The measures see ``config.samples`` images of its training part.
+        config: Which measures.
+
+    Returns:
+        The ``layers`` of metrics.json, and the arrays of probes.safetensors.
+    """
+    metrics: dict[str, Any] = {}
+    arrays: Arrays = {}
+    kernel_inputs = inputs(probe_samples(dataset.train, config.samples))
+    for index, name in enumerate(inputs.names):
+        kernel = weights[f"{name}/kernel"]
+        mask = masks.get(f"{name}/kernel", np.ones(kernel.shape, bool))
+        removed = (mask & ~next_masks.get(f"{name}/kernel", mask))[mask]
+        found: Arrays = {}
+        metrics[name] = {
+            "density": float(mask.mean()),
+            "units": int(mask.shape[1]),
+            "alive_units": int(mask.any(axis=0).sum()),
+            **_non_gaussianity(kernel, mask, removed, kernel_inputs[name], config, found),
+            **_structure(kernel, mask, dataset.image_shape if index == 0 else None, config, found),
+        }
+        arrays |= {f"{name}/{measure}": array for measure, array in found.items()}
+    return metrics, arrays
+
+
+def _non_gaussianity(
+    kernel: np.ndarray, mask: np.ndarray, removed: np.ndarray, x: np.ndarray, config: ProbeConfig, found: Arrays
+) -> dict[str, Any]:
+    metrics: dict[str, Any] = {}
+    if "cavity" in config.what:
+        cavity = probes.cavity(kernel, x)
+        found["cavity_delta"] = cavity.delta[mask].astype(np.float32)
+        found["removed_next"] = removed.astype(np.uint8)
+        comparison = probes.removal_comparison(found["cavity_delta"], removed)
+        metrics["cavity"] = {
+            "mean_delta_kept": float(comparison.mean_delta_kept),
+            "mean_delta_removed": float(comparison.mean_delta_removed),
+            "auc": float(comparison.auc),
+        }
+    if "kurtosis" in config.what:
+        kurtosis = cavity.kurtosis if "cavity" in config.what else probes.excess_kurtosis(x @ kernel)
+        found["excess_kurtosis"] = kurtosis.astype(np.float32)
+        metrics["excess_kurtosis"] = summary(kurtosis)
+    return metrics
+
+
+def _structure(
+    kernel: np.ndarray, mask: np.ndarray, image_shape: tuple[int, int, int] | None, config: ProbeConfig, found: Arrays
+) -> dict[str, Any]:
+    metrics: dict[str, Any] = {}
+    if "ipr" in config.what:
+        ratio = probes.inverse_participation_ratio(kernel * mask)
+        found["ipr"] = ratio.astype(np.float32)
+        metrics["ipr"] = summary(ratio)
+    if "connectivity" in config.what:
+        connections = probes.connectivity(mask)
+        found["connections"] = connections.per_unit.astype(np.int32)
+        found["input_usage"] = connections.per_input.astype(np.int32)
+    if "locality" in config.what and image_shape is not None:
+        pairs = probes.displacements(mask, image_shape)
+        found["same_channel"], found["different_channel"] = pairs.same_channel, pairs.different_channel
+        locality = probes.locality(mask, image_shape)
+        metrics["locality"] = {
+            word: float(getattr(locality, word)) for word in ("ratio", "ratio_usage", "z", "z_usage")
+        }
+    return metrics
+
+
+def summary(values: np.ndarray) -> dict[str, float]:
+    """Mean and median over the units that have a value (dead units are NaN)."""
+    alive = values[np.isfinite(values)]
+    if not alive.size:
+        return {"mean": float("nan"), "median": float("nan")}
+    return {"mean": float(np.mean(alive, dtype=np.float64)), "median": float(np.median(alive))}

@@ -1,0 +1,125 @@
+"""The compiled training loop: many steps of a (wrapped) tf_keras model inside one XLA program.
+
+The data set stays on the device as it came (uint8 images stay uint8); normalisation, the forward and backward pass and
+the optimiser's update are one program that reads the batch order and a range of steps, so nothing recompiles between
+rounds. The masks act inside the wrapped layers (``tfimp.pruning``), as they do under ``model.fit``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tfimp.config import TrainConfig
+from tfimp.data.dataset import Dataset, Split
+from tfimp.errors import DivergedError
+from tfimp.pruning.tf_keras_models import model_variables, optimizer_variables
+from tfimp.training.batches import BLOCK, block_indices
+from tfimp.training.optimizers import build_optimizer
+
+EVALUATION_BATCH = 1000
+
+
+def to_device(array: np.ndarray) -> tf.Tensor:
+    """A NumPy array as a tensor, on a CPU without a copy (the array must stay alive and unchanged)."""
+    if array.flags.writeable and array.flags.c_contiguous and not tf.config.list_physical_devices("GPU"):
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.constant(array)
+
+
+class Trainer:
+    """Trains a network for a range of steps, evaluates it, and hands its whole state in and out as arrays.
+
+    Args:
+        model: A tf_keras model, images to logits, its layers wrapped or not.
+        dataset: Where batches come from.
+        config: Section ``train``.
+        seed: Seed of the batch order.
+        total_steps: Steps from initialisation to the end of a round (k + T).
+    """
+
+    def __init__(self, model: Any, dataset: Dataset, config: TrainConfig, *, seed: int, total_steps: int) -> None:
+        self.model, self.dataset, self.config, self.seed = model, dataset, config, seed
+        self.optimizer = build_optimizer(config, total_steps)
+        model.compile(self.optimizer)
+        self.variables: dict[str, tf.Variable] = model_variables(model) | optimizer_variables(model)
+        self._images, self._labels = to_device(dataset.train.images), to_device(dataset.train.labels)
+        self._loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Every weight (``layer/variable``) and optimiser variable (``optimizer/...``) as a copy."""
+        return {name: np.array(variable) for name, variable in self.variables.items()}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Put a whole state, as ``state`` returned it, into the network and the optimiser."""
+        for name, variable in self.variables.items():
+            variable.assign(state[name])
+
+    def train(
+        self, round_index: int, start: int, stop: int, on_block: Callable[[int, float], None] | None = None
+    ) -> float:
+        """Train from step ``start`` to step ``stop`` of a round.
+
+        Args:
+            round_index: Round; it keys the batch order.
+            start, stop: Steps, counted from initialisation.
+            on_block: Called after each block with the step reached and the block's mean loss.
+
+        Returns:
+            Mean loss over the last (at most ``BLOCK``) steps.
+
+        Raises:
+            DivergedError: a loss that is not finite.
+        """
+        loss = float("nan")
+        while start < stop:
+            block = start // BLOCK
+            end = min(stop, (block + 1) * BLOCK)
+            order = block_indices(self.seed, round_index, block, self.config.batch_size, len(self.dataset.train))
+            first = block * BLOCK
+            span = tf.constant([start - first, end - first])
+            total = self._block(self._images, self._labels, tf.constant(order), span)
+            loss = float(total) / (end - start)
+            if not np.isfinite(loss):
+                raise DivergedError(
+                    f"the loss became {loss} in round {round_index} between steps {start} and {end}; "
+                    f"try a smaller train.learning_rate (it was {self.config.learning_rate:g})"
+                )
+            start = end
+            if on_block is not None:
+                on_block(end, loss)
+        return loss
+
+    @tf.function(jit_compile=True)
+    def _block(self, images: Any, labels: Any, order: Any, span: Any) -> Any:
+        """Steps ``span[0]`` to ``span[1]`` of a block (BLOCK, batch) of batches; returns the sum of their losses."""
+        total = tf.constant(0.0)
+        for step in tf.range(span[0], span[1]):
+            batch = order[step]
+            with tf.GradientTape() as tape:
+                logits = self.model(tf.cast(tf.gather(images, batch), tf.float32), training=True)
+                loss = self._loss(tf.gather(labels, batch), logits)
+            weights = self.model.trainable_variables
+            gradients = tape.gradient(loss, weights)
+            self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+            total += loss
+        return total
+
+    def evaluate(self, split: Split) -> float:
+        """Share of correctly classified samples."""
+        correct = 0
+        for begin in range(0, len(split), EVALUATION_BATCH):
+            labels = split.labels[begin : begin + EVALUATION_BATCH]
+            images = np.zeros((EVALUATION_BATCH, split.images.shape[1]), split.images.dtype)
+            images[: len(labels)] = split.images[begin : begin + EVALUATION_BATCH]
+            predicted = self._predict(tf.constant(images)).numpy()[: len(labels)]
+            correct += int(np.sum(predicted == labels))
+        return correct / max(len(split), 1)
+
+    @tf.function(jit_compile=True)
+    def _predict(self, images: Any) -> Any:
+        return tf.argmax(self.model(tf.cast(images, tf.float32), training=False), axis=-1, output_type=tf.int32)
