@@ -1,0 +1,116 @@
+"""The facts that travel with an exported network: ticket.json."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tfimp
+from tfimp.errors import StoreError
+from tfimp.store import Round
+from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, from_json, inside, read_whole, sha256, to_json, write_whole
+
+TICKET = "ticket.json"
+_NEEDED = (
+    "round",
+    "what",
+    "format",
+    "density",
+    "layers",
+    "image_shape",
+    "class_names",
+    "input",
+    "normalisation",
+    "files",
+)
+
+
+def describe(stored: Round, what: str, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What a run says about one of its networks, for ticket.json.
+
+    Args:
+        stored: The round.
+        what: ``trained``, or ``ticket`` for the rewound weights under the mask.
+        weights: The network's weights by name.
+    """
+    info, config, masks = stored.run.info, stored.run.config, stored.masks
+    data = info["data"]
+    return {
+        "tfimp": tfimp.__version__,
+        "run": stored.run.path.resolve().name,
+        "round": stored.index,
+        "what": what,
+        "seed": config.seed,
+        "procedure": config.prune.procedure,
+        "rewind_step": config.prune.rewind_step,
+        "density": _density(masks.values()),
+        "layers": {name: _layer(name, weights, masks) for name in _dense_layers(weights)},
+        "run_test_accuracy": stored.metrics.get("test_accuracy"),
+        "run_validation_accuracy": stored.metrics.get("validation_accuracy"),
+        "source": data["source"],
+        "fingerprint": data["fingerprint"],
+        "image_shape": data["image_shape"],
+        "class_names": data["class_names"],
+    }
+
+
+def _dense_layers(weights: Mapping[str, np.ndarray]) -> list[str]:
+    return [name.rsplit("/", 1)[0] for name in weights if name.endswith("/kernel")]
+
+
+def _layer(layer: str, weights: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    kernel = weights[f"{layer}/kernel"]
+    mask = masks.get(f"{layer}/kernel", np.ones(kernel.shape, bool))
+    facts = {"shape": list(kernel.shape), "survivors": int(mask.sum()), "density": _density([mask])}
+    return {**facts, "pruned": f"{layer}/kernel" in masks}
+
+
+def _density(masks: Any) -> float:
+    sizes = [(int(mask.sum()), mask.size) for mask in masks]
+    return sum(kept for kept, _ in sizes) / max(sum(size for _, size in sizes), 1)
+
+
+def write_ticket(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write ticket.json with the SHA-256 of every other file of the folder."""
+    files = {name: sha256(read_whole(folder, *name.split("/"), limit=MAX_ARRAYS)) for name in _files(folder)}
+    write_whole(folder / TICKET, to_json({**facts, "files": files}))
+
+
+def read_ticket(folder: Path) -> dict[str, Any]:
+    """The facts of an exported network, after its files were held against their checksums.
+
+    Raises:
+        StoreError: no such folder, no ticket, or one that does not fit the files beside it.
+    """
+    if not folder.is_dir():
+        raise StoreError(f"there is no exported network at {str(folder)!r}: no such folder")
+    if not os.path.lexists(folder / TICKET):
+        raise StoreError(f"{str(folder)!r} has no {TICKET}; networks that `tfimp export` wrote have one")
+    where = str(folder / TICKET)
+    ticket = from_json(read_whole(folder, TICKET, limit=MAX_TEXT), where)
+    missing = [name for name in _NEEDED if name not in ticket]
+    if missing or not isinstance(ticket["files"], dict):
+        raise StoreError(f"{where} does not say {', '.join(missing) or 'its files'}")
+    for name, digest in ticket["files"].items():
+        if sha256(read_whole(folder, *name.split("/"), limit=MAX_ARRAYS)) != digest:
+            raise StoreError(f"{str(folder / name)!r} does not match its checksum in {TICKET}")
+    if ticket["format"] == "savedmodel" and (extra := set(_files(folder)) - set(ticket["files"])):
+        raise StoreError(f"{str(folder)!r} holds files that {TICKET} does not know: {', '.join(sorted(extra))[:200]}")
+    return ticket
+
+
+def _files(folder: Path) -> list[str]:
+    """Every plain file below a folder but the ticket, as relative names with forward slashes."""
+    names = []
+    for root, _, files in os.walk(folder):
+        for file in files:
+            path = Path(root, file)
+            name = path.relative_to(folder).as_posix()
+            if name != TICKET and stat.S_ISREG(path.lstat().st_mode):
+                names.append(inside(folder, *name.split("/")).relative_to(folder).as_posix())
+    return sorted(names)
