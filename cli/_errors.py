@@ -96,5 +96,10 @@ def usage(error: click.ClickException) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text on one line, with whatever could move a terminal's cursor written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
+    """Text on one line, safe for a terminal."""
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """Text with whatever could move a terminal's cursor or change its colours written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -25,50 +25,51 @@ class Verbosity:
     verbose: bool = False
 
 
-def command(help: str, examples: str, **attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command with ``--debug`` and ``--verbose``, and with examples at the end of its help.
+def command(help: str, examples: str, *, tensorflow: bool = False) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command with ``--debug``, and with examples at the end of its help.
 
     Args:
         help: What the command does; the first sentence is its line in ``tfimp --help``.
         examples: Lines that a user can copy.
-        attributes: Anything else that ``click.command`` takes.
+        tensorflow: The command loads TensorFlow, and so has ``--verbose``.
     """
     lines = "\n".join("  " + line.strip() for line in examples.strip().splitlines())
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        function = _flag("verbose", "Show what TensorFlow says about itself.")(function)
-        function = _flag("debug", "Show the traceback of an error.")(function)
-        return click.command(help=help, epilog=f"\b\nExamples:\n{lines}", **attributes)(function)
+        made = click.command(help=help, epilog=f"\b\nExamples:\n{lines}")(function)
+        made.params.append(_flag("debug", "Show the traceback of an error."))
+        if tensorflow:
+            made.params.append(_flag("verbose", "Show what TensorFlow says about itself."))
+        return made
 
     return decorate
 
 
-def _flag(name: str, help: str) -> Callable[[F], F]:
+def _flag(name: str, help: str) -> click.Option:
     def remember(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
         if value:
             setattr(ctx.ensure_object(Verbosity), name, True)
 
     # Eager, so that --debug also holds for a mistake in an option before it.
-    return click.option(f"--{name}", is_flag=True, is_eager=True, expose_value=False, callback=remember, help=help)
+    return click.Option([f"--{name}"], is_flag=True, is_eager=True, expose_value=False, callback=remember, help=help)
 
 
-def configuration(function: F) -> F:
-    """``--preset``, ``--config``, ``--set`` and ``--seed``: the options that choose a configuration."""
+def inputs(function: F) -> F:
+    """``--preset``, ``--config`` and ``--set``: where a configuration comes from."""
     options = (
         click.option("--preset", metavar="NAME", help=f"A recipe (see tfimp presets); default: {DEFAULT_PRESET}."),
         click.option("--config", "config_file", metavar="FILE", help="A TOML file, such as a run's own config.toml."),
-        click.option(
-            "--set",
-            "settings",
-            metavar="KEY=VALUE",
-            multiple=True,
-            help="Change one key; can be repeated.",
-        ),
-        click.option("--seed", type=int, help="Seed of the network's start and of the batch order."),
+        click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one key; can be repeated."),
     )
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def configuration(function: F) -> F:
+    """The options of ``inputs``, and ``--seed``."""
+    seed = click.option("--seed", type=int, help="Seed of the network's start and of the batch order.")
+    return inputs(seed(function))
 
 
 def run_argument(function: F) -> F:
@@ -77,7 +78,7 @@ def run_argument(function: F) -> F:
 
 
 def choose(
-    preset: str | None, config_file: str | None, settings: tuple[str, ...], seed: int | None
+    preset: str | None, config_file: str | None, settings: tuple[str, ...], seed: int | None = None
 ) -> tuple[str, RunConfig]:
     """The name of a run and its checked configuration.
 

@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 
 
 @tfimp_command(
-    "Prune a network round by round, measure every round, and store tickets and pictures.",
+    "Prune a network, round by round. Every round is measured and stored; tickets and figures follow at the end.",
     """
     tfimp run
     tfimp run --preset nlgp --seed 1 --out runs/nlgp-1
     tfimp run --set prune.rounds=4 --set 'model.hidden=[64, 64]' --out runs/small
     tfimp run --config runs/photos/config.toml --out runs/photos-again
     tfimp run --resume --out runs/photos
+    tfimp run --print-config              (all keys that --set takes)
     """,
+    tensorflow=True,
 )
 @_options.configuration
 @click.option("--out", metavar="DIR", help="The run's folder; default: runs/NAME.")

@@ -1,0 +1,64 @@
+"""``tfimp data``: look at the inputs before spending hours on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tfimp.cli import _options
+from tfimp.cli._options import command as tfimp_command
+
+if TYPE_CHECKING:
+    from tfimp.data.dataset import Dataset
+
+
+@tfimp_command(
+    "Describe the inputs of a configuration, and preview them.",
+    """
+    tfimp data
+    tfimp data --preset nlgp --set data.gain=1 --preview nlgp.png
+    """,
+)
+@_options.inputs
+@click.option("--preview", metavar="FILE", type=click.Path(path_type=Path), help="Draw samples of each class: a PNG.")
+def command(preset: str | None, config_file: str | None, settings: tuple[str, ...], preview: Path | None) -> None:
+    """Load the data set as a run would; no network is trained and TensorFlow is not needed."""
+    from tfimp.errors import ConfigError
+
+    _, config = _options.choose(preset, config_file, settings)
+    if preview is not None and preview.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise ConfigError(f"--preview takes a .png, .pdf or .svg file, got {str(preview)!r}")
+
+    from tfimp import data
+
+    dataset = data.load(config.data)
+    for line in describe(dataset):
+        click.echo(line)
+    if preview is not None:
+        from tfimp.cli._preview import draw_samples
+
+        draw_samples(dataset, preview)
+        click.echo(f"  preview      {preview}")
+
+
+def describe(dataset: Dataset) -> Iterator[str]:
+    """Shape, counts, values, memory, classes and fingerprint of a data set, as lines."""
+    import numpy as np
+
+    images = dataset.train.images
+    shape = " x ".join(map(str, dataset.image_shape))
+    yield f"{dataset.name}: {len(dataset.class_names)} classes of {shape} images ({images.dtype})"
+    for part, split in dataset.parts.items():
+        counts = np.bincount(split.labels, minlength=len(dataset.class_names))
+        spread = f"{counts.min()} per class" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+        yield f"  {part:<11}  {len(split)} samples, {spread}{'' if counts.min() == counts.max() else ' per class'}"
+    sample = images[:: max(1, len(images) // 2000)].astype(np.float64)
+    yield f"  values       {sample.min():.4g} to {sample.max():.4g}, mean {sample.mean():.4g}, std {sample.std():.4g}"
+    size = sum(split.images.nbytes + split.labels.nbytes for split in dataset.parts.values())
+    yield f"  memory       {size / 1e6:.1f} MB"
+    names = ", ".join(dataset.class_names[:20])
+    yield f"  classes      {names}{', ...' if len(dataset.class_names) > 20 else ''}"
+    yield f"  fingerprint  {dataset.fingerprint}"

@@ -1,0 +1,48 @@
+"""``tfimp export``: networks of a stored run that load anywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from tfimp.cli import _options
+from tfimp.cli._options import Verbosity
+from tfimp.cli._options import command as tfimp_command
+
+FORMATS = ("savedmodel", "keras", "tflite")
+
+
+@tfimp_command(
+    "Export a round's trained network, or its ticket.",
+    """
+    tfimp export runs/photos
+    tfimp export runs/photos --round 7 --round last --out deploy/
+    tfimp export runs/photos --round best --ticket
+    tfimp export runs/photos --format tflite
+    """,
+    tensorflow=True,
+)
+@_options.run_argument
+@click.option("--round", "rounds", metavar="N|best|last|all", multiple=True, help="Can be repeated; default: best.")
+@click.option("--ticket", is_flag=True, help="The mask with its rewound weights, in place of the trained network.")
+@click.option("--format", "format_name", type=click.Choice(FORMATS), default=FORMATS[0], help="Default: savedmodel.")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder; default: saved_models/NAME.")
+@click.pass_obj
+def command(
+    verbosity: Verbosity, run: Path, rounds: tuple[str, ...], ticket: bool, format_name: str, out: Path | None
+) -> None:
+    """Check the run, then load TensorFlow and write; says which folders were written."""
+    from tfimp import store
+    from tfimp.cli import _tensorflow
+
+    stored = store.open_run(run)
+    _tensorflow.start(verbosity.verbose)
+    from tfimp import export
+
+    directory = out or Path(stored.config.export.dir or Path("saved_models") / stored.path.resolve().name)
+    what = "ticket" if ticket else "trained"
+    for index in export.pick_rounds(stored, rounds or ("best",)):
+        folder = export.export_round(stored, index, directory, what=what, format=format_name)
+        click.echo(f"{folder}{os.sep}")

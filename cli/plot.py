@@ -1,0 +1,40 @@
+"""``tfimp plot``: the figures of a stored run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tfimp.cli import _options
+from tfimp.cli._options import command as tfimp_command
+from tfimp.errors import ConfigError, nearest
+
+FORMATS = ("png", "pdf", "svg")
+
+
+@tfimp_command(
+    "Draw the figures of a stored run.",
+    """
+    tfimp plot runs/photos
+    tfimp plot runs/photos --figure receptive_fields --format pdf --out paper/
+    """,
+)
+@_options.run_argument
+@click.option("--figure", "figures", metavar="NAME", multiple=True, help="Only this figure; repeatable. 'list': names.")
+@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, help="Repeatable; default: png.")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder; default: RUN/figures.")
+def command(run: Path, figures: tuple[str, ...], formats: tuple[str, ...], out: Path | None) -> None:
+    """Draw from stored numbers only; says which files were written."""
+    from tfimp import plots, store
+
+    stored = store.open_run(run)
+    known = list(plots.FIGURES)
+    if "list" in figures:
+        click.echo("\n".join(known))
+        return
+    for name in figures:
+        if name not in known:
+            raise ConfigError(f"unknown figure {name!r}{nearest(name, known)}; accepted: {', '.join(known)}")
+    for path in plots.draw(stored, list(dict.fromkeys(figures)) or None, formats or ("png",), out):
+        click.echo(path)

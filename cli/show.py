@@ -1,0 +1,69 @@
+"""``tfimp show``: what a stored run found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tfimp.cli import _options, _table
+from tfimp.cli._errors import printable
+from tfimp.cli._options import command as tfimp_command
+
+if TYPE_CHECKING:
+    from tfimp.store import Run
+
+
+@tfimp_command(
+    "Show the rounds of a stored run.",
+    """
+    tfimp show runs/photos
+    tfimp show runs/photos --json | python -m json.tool
+    """,
+)
+@_options.run_argument
+@click.option("--json", "as_json", is_flag=True, help="Print the metrics of every round as a JSON list, nothing else.")
+def command(run: Path, as_json: bool) -> None:
+    """A table, or all metrics as JSON; TensorFlow is not needed."""
+    from tfimp import store
+
+    stored = store.open_run(run)
+    metrics = [stored_round.metrics for stored_round in stored.rounds]
+    if as_json:
+        click.echo(json.dumps(metrics, indent=1, allow_nan=False))
+        return
+    for line in essentials(stored):
+        click.echo(printable(line))
+    click.echo("")
+    click.echo(_table.heading())
+    for line in map(_table.row, metrics):
+        click.echo(line)
+    click.echo("")
+    click.echo(_table.LEGEND)
+
+
+def essentials(run: Run) -> list[str]:
+    """What was run, in a few lines."""
+    config, data = run.config, run.info.get("data")
+    facts = data if isinstance(data, dict) else {}
+    shape = facts.get("image_shape")
+    shape_text = " x ".join(map(str, shape)) if isinstance(shape, list) else "unknown shape"
+    classes = facts.get("class_names")
+    counts = f"{len(classes)} classes, " if isinstance(classes, list) else ""
+    parts = ", ".join(f"{facts.get(part, '?')} {part}" for part in ("train", "validation", "test"))
+    train, prune = config.train, config.prune
+    layers = "-".join(map(str, config.model.hidden))
+    norm = "with" if config.model.batch_norm else "without"
+    goal = "" if run.status == "complete" else f" of {prune.rounds}"
+    reason = run.info.get("reason")
+    return [
+        f"{run.path}: {run.status}, {len(run.rounds)}{goal} rounds" + (f" ({reason})" if reason else ""),
+        f"  data   {config.data.source}: {shape_text}, {counts}{parts}",
+        f"  model  {layers}, {config.model.activation}, {norm} batch norm",
+        f"  train  {train.optimizer}, learning rate {train.learning_rate:g} ({train.schedule}), batch size "
+        f"{train.batch_size}, {train.steps} steps per round",
+        f"  prune  {prune.procedure}, fraction {prune.fraction:g} per {prune.scope}, rewound to {prune.rewind_step}",
+        f"  seed   {config.seed}; tfimp {run.info.get('tfimp', '?')}, TensorFlow {run.info.get('tensorflow', '?')}",
+    ]

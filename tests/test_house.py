@@ -1,0 +1,68 @@
+"""The house stands on its floors: imports only go down, and nothing loads TensorFlow before it is needed."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_imports_only_go_down_and_never_in_circles(tmp_path: Path) -> None:
+    # The import linter finds packages by folder, so it gets a copy in which cli/ lies where it is installed.
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "tfimp", tmp_path / "tfimp", ignore=ignored)
+    shutil.copytree(ROOT / "cli", tmp_path / "tfimp" / "cli", ignore=ignored)
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    linter = subprocess.run(
+        [*command, "--config", str(ROOT / "setup.cfg"), "--no-cache", "--no-logo"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert linter.returncode == 0, linter.stdout + linter.stderr
+    assert "0 broken" in linter.stdout
+
+
+def test_setup_names_every_package() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    named = set(setup["options"]["packages"].split())
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "tfimp").rglob("*.py")}
+    assert named == {".".join(folder.parts) for folder in folders} | {"tfimp.cli"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import tfimp",
+        "import tfimp.config",
+        "import tfimp.store",
+        "import tfimp.progress",
+        "import tfimp.data",
+        "import tfimp.probes",
+        "import tfimp.plots",
+        "import tfimp.pruning.masks",
+        "from tfimp import IterativeMagnitudeSchedule",
+        "import tfimp.cli",
+    ],
+)
+def test_importing_does_not_load_tensorflow(statement: str) -> None:
+    heavy = "tensorflow", "tf_keras", "keras", "tensorflow_model_optimization"
+    program = f"{statement}\nimport sys\nprint([name for name in {heavy!r} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_importing_tfimp_and_its_command_line_loads_neither_numpy_nor_rich() -> None:
+    program = "import tfimp, tfimp.cli, sys; print([name for name in ('numpy', 'rich') if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert loaded.stdout.strip() == "[]"
