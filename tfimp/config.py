@@ -21,6 +21,7 @@ else:
 
 PRESETS = Path(__file__).parent / "presets"
 PROCEDURES = ("imp", "one_shot", "random", "fine_tune", "reinitialise")
+SOURCES = ("photos", "mnist1d", "nlgp", "nlgp-gaussian")
 MEASURES = ("kurtosis", "cavity", "ipr", "locality", "connectivity")
 
 
@@ -47,6 +48,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check(self, "data")
+        check_source(self.source)
         if self.source.startswith("nlgp") and len(self.xi) < 2:
             raise ConfigError(f"data.xi must name at least two correlation lengths, got {list(self.xi)}")
 
@@ -180,6 +182,12 @@ class RunConfig:
     def from_toml(cls, text: str) -> RunConfig:
         """Read a configuration from TOML text."""
         return cls.from_dict(parse_toml(text, "the configuration"))
+
+
+def check_source(source: str) -> None:
+    """Check the name of a data source; an unknown one names the nearest and what is accepted."""
+    if source not in SOURCES:
+        raise ConfigError(f"unknown data.source {source!r}{nearest(source, SOURCES)}; accepted: {', '.join(SOURCES)}")
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,36 @@
+"""What the sources share: streams of random numbers, balanced counts, and putting classes together into a part."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfimp.data.dataset import Split
+
+PARTS = ("train", "validation", "test")
+
+
+def stream(seed: int, *words: str | int) -> np.random.Generator:
+    """A generator of its own for every (seed, words): adding a class or a part never changes another one's numbers."""
+    return np.random.default_rng([seed, *(zlib.crc32(str(word).encode()) for word in words)])
+
+
+def balanced_counts(total: int, classes: int) -> list[int]:
+    """``total`` shared out over ``classes`` as evenly as whole numbers allow; the first classes take the rest."""
+    share, rest = divmod(total, classes)
+    return [share + (index < rest) for index in range(classes)]
+
+
+def assemble(blocks: Sequence[np.ndarray], generator: np.random.Generator) -> Split:
+    """One part from one block of samples per class, in random order.
+
+    Args:
+        blocks: per class, an array (n, ...) that is flattened to (n, features).
+        generator: decides the order.
+    """
+    labels = np.repeat(np.arange(len(blocks), dtype=np.int32), [len(block) for block in blocks])
+    images = np.concatenate([block.reshape(len(block), -1) for block in blocks if len(block)])
+    order = generator.permutation(len(labels))
+    return Split(images[order], labels[order])
