@@ -1,0 +1,106 @@
+"""Figures of a stored run: drawn from what is on disk, never from a live model. TensorFlow is never imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from tfimp.errors import ConfigError, nearest
+from tfimp.plots.cavities import cavity, cavity_by_magnitude
+from tfimp.plots.connections import connectivity, input_usage
+from tfimp.plots.curves import accuracy, inverse_participation_ratio, kurtosis, locality
+from tfimp.plots.fields import receptive_field_masks, receptive_field_weights
+from tfimp.plots.pairs import displacement_enrichment, displacements, radial_profile
+from tfimp.plots.structure import deeper_fields, field_size, mask_overlap
+from tfimp.plots.style import missing_figure, styled
+from tfimp.store import Run
+
+__all__ = ["FIGURES", "FORMATS", "draw", "figure"]
+
+FIGURES: dict[str, Callable[[Run], Figure]] = {
+    "accuracy": accuracy,
+    "receptive-field-masks": receptive_field_masks,
+    "receptive-field-weights": receptive_field_weights,
+    "kurtosis": kurtosis,
+    "inverse-participation-ratio": inverse_participation_ratio,
+    "locality": locality,
+    "displacements": displacements,
+    "displacement-enrichment": displacement_enrichment,
+    "radial-profile": radial_profile,
+    "field-size": field_size,
+    "connectivity": connectivity,
+    "input-usage": input_usage,
+    "cavity": cavity,
+    "cavity-by-magnitude": cavity_by_magnitude,
+    "deeper-fields": deeper_fields,
+    "mask-overlap": mask_overlap,
+}
+FORMATS = ("png", "pdf", "svg")
+DPI = 200
+
+
+def figure(run: Run, name: str) -> Figure:
+    """One figure in the project's style; it says what is missing where the run did not store it.
+
+    Args:
+        run: A stored run.
+        name: One of ``FIGURES``.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    check_names([name])
+    with styled():
+        if not run.rounds:
+            return missing_figure(name.replace("-", " ").capitalize(), "This run has no complete round yet.")
+        return FIGURES[name](run)
+
+
+def draw(
+    run: Run, figures: Iterable[str] | None = None, formats: Iterable[str] = ("png",), out: str | Path | None = None
+) -> list[Path]:
+    """Draw figures of a stored run into files NAME.FORMAT.
+
+    Args:
+        run: A stored run.
+        figures: Names from ``FIGURES``; all of them by default.
+        formats: png, pdf or svg.
+        out: A folder; ``figures`` inside the run by default.
+
+    Returns:
+        The files, in the order of the figures.
+
+    Raises:
+        ConfigError: an unknown figure or format.
+        OSError: the folder cannot be written.
+    """
+    names, kinds = list(figures or FIGURES), list(dict.fromkeys(formats))
+    check_names(names)
+    for kind in kinds:
+        if kind not in FORMATS:
+            raise ConfigError(f"unknown format {kind!r}{nearest(kind, FORMATS)}; accepted: {', '.join(FORMATS)}")
+    folder = run.path / "figures" if out is None else Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name in dict.fromkeys(names):
+        drawn = figure(run, name)
+        for kind in kinds:
+            files.append(folder / f"{name}.{kind}")
+            save(drawn, files[-1])
+    return files
+
+
+def save(drawn: Figure, file: Path) -> None:
+    """Write a figure in the format of the file's ending; equal figures give equal bytes, without a date in them."""
+    metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(file.suffix, {"Software": "tfimp"})
+    with styled():
+        drawn.savefig(file, dpi=DPI, metadata=metadata)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse names that are not in ``FIGURES``."""
+    for name in names:
+        if name not in FIGURES:
+            raise ConfigError(f"unknown figure {name!r}{nearest(name, FIGURES)}; accepted: {', '.join(FIGURES)}")

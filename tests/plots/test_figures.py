@@ -1,0 +1,161 @@
+"""Figures are drawn from stored numbers, for every valid run, and show what was stored."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from fake_run import write_run
+from PIL import Image
+
+from tfimp.errors import ConfigError
+from tfimp.plots import FIGURES, draw, figure
+from tfimp.plots.locality_share import unit_ratios
+from tfimp.plots.mosaic import NOTHING, SURVIVES, mask_pictures, mosaic, weight_pictures
+from tfimp.plots.pairs import full_counts
+from tfimp.plots.structure import field_moments
+from tfimp.store import Run
+
+DEGENERATE = {
+    "no round": {"rounds": 0, "status": "running"},
+    "one round": {"rounds": 1},
+    "cut after two": {"rounds": 2, "status": "running", "settings": {"prune": {"rounds": 9}}},
+    "signals": {"image_shape": (1, 20, 1), "rounds": 3},
+    "grey": {"image_shape": (5, 7, 1), "rounds": 2},
+    "two channels": {"image_shape": (4, 5, 2), "rounds": 2, "hidden": (7,)},
+    "nothing measured": {"rounds": 2, "bare": True},
+    "last layer died": {"rounds": 4, "dead_from": 2},
+    "one hidden layer, dead": {"rounds": 2, "hidden": (9,), "dead_from": 1},
+    "hostile names": {"rounds": 2, "class_names": ("<b>$x^", "_{", "\\frac", "}$")},
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return write_run(tmp_path_factory.mktemp("runs") / "colour")
+
+
+def texts(name: str, run: Run) -> str:
+    drawn = figure(run, name)
+    return " ".join(text.get_text() for text in drawn.findobj(matplotlib.text.Text)).replace("\n", " ")
+
+
+@pytest.mark.parametrize("case", DEGENERATE)
+def test_every_figure_of_a_degenerate_run_is_drawn(case: str, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "$a_b^ run", **DEGENERATE[case])
+    for name in FIGURES:
+        figure(run, name).draw_without_rendering()
+
+
+def test_a_figure_says_what_was_not_stored(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "bare", rounds=2, bare=True)
+    assert "no stored excess kurtosis" in texts("kurtosis", run)
+    assert "no stored pair counts" in texts("displacements", run)
+    dead = write_run(tmp_path / "dead", rounds=3, dead_from=2)
+    assert "died out" in texts("connectivity", dead)
+    assert "No path" in texts("deeper-fields", dead)
+
+
+def test_files_are_written_where_asked_and_can_be_read(run: Run, tmp_path: Path) -> None:
+    files = draw(run, ["accuracy", "cavity"], ("png", "svg", "pdf"), tmp_path / "new" / "folder")
+    assert [file.name for file in files] == [
+        f"{name}.{kind}" for name in ("accuracy", "cavity") for kind in ("png", "svg", "pdf")
+    ]
+    with Image.open(files[0]) as picture:
+        assert min(picture.size) > 400
+    assert files[1].read_bytes().startswith(b"<?xml")
+    assert files[2].read_bytes().startswith(b"%PDF")
+    assert draw(run, ["accuracy"]) == [run.path / "figures" / "accuracy.png"]
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_the_same_run_gives_the_same_bytes(kind: str, run: Run, tmp_path: Path) -> None:
+    first, second = (draw(run, ["kurtosis"], (kind,), tmp_path / name)[0].read_bytes() for name in "ab")
+    assert first == second
+
+
+def test_unknown_names_are_refused_with_the_nearest_one(run: Run) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'accuracy'"):
+        draw(run, ["acuracy"])
+    with pytest.raises(ConfigError, match="accepted: png, pdf, svg"):
+        draw(run, ["accuracy"], ("jpeg",))
+
+
+def test_drawing_leaves_the_callers_style_alone_and_needs_neither_pyplot_nor_tensorflow(run: Run) -> None:
+    before = dict(matplotlib.rcParams)
+    figure(run, "accuracy")
+    assert dict(matplotlib.rcParams) == before
+    code = "import sys, tfimp.plots; print({'tensorflow', 'matplotlib.pyplot'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_the_accuracy_figure_plots_the_stored_numbers_on_a_falling_log_axis(run: Run) -> None:
+    axes = figure(run, "accuracy").axes[0]
+    line = next(line for line in axes.lines if line.get_label() == "test")
+    np.testing.assert_allclose(line.get_xdata(), [stored.metrics["density"] for stored in run.rounds])
+    np.testing.assert_allclose(line.get_ydata(), [100 * stored.metrics["test_accuracy"] for stored in run.rounds])
+    assert axes.get_xscale() == "log"
+    assert axes.get_xlim()[0] > axes.get_xlim()[1]
+
+
+def test_a_mask_is_lit_where_its_weight_survives() -> None:
+    mask = np.zeros((2 * 3 * 3, 2), bool)
+    mask[(1 * 3 + 2) * 3 + 1, 1] = True  # row 1, column 2, green, of unit 1
+    pictures = mask_pictures(mask, (2, 3, 3))
+    assert pictures.shape == (2, 2, 3, 3)
+    lit = np.argwhere(pictures == SURVIVES)
+    assert lit.tolist() == [[1, 1, 2, 1]]
+    assert (np.delete(pictures.ravel(), np.flatnonzero(pictures.ravel() == SURVIVES)) == NOTHING).all()
+
+
+def test_weights_are_shown_around_the_middle_and_a_dead_unit_is_flat() -> None:
+    kernel = np.zeros((3, 2))
+    kernel[0, 0], kernel[2, 0] = 4.0, -2.0
+    assert weight_pictures(kernel, (1, 1, 3))[:, 0, 0].tolist() == [[255, 128, 64], [128, 128, 128]]
+
+
+def test_a_mosaic_puts_picture_after_picture_with_a_gap() -> None:
+    pictures = np.stack([np.full((4, 4, 3), value, np.uint8) for value in (10, 20, 30)])
+    canvas = mosaic(pictures, 2)
+    assert canvas.shape == (9, 9, 3)
+    assert canvas[[0, 0, 5, 5, 4], [0, 5, 0, 5, 0], 0].tolist() == [10, 20, 30, 255, 255]
+
+
+def test_unit_ratios_equal_a_double_loop() -> None:
+    rng = np.random.default_rng(0)
+    shape = (4, 5, 2)
+    mask = rng.random((40, 3)) < 0.3
+    mask[:, 2] = False
+    places = [(y, x) for y in range(4) for x in range(5) for _ in range(2)]
+
+    def share(inputs: list[int]) -> float:
+        pairs = [(a, b) for a in inputs for b in inputs if a != b]
+        near = [max(abs(places[a][0] - places[b][0]), abs(places[a][1] - places[b][1])) <= 2 for a, b in pairs]
+        return float(np.mean(near)) if pairs else float("nan")
+
+    expected = [share(list(np.flatnonzero(mask[:, unit]))) / share(list(range(40))) for unit in range(3)]
+    np.testing.assert_allclose(unit_ratios(mask, shape), expected, equal_nan=True)
+
+
+def test_full_counts_equal_a_double_loop() -> None:
+    same, different = np.zeros((3, 5)), np.zeros((3, 5))
+    inputs = [(y, x, c) for y in range(2) for x in range(3) for c in range(2)]
+    for a in inputs:
+        for b in inputs:
+            target = same if a[2] == b[2] else different
+            target[b[0] - a[0] + 1, b[1] - a[1] + 2] += a != b
+    counted = full_counts((2, 3, 2))
+    np.testing.assert_array_equal(counted["same_channel"], same)
+    np.testing.assert_array_equal(counted["different_channel"], different)
+
+
+def test_the_size_of_a_hand_made_field() -> None:
+    kernel = np.zeros((5 * 5, 2))
+    kernel[1 * 5 + 1, 0] = kernel[1 * 5 + 3, 0] = -2.0  # two equal weights, two pixels apart: radius 1 around (1, 2)
+    centres, sizes = field_moments(kernel, (5, 5, 1))
+    np.testing.assert_allclose(centres[0], [1, 2])
+    np.testing.assert_allclose(sizes, [1, np.nan])

@@ -1,0 +1,116 @@
+"""The cavity: does magnitude pruning remove the weights that hold a unit's non-Gaussianity down?"""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tfimp.plots import read
+from tfimp.plots.style import COLOURS, GREY, MARKERS, PAGE, density_axis, missing, missing_figure, new_figure
+from tfimp.store import Run
+
+ZERO = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
+
+
+def cavity(run: Run) -> Figure:
+    """Mean cavity value of removed and of kept weights in every round, and the AUC between the two."""
+    title = "Cavity: what the removed weights did to the kurtosis"
+    found = [layer for layer in read.layers(run) if np.isfinite(_values(run, layer, "auc")).any()]
+    found = found or [layer for layer in read.layers(run) if np.isfinite(_values(run, layer, "mean_delta_kept")).any()]
+    if not found:
+        return missing_figure(title, "This run has no stored comparison of removed and kept weights.")
+    note = (
+        "Δ: change of a unit's excess kurtosis when one weight is removed; positive: the unit becomes more "
+        "non-Gaussian. Removed: the weights that magnitude pruning takes after the round. AUC: chance that a removed "
+        "weight has a larger Δ than a kept one; 0.5 (dashed) is no difference."
+    )
+    figure = new_figure(title, PAGE, 3.0, note)
+    panels = figure.subplots(1, len(found) + 1, squeeze=False)[0]
+    densities = read.densities(run)
+    for axes, layer in zip(panels, found, strict=False):
+        axes.set_title(f"mean Δ, {layer}")
+        _means(axes, run, layer, densities)
+    panels[0].set_ylabel("mean Δ (excess kurtosis)")
+    axes = panels[-1]
+    axes.set_title("removed against kept")
+    axes.axhline(0.5, **ZERO)
+    for position, layer in enumerate(found):
+        marker, colour = MARKERS[position % len(MARKERS)], COLOURS[(position + 2) % len(COLOURS)]
+        axes.plot(densities, _values(run, layer, "auc"), marker=marker, color=colour, label=layer)
+    density_axis(axes, densities, label=False)
+    axes.set_ylabel("AUC")
+    axes.legend()
+    for axes in panels:
+        axes.set_xlabel("density")
+    return figure
+
+
+def _values(run: Run, layer: str, name: str) -> np.ndarray:
+    return read.series(run, "layers", layer, "cavity", name)
+
+
+def _means(axes: Axes, run: Run, layer: str, densities: np.ndarray) -> None:
+    axes.axhline(0, **ZERO)
+    for position, word in enumerate(("kept", "removed")):
+        values = _values(run, layer, f"mean_delta_{word}")
+        axes.plot(densities, values, marker=MARKERS[position], color=COLOURS[position], label=word)
+    density_axis(axes, densities, label=False)
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+    axes.legend()
+
+
+def cavity_by_magnitude(run: Run) -> Figure:
+    """Cavity values of the first layer's surviving weights against their magnitude, in chosen rounds."""
+    title = "Cavity value against magnitude"
+    layers = read.layers(run)
+    layer = next((name for name in layers if any(len(_pairs(s, name)[0]) for s in read.chosen(run))), None)
+    if layer is None:
+        return missing_figure(title, "This run has no stored cavity values.")
+    rounds = read.chosen(run)
+    note = (
+        f"{layer}: mean Δ of surviving weights in twenty bins of equal count by |weight|; band: the middle half of the "
+        "weights in a bin. Shaded: the weights that are removed next."
+    )
+    figure = new_figure(title, PAGE * max(len(rounds), 2) / 3, 2.9, note)
+    panels = figure.subplots(1, len(rounds), squeeze=False)[0]
+    for axes, stored in zip(panels, rounds, strict=True):
+        axes.set_title(round_title_short(stored.index))
+        magnitude, delta = _pairs(stored, layer)
+        if len(magnitude) < 20:
+            missing(axes, "Too few stored cavity values.")
+            continue
+        _binned(axes, magnitude, delta)
+        removed = read.probe(stored, f"{layer}/removed_next").astype(bool)
+        if len(removed) == len(magnitude) and removed.any() and not removed.all():
+            axes.axvspan(magnitude.min(), magnitude[removed].max(), color="#000000", alpha=0.07, linewidth=0)
+        axes.set_xlabel("|weight|")
+    panels[0].set_ylabel("Δ (excess kurtosis)")
+    return figure
+
+
+def round_title_short(index: int) -> str:
+    """A panel's title without its density."""
+    return f"round {index}" + (" (dense)" if index == 0 else "")
+
+
+def _pairs(stored: read.Round, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    """|weight| and cavity value of every surviving weight; empty where they do not fit each other."""
+    kernel, where = read.masked_kernel(stored, layer), read.mask(stored, layer)
+    delta = read.probe(stored, f"{layer}/cavity_delta")
+    if not kernel.size or len(delta) != where.sum() or not len(delta):
+        return np.zeros(0), np.zeros(0)
+    return np.abs(kernel[where]), delta
+
+
+def _binned(axes: Axes, magnitude: np.ndarray, delta: np.ndarray, bins: int = 20) -> None:
+    order = np.argsort(magnitude, kind="stable")
+    finite = order[np.isfinite(delta[order])]
+    groups = [group for group in np.array_split(finite, bins) if len(group)]
+    x = np.array([magnitude[group].mean() for group in groups])
+    middle = np.array([delta[group].mean() for group in groups])
+    low, high = (np.array([np.percentile(delta[group], at) for group in groups]) for at in (25, 75))
+    axes.axhline(0, **ZERO)
+    axes.fill_between(x, low, high, color=COLOURS[2], alpha=0.2, linewidth=0)
+    axes.plot(x, middle, marker="o", color=COLOURS[2])
+    axes.ticklabel_format(axis="both", style="sci", scilimits=(-2, 3))

@@ -1,0 +1,104 @@
+"""How connections are shared out: over units (against a binomial null) and over the places of the image."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy import stats
+
+from tfimp.plots import read
+from tfimp.plots.style import COLOURS, COUNTS, PAGE, bare, missing, missing_figure, new_figure, round_title
+from tfimp.store import Run
+
+
+def connectivity(run: Run) -> Figure:
+    """Histograms of surviving inputs per unit, every layer, against the binomial null."""
+    title = "Surviving inputs per unit"
+    layers, rounds = read.layers(run), read.chosen(run)[1:]
+    if not rounds:
+        return missing_figure(title, "This run has no sparse round: every unit keeps every input.")
+    note = (
+        "Bars: units of the layer. Line: binomial null, in which every weight of the layer survives with the same "
+        "probability. Dead units stand at 0."
+    )
+    figure = new_figure(title, PAGE, 0.7 + 1.75 * len(layers), note)
+    grid = figure.subplots(len(layers), len(rounds), squeeze=False)
+    for row, layer in zip(grid, layers, strict=True):
+        for axes, stored in zip(row, rounds, strict=True):
+            axes.set_title(f"{layer}, {round_title(stored.index, float('nan'))}")
+            _histogram(axes, read.mask(stored, layer))
+        row[0].set_ylabel("units")
+    for axes in grid[-1]:
+        axes.set_xlabel("surviving inputs")
+    drawn = next((axes for axes in grid.flat if axes.get_legend_handles_labels()[0]), None)
+    if drawn is not None:
+        figure.legend(*drawn.get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    return figure
+
+
+def _histogram(axes: Axes, mask: np.ndarray) -> None:
+    if not mask.size:
+        missing(axes, "No stored masks.")
+        return
+    if not mask.any():
+        missing(axes, "The layer died out: no weight survives.")
+        return
+    fan_in, units = mask.shape
+    counts, density = mask.sum(axis=0), float(mask.mean())
+    null = stats.binom(fan_in, density)
+    low, high = min(counts.min(), int(null.ppf(0.001))), max(counts.max(), int(null.ppf(0.999)))
+    width = max(1, round((high - low) / 36))
+    edges = np.arange(low, high + 2 * width, width) - 0.5
+    axes.hist(counts, edges, color=COLOURS[5], edgecolor="white", linewidth=0.3, label="units")
+    expected = units * (null.cdf(edges[1:] - 0.5) - null.cdf(edges[:-1] - 0.5))
+    axes.stairs(expected, edges, color=COLOURS[1], linewidth=1.2, label="binomial null")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+
+
+def input_usage(run: Run) -> Figure:
+    """How many first-layer weights survive at each place of the image."""
+    title = "Surviving weights per input position"
+    layer = read.image_layer(run)
+    if layer is None:
+        return missing_figure(title, "No pruned layer sees the image.")
+    rounds, shape = read.chosen(run), read.image_shape(run)
+    usage = [_usage(read.mask(stored, layer), shape) for stored in rounds]
+    note = (
+        f"Share of {layer}'s weights at that position that survive, all units"
+        f"{' and channels' if shape[2] > 1 else ''} together, over the density of the layer: 1 is even use."
+    )
+    if shape[0] == 1:
+        figure = new_figure(title, PAGE / 2, 2.6, note)
+        axes = figure.add_subplot()
+        for position, (stored, values) in enumerate(zip(rounds, usage, strict=True)):
+            axes.plot(values[0], color=COLOURS[position], label=round_title(stored.index, float("nan")))
+        axes.set_xlabel("input position")
+        axes.set_ylabel("use relative to even use")
+        axes.legend()
+        return figure
+    figure = new_figure(title, PAGE * max(len(rounds), 2) / 3, 2.9, note)
+    panels = figure.subplots(1, len(rounds), squeeze=False)[0]
+    top = max([float(np.nanmax(values)) for values in usage if np.isfinite(values).any()], default=1.0)
+    image = None
+    for axes, stored, values in zip(panels, rounds, usage, strict=True):
+        axes.set_title(round_title(stored.index, read.number(stored, "density")))
+        if not np.isfinite(values).any():
+            missing(axes, "No weight of the layer survives.")
+            continue
+        image = axes.imshow(values, cmap=COUNTS, vmin=0, vmax=top)
+        bare(axes)
+    if image is not None:
+        bar = figure.colorbar(image, ax=list(panels), shrink=0.8, aspect=22, pad=0.02)
+        bar.set_label("use relative to even use")
+        bar.outline.set_visible(False)
+    return figure
+
+
+def _usage(mask: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """(height, width) share of the weights at a position that survive, relative to the layer's density."""
+    if not mask.size or not mask.any():
+        return np.full(shape[:2], np.nan)
+    return mask.reshape(*shape, -1).mean(axis=(2, 3)) / mask.mean()

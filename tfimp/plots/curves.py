@@ -1,0 +1,124 @@
+"""Numbers against density: accuracy, and the measures of units with their spread."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tfimp.plots import read
+from tfimp.plots.locality_share import unit_ratios
+from tfimp.plots.style import COLOURS, COLUMN, GREY, MARKERS, density_axis, missing, missing_figure, new_figure
+from tfimp.store import Run
+
+BAND = "Line and band: median and quartiles over living units."
+
+
+def accuracy(run: Run) -> Figure:
+    """Test and validation accuracy against density."""
+    title = "Accuracy against density"
+    densities = read.densities(run)
+    parts = {part: read.series(run, f"{part}_accuracy") for part in ("test", "validation")}
+    if not any(np.isfinite(values).any() for values in parts.values()):
+        return missing_figure(title, "No round has a stored accuracy.")
+    note = "Dashed: test accuracy of the dense network (round 0)."
+    figure = new_figure(title, COLUMN, 2.7, note)
+    axes = figure.add_subplot()
+    if np.isfinite(parts["test"][0]):
+        axes.axhline(100 * parts["test"][0], color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+    for (part, values), style, colour in zip(parts.items(), ("-", ":"), COLOURS, strict=False):
+        marker = MARKERS[0] if part == "test" else MARKERS[1]
+        axes.plot(densities, 100 * values, style, marker=marker, color=colour, label=part)
+    density_axis(axes, densities)
+    axes.set_ylabel("accuracy (%)")
+    axes.legend()
+    return figure
+
+
+def kurtosis(run: Run) -> Figure:
+    """Excess kurtosis of the pre-activations against density, over units."""
+    figure = _over_units(run, "excess_kurtosis", "Non-Gaussianity of the pre-activations", "excess kurtosis",
+                         BAND + " Dashed: Gaussian.")  # fmt: skip
+    for axes in figure.axes:
+        if axes.axison:
+            axes.axhline(0, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9, zorder=1)
+            if all((np.asarray(line.get_ydata(), float) > 0).all() for line in axes.lines[:-1]):
+                axes.set_ylim(bottom=min(axes.get_ylim()[0], -0.05 * axes.get_ylim()[1]))
+    return figure
+
+
+def inverse_participation_ratio(run: Run) -> Figure:
+    """Localisation of the masked weights against density, over units."""
+    note = BAND + " Dotted: Gaussian weights, 3 / (inputs kept): what sparsity alone gives."
+    title = "Localisation of the masked weights"
+    figure = _over_units(run, "ipr", title, "inverse participation ratio", note)
+    for axes in figure.axes:
+        if not axes.axison:
+            continue
+        axes.set_yscale("log")
+        for position, layer in enumerate(read.layers(run)):
+            kept = np.array([_mean_connections(read.mask(stored, layer)) for stored in run.rounds])
+            expected = np.where(kept >= 3, 3 / np.maximum(kept, 3), np.nan)
+            axes.plot(read.densities(run), expected, ":", color=COLOURS[position % len(COLOURS)], linewidth=1.0)
+    return figure
+
+
+def _mean_connections(mask: np.ndarray) -> float:
+    return float(mask.sum() / mask.shape[1]) if mask.size else 0.0
+
+
+def _over_units(run: Run, measure: str, title: str, label: str, note: str) -> Figure:
+    spreads = {layer: read.quartiles(run, f"{layer}/{measure}") for layer in read.layers(run)}
+    spreads = {layer: values for layer, values in spreads.items() if np.isfinite(values).any()}
+    if not spreads:
+        return missing_figure(title, f"This run has no stored {label}.")
+    figure = new_figure(title, COLUMN, 2.9, note)
+    axes = figure.add_subplot()
+    densities = read.densities(run)
+    for position, (layer, values) in enumerate(spreads.items()):
+        band(axes, densities, values, position, layer)
+    density_axis(axes, densities)
+    axes.set_ylabel(label)
+    axes.legend()
+    return figure
+
+
+def band(axes: Axes, x: np.ndarray, spread: np.ndarray, position: int, label: str) -> None:
+    """A line with a band: ``spread`` is (3, points): low, middle, high."""
+    colour = COLOURS[position % len(COLOURS)]
+    axes.fill_between(x, spread[0], spread[2], color=colour, alpha=0.18, linewidth=0)
+    axes.plot(x, spread[1], marker=MARKERS[position % len(MARKERS)], color=colour, label=label)
+
+
+def locality(run: Run) -> Figure:
+    """The locality ratio of the first layer against density, with the spread over units."""
+    title = "Locality of the first layer's masks"
+    layer = read.image_layer(run)
+    if layer is None:
+        return missing_figure(title, "No pruned layer sees the image: locality is not defined.")
+    shape, densities = read.image_shape(run), read.densities(run)
+    note = (
+        "Share of pairs of surviving inputs within Chebyshev distance 2, over the share expected by chance. Band: "
+        "quartiles over units (any placement). Dashed: no locality."
+    )
+    figure = new_figure(title, COLUMN, 2.9, note)
+    axes = figure.add_subplot()
+    spread = np.stack([read.quartiles_of(unit_ratios(read.mask(stored, layer), shape)) for stored in run.rounds], 1)
+    stored_ratios = {
+        "any placement": read.series(run, "layers", layer, "locality", "ratio"),
+        "placement by usage": read.series(run, "layers", layer, "locality", "ratio_usage"),
+    }
+    if not any(np.isfinite(values).any() for values in (spread, *stored_ratios.values())):
+        missing(axes, "No round has a unit with two surviving inputs.")
+        return figure
+    axes.axhline(1, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+    axes.fill_between(densities, spread[0], spread[2], color=COLOURS[0], alpha=0.18, linewidth=0)
+    for position, (name, values) in enumerate(stored_ratios.items()):
+        if np.isfinite(values).any():
+            axes.plot(densities, values, marker=MARKERS[position], color=COLOURS[position], label=f"null: {name}")
+    if not axes.get_legend_handles_labels()[0]:
+        axes.plot(densities, spread[1], marker=MARKERS[0], color=COLOURS[0], label="median unit (no stored ratio)")
+    density_axis(axes, densities)
+    axes.set_ylabel("locality ratio")
+    axes.legend()
+    return figure

@@ -1,0 +1,115 @@
+"""What figures ask of a stored run. Whatever was not stored comes back as NaN or an empty array, never as an error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfimp.store import Round, Run
+
+KERNEL = "/kernel"
+
+
+def layers(run: Run) -> list[str]:
+    """The dense layers that are pruned, in the network's order."""
+    if not run.rounds:
+        return []
+    names = [name[: -len(KERNEL)] for name in masks(run.rounds[0]) if name.endswith(KERNEL)]
+    return sorted(names, key=_network_order)
+
+
+def _network_order(name: str) -> tuple[int, int, str]:
+    number = name.rsplit("_", 1)[-1]
+    return (name == "output", int(number) if number.isdigit() else 0, name)
+
+
+def image_shape(run: Run) -> tuple[int, int, int]:
+    """(height, width, channels) of the inputs; (1, fan_in, 1) where the run does not say."""
+    stored = run.info.get("data")
+    shape = stored.get("image_shape") if isinstance(stored, dict) else None
+    if isinstance(shape, list) and len(shape) == 3 and all(isinstance(side, int) and side > 0 for side in shape):
+        return (shape[0], shape[1], shape[2])
+    names = layers(run)
+    return (1, masks(run.rounds[0])[names[0] + KERNEL].shape[0] if names else 1, 1)
+
+
+def image_layer(run: Run) -> str | None:
+    """The pruned layer whose inputs are the image; None where there is none."""
+    size = int(np.prod(image_shape(run)))
+    return next((name for name in layers(run) if masks(run.rounds[0])[name + KERNEL].shape[0] == size), None)
+
+
+def masks(stored: Round) -> dict[str, np.ndarray]:
+    """The masks of a round, empty where they were not stored."""
+    return stored.masks if "masks.safetensors" in stored.files else {}
+
+
+def weights(stored: Round) -> dict[str, np.ndarray]:
+    """The trained weights of a round, empty where they were not stored."""
+    return stored.weights if "weights.safetensors" in stored.files else {}
+
+
+def probe(stored: Round, name: str) -> np.ndarray:
+    """A measure of a round as an array, empty where it was not stored."""
+    probes = stored.probes if "probes.safetensors" in stored.files else {}
+    return probes.get(name, np.zeros(0))
+
+
+def mask(stored: Round, layer: str) -> np.ndarray:
+    """The kernel's mask of a layer (fan_in, units); (0, 0) where it was not stored."""
+    return masks(stored).get(layer + KERNEL, np.zeros((0, 0), bool))
+
+
+def masked_kernel(stored: Round, layer: str) -> np.ndarray:
+    """The trained kernel under its mask (fan_in, units); (0, 0) where either was not stored."""
+    kernel, where = weights(stored).get(layer + KERNEL), mask(stored, layer)
+    return np.zeros((0, 0)) if kernel is None or kernel.shape != where.shape else kernel * where
+
+
+def number(stored: Round, *path: str) -> float:
+    """A number of metrics.json by its keys; NaN where it is missing or null."""
+    value: object = stored.metrics
+    for word in path:
+        value = value.get(word) if isinstance(value, dict) else None
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("nan")
+
+
+def series(run: Run, *path: str) -> np.ndarray:
+    """A number of metrics.json in every round, (rounds,)."""
+    return np.array([number(stored, *path) for stored in run.rounds])
+
+
+def densities(run: Run) -> np.ndarray:
+    """The density of every round, (rounds,); NaN where nothing survives, so that it can stand on a log axis."""
+    values = series(run, "density")
+    return np.where(values > 0, values, np.nan)
+
+
+def quartiles(run: Run, name: str) -> np.ndarray:
+    """Lower quartile, median and upper quartile over the units of a measure in every round, (3, rounds)."""
+    return np.stack([quartiles_of(probe(stored, name)) for stored in run.rounds], axis=1) if run.rounds else _none()
+
+
+def _none() -> np.ndarray:
+    return np.zeros((3, 0))
+
+
+def quartiles_of(values: np.ndarray) -> np.ndarray:
+    """(3,) quartiles of the finite values; NaN where there are none."""
+    finite = values[np.isfinite(values)]
+    return np.percentile(finite, [25, 50, 75]) if finite.size else np.full(3, np.nan)
+
+
+def chosen(run: Run, count: int = 3) -> list[Round]:
+    """The dense, the middle and the last round (fewer where there are fewer)."""
+    last = len(run.rounds) - 1
+    picks: Sequence[int] = (
+        sorted({round(last * step / max(count - 1, 1)) for step in range(count)}) if last >= 0 else ()
+    )
+    return [run.rounds[index] for index in picks]
+
+
+def name_of(run: Run) -> str:
+    """The run's folder name, for titles."""
+    return run.path.resolve().name

@@ -1,0 +1,190 @@
+"""What masks are made of beyond the first layer's pairs: field sizes, deeper layers, overlap between rounds."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from tfimp.plots import read
+from tfimp.plots.curves import band
+from tfimp.plots.mosaic import mosaic, weight_pictures
+from tfimp.plots.style import (
+    COLOURS,
+    COUNTS,
+    GREY,
+    PAGE,
+    SEQUENTIAL,
+    bare,
+    density_axis,
+    missing,
+    missing_figure,
+    new_figure,
+    round_title,
+)
+from tfimp.store import Round, Run
+
+SIDE = 6  # units along a side of a grid
+
+
+def deeper_fields(run: Run) -> Figure:
+    """The last round's deeper units in input space: products of masks (paths) and of masked kernels."""
+    title = "Deeper layers in input space"
+    first, layers = read.image_layer(run), read.layers(run)
+    if first is None or layers.index(first) != 0 or len(layers) < 2:
+        return missing_figure(title, "This run has no pruned layer above the one that sees the image.")
+    stored, shape = run.rounds[-1], read.image_shape(run)
+    deeper = layers[1:4]
+    note = (
+        f"Round {stored.index}; each {'tile' if shape[0] > 1 else 'row'} is one unit, those with most paths first. "
+        "Paths: number of ways through surviving weights from an input to the unit (bright: most in that unit). "
+        "Weights: product of the masked kernels, as if units were linear, over its largest magnitude; the middle of "
+        "the scale is zero."
+    )
+    figure = new_figure(title, PAGE, 0.9 + 3.0 * len(deeper), note)
+    grid = figure.subplots(len(deeper), 2, squeeze=False)
+    paths, product = read.mask(stored, first).astype(float), read.masked_kernel(stored, first)
+    for row, layer in zip(grid, deeper, strict=True):
+        mask, kernel = read.mask(stored, layer), read.masked_kernel(stored, layer)
+        row[0].set_title(f"{layer}: paths")
+        row[1].set_title(f"{layer}: product of masked kernels")
+        fits = paths.shape[1] == len(mask) == product.shape[1] == len(kernel)
+        paths = paths @ mask if fits else np.zeros((0, 0))
+        product = product @ kernel if fits else np.zeros((0, 0))
+        units = np.argsort(-paths.sum(axis=0), kind="stable")[: SIDE * SIDE] if paths.size else np.zeros(0, int)
+        if not paths.size or not paths.any():
+            for axes in row:
+                missing(axes, "No path from the image to this layer survives.")
+            continue
+        _tiles(row[0], _path_pictures(paths[:, units], shape), shape)
+        _tiles(row[1], weight_pictures(product[:, units], shape), shape)
+    return figure
+
+
+def _path_pictures(paths: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Number of paths from each position, channels together, as colours: uint8 (units, height, width, 3)."""
+    import matplotlib
+
+    counts = np.moveaxis(paths.reshape(*shape, -1).sum(axis=2), -1, 0)
+    most = counts.max(axis=(1, 2), keepdims=True)
+    shares = np.divide(counts, most, out=np.zeros_like(counts), where=most > 0)
+    return np.round(255 * matplotlib.colormaps[SEQUENTIAL](shares)[..., :3]).astype(np.uint8)
+
+
+def _tiles(axes: Axes, pictures: np.ndarray, shape: tuple[int, int, int]) -> None:
+    if shape[0] == 1:
+        axes.imshow(pictures[:, 0], aspect="auto")
+        axes.set_xlabel("input position")
+        axes.set_ylabel("unit")
+        axes.grid(False)
+        return
+    axes.imshow(mosaic(pictures, min(SIDE, int(np.ceil(np.sqrt(len(pictures)))))))
+    bare(axes)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def field_size(run: Run) -> Figure:
+    """How large first-layer fields are against density, and where their centres lie in the last round."""
+    title = "Size and place of the receptive fields"
+    layer = read.image_layer(run)
+    if layer is None:
+        return missing_figure(title, "No pruned layer sees the image: there are no receptive fields.")
+    shape, densities = read.image_shape(run), read.densities(run)
+    moments = [field_moments(read.masked_kernel(stored, layer), shape) for stored in run.rounds]
+    note = (
+        "Size: root mean square distance from the field's centre, each input weighted by its squared weight; line and "
+        "band: median and quartiles over units; dashed: equal weights on every input."
+    )
+    figure = new_figure(title, PAGE, 3.0, note)
+    left, right = figure.subplots(1, 2)
+    spread = np.stack([read.quartiles_of(sizes) for _, sizes in moments], axis=1)
+    if not np.isfinite(spread).any():
+        missing(left, "No unit has a surviving weight.")
+    else:
+        even = field_moments(np.ones((int(np.prod(shape)), 1)), shape)[1][0]
+        left.axhline(even, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+        band(left, densities, spread, 0, layer)
+        density_axis(left, densities)
+        left.set_ylabel("size (pixels)" if shape[0] > 1 else "size (inputs)")
+        left.set_ylim(bottom=0)
+        left.set_title("size against density")
+    _centres(right, moments[-1], shape, run.rounds[-1])
+    return figure
+
+
+def field_moments(kernel: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (units, 2: row, column) and root mean square radius (units,) in pixels, weighted by squared weights."""
+    if not kernel.size:
+        return np.zeros((0, 2)), np.zeros(0)
+    power = (kernel.astype(float) ** 2).reshape(*shape, -1).sum(axis=2)
+    total = power.sum(axis=(0, 1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rows = np.arange(shape[0])[:, None, None]
+        columns = np.arange(shape[1])[None, :, None]
+        y, x = ((power * place).sum(axis=(0, 1)) / total for place in (rows, columns))
+        square = (power * ((rows - y) ** 2 + (columns - x) ** 2)).sum(axis=(0, 1)) / total
+    return np.stack([y, x], axis=1), np.sqrt(square)
+
+
+def _centres(axes: Axes, moments: tuple[np.ndarray, np.ndarray], shape: tuple[int, int, int], stored: Round) -> None:
+    centres, sizes = moments
+    axes.set_title(f"centres, {round_title(stored.index, read.number(stored, 'density'))}")
+    if not np.isfinite(sizes).any():
+        missing(axes, "No unit has a surviving weight.")
+        return
+    if shape[0] == 1:
+        axes.hist(centres[np.isfinite(sizes), 1], np.linspace(-0.5, shape[1] - 0.5, 21), color=COLOURS[5],
+                  edgecolor="white", linewidth=0.3)  # fmt: skip
+        axes.set_xlabel("centre (input position)")
+        axes.set_ylabel("units")
+        return
+    dots = axes.scatter(centres[:, 1], centres[:, 0], c=sizes, s=9, cmap=SEQUENTIAL, linewidths=0)
+    axes.set_xlim(-0.5, shape[1] - 0.5)
+    axes.set_ylim(shape[0] - 0.5, -0.5)
+    axes.set_aspect("equal")
+    axes.set_xlabel("column (pixels)")
+    axes.set_ylabel("row (pixels)")
+    bar = axes.figure.colorbar(dots, ax=axes, shrink=0.8, aspect=20, pad=0.02)
+    bar.set_label("size (pixels)")
+    bar.outline.set_visible(False)
+
+
+def mask_overlap(run: Run) -> Figure:
+    """How much of one round's mask is in another's, every pair of rounds."""
+    title = "Overlap of masks between rounds"
+    layers = read.layers(run)
+    if len(run.rounds) < 2:
+        return missing_figure(title, "This run has a single round: there is no other mask to compare with.")
+    rounds = [stored for stored in run.rounds if read.masks(stored)]
+    note = (
+        "Weights in both masks over weights in either (Jaccard index). Iterative pruning nests its masks, so that the "
+        "index is the ratio of two densities; where masks are drawn anew it is lower."
+    )
+    width = PAGE if len(layers) > 1 else PAGE / 2
+    figure = new_figure(title, width, 3.3 if len(layers) < 3 else 2.8, note)
+    panels = figure.subplots(1, len(layers), squeeze=False)[0]
+    for axes, layer in zip(panels, layers, strict=True):
+        axes.set_title(layer)
+        axes.imshow(_jaccard([read.mask(stored, layer) for stored in rounds]), cmap=COUNTS, vmin=0, vmax=1)
+        axes.grid(False)
+        axes.set_xlabel("round")
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+    panels[0].set_ylabel("round")
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), COUNTS), ax=list(panels), shrink=0.8, aspect=22, pad=0.02)
+    bar.set_label("Jaccard index")
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _jaccard(masks: list[np.ndarray]) -> np.ndarray:
+    """(rounds, rounds); NaN where both masks are empty."""
+    flat = np.stack([mask.ravel() for mask in masks]).astype(np.float32)
+    both = flat @ flat.T
+    sizes = flat.sum(axis=1)
+    either = sizes[:, None] + sizes[None] - both
+    return np.divide(both, either, out=np.full(both.shape, np.nan, np.float32), where=either > 0)

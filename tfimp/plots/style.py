@@ -1,0 +1,132 @@
+"""The look of every figure, in one place: sizes for a two-column paper, colour-blind-safe colours, no pyplot state."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+COLUMN = 3.4  # inches, one column of a two-column paper
+PAGE = 7.0  # inches, both columns
+
+# Okabe and Ito's colours, those that are dark enough for lines on white
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+GREY = "#6B6B6B"
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+SEQUENTIAL = "viridis"
+COUNTS = "cividis"
+DIVERGING = "RdBu_r"
+ENRICHMENT = "PuOr_r"
+
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "mathtext.fontset": "dejavusans",
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 3.6,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "image.interpolation": "nearest",
+    "figure.constrained_layout.h_pad": 0.05,
+    "figure.constrained_layout.w_pad": 0.05,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "tfimp",
+    "axes.unicode_minus": True,
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The project's style, for making and for saving figures; whatever the caller had set comes back afterwards."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
+
+
+def new_figure(title: str, width: float, height: float, note: str = "") -> Figure:
+    """An empty figure (sizes in inches) with a title, and below it all a note that explains what the marks mean."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    per_inch = 14.5
+    figure.suptitle(
+        textwrap.fill(title, int(width * per_inch * 0.8)), x=0.01, ha="left", fontsize=9.5, fontweight="bold"
+    )
+    if note:
+        wrapped = textwrap.fill(note, int(width * per_inch * 1.18))
+        figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7.5, color=GREY, linespacing=1.3)
+    return figure
+
+
+def missing(axes: Axes, text: str) -> None:
+    """Say in an otherwise empty panel what is missing."""
+    axes.set_axis_off()
+    wrapped = textwrap.fill(text, 38)
+    axes.text(0.5, 0.5, wrapped, transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=8)
+
+
+def missing_figure(title: str, text: str) -> Figure:
+    """A whole figure that says what is missing."""
+    figure = new_figure(title, COLUMN, 1.6)
+    missing(figure.add_subplot(), text)
+    return figure
+
+
+def density_axis(axes: Axes, densities: np.ndarray, label: bool = True) -> None:
+    """Make x the density on a log scale that decreases to the right, as in the papers."""
+    positive = densities[np.isfinite(densities) & (densities > 0)]
+    high, low = (positive.max(), positive.min()) if len(positive) else (1.0, 0.1)
+    axes.set_xscale("log")
+    pad = max((high / low) ** 0.04, 1.05)
+    axes.set_xlim(high * pad, low / pad)
+    steps = (1, 2, 5) if high / low < 400 else (1,)
+    ticks = [digit * 10.0**power for power in range(-9, 1) for digit in steps]
+    inside = [tick for tick in ticks if low / pad <= tick <= high * pad]
+    if len(inside) < 2:
+        inside = sorted({float(f"{value:.2g}") for value in positive})[::2]
+    axes.xaxis.set_major_locator(FixedLocator(inside or [high]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if label:
+        axes.set_xlabel("density (share of weights left)")
+
+
+def bare(axes: Axes) -> None:
+    """No ticks, no grid, a thin frame: for pictures."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color("#B0B0B0")
+        spine.set_linewidth(0.5)
+
+
+def round_title(index: int, density: float) -> str:
+    """How panels name a round."""
+    what = f"round {index}" + (" (dense)" if index == 0 else "")
+    return what if index == 0 or not np.isfinite(density) else f"{what}, density {density:.3g}"
