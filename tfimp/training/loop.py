@@ -52,7 +52,7 @@ class Trainer:
 
     def state(self) -> dict[str, np.ndarray]:
         """Every weight (``layer/variable``) and optimiser variable (``optimizer/...``) as a copy."""
-        return {name: np.array(variable) for name, variable in self.variables.items()}
+        return {name: variable.numpy() for name, variable in self.variables.items()}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Put a whole state, as ``state`` returned it, into the network and the optimiser."""
