@@ -15,7 +15,7 @@ from tfimp.errors import DivergedError, TfimpError, nearest
 FAILED = 1
 MISTAKE = 2
 INTERRUPTED = 130
-BROKEN_PIPE = 141
+_LONGEST = 600
 
 # What a user can put right by naming another path; a full disk or a broken one is not a mistake.
 _PATH_ERRNOS = {
@@ -54,7 +54,7 @@ def report(error: BaseException, *, debug: bool = False) -> int:
     if isinstance(error, BrokenPipeError):
         # The reader of our pipe has gone (`| head`). Python would complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        return FAILED
     if debug:
         traceback.print_exception(error)
     code, message = explain(error)
@@ -96,8 +96,9 @@ def usage(error: click.ClickException) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text on one line, safe for a terminal."""
-    return printable(" ".join(text.split()))
+    """Text on one line of bearable length, safe for a terminal."""
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 4] + " ..."
 
 
 def printable(text: str) -> str:

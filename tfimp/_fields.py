@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -64,7 +65,7 @@ def convert(value: Any, kind: Any, where: str) -> Any:
             raise ConfigError(f"{where} must be a list of {_KIND[entry][2:]}s, got {value!r}")
         return tuple(convert(item, entry, f"each entry of {where}") for item in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) <= sys.float_info.max else math.inf
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
         raise ConfigError(f"{where} must be {_KIND[kind]}, got {value!r}")
     return value

@@ -200,7 +200,7 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
     """TOML text as a dict; a ConfigError names ``where`` and the line that cannot be read."""
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits is a plain ValueError
         raise ConfigError(f"{where} is not valid TOML: {error}") from None
 
 
@@ -234,7 +234,7 @@ def parse_setting(text: str) -> tuple[list[str], Any]:
     try:
         parsed = tomllib.loads(f"value = {value}")
         parsed_value = parsed["value"] if len(parsed) == 1 else value
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         parsed_value = value.strip()
     return name.strip().split("."), parsed_value
 
