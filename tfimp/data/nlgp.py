@@ -22,8 +22,9 @@ _SIDE = {1: 100, 2: 20}
 _CHUNK = 1024
 # The twin's covariance is factored whole: 4096 inputs take 128 MB and about a minute.
 _LARGEST_TWIN = 4096
-# Distances around a ring make C indefinite once ξ nears the ring's size; up to here the effect on C is rounding.
-_NEGATIVE_SHARE = 1e-2
+# Distances around a ring make C indefinite once ξ nears a quarter of it. Dropping the negative eigenvalues changes
+# each entry of C by at most their share of the trace; up to here that is accepted.
+_NEGATIVE_SHARE = 5e-3
 
 Sampler = Callable[[int, np.random.Generator], np.ndarray]
 
@@ -80,7 +81,7 @@ def factor(covariance: np.ndarray, where: str) -> np.ndarray:
     """A with A Aᵀ = C, from the eigenvectors: a smooth covariance is too close to singular for Cholesky.
 
     Raises:
-        ConfigError: C has negative eigenvalues beyond rounding; ``where`` says which C.
+        ConfigError: C is not a covariance; ``where`` says which C.
     """
     values, vectors = np.linalg.eigh(covariance)
     if -values[values < 0].sum() > _NEGATIVE_SHARE * np.trace(covariance):
