@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from tfimp.config import ModelConfig, TrainConfig
@@ -115,6 +116,12 @@ def test_training_is_replayable_and_compiles_once(adam: Trainer) -> None:
     for name, array in adam.state().items():
         assert array.tobytes() == once[name].tobytes(), name
     assert adam._block.experimental_get_tracing_count() == 1
+    order = tf.constant(block_indices(0, 0, 0, 20, 500))
+    programs = {
+        adam._block.experimental_get_compiler_ir(adam._images, adam._labels, order, tf.constant(span))(stage="hlo")
+        for span in ([0, 100], [30, 40])
+    }
+    assert len(programs) == 1
 
 
 def test_batches_are_a_function_of_seed_round_and_block() -> None:

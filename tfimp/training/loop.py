@@ -97,8 +97,9 @@ class Trainer:
     @tf.function(jit_compile=True)
     def _block(self, images: Any, labels: Any, order: Any, span: Any) -> Any:
         """Steps ``span[0]`` to ``span[1]`` of a block (BLOCK, batch) of batches; returns the sum of their losses."""
-        total = tf.constant(0.0)
-        for step in tf.range(span[0], span[1]):
+        total, step = tf.constant(0.0), span[0]
+        # not tf.range, whose limits XLA takes as constants: it would compile again for every other span
+        while step < span[1]:
             batch = order[step]
             with tf.GradientTape() as tape:
                 logits = self.model(tf.cast(tf.gather(images, batch), tf.float32), training=True)
@@ -107,6 +108,7 @@ class Trainer:
             gradients = tape.gradient(loss, weights)
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
             total += loss
+            step += 1
         return total
 
     def evaluate(self, split: Split) -> float:
