@@ -31,13 +31,6 @@ _PATH_ERRNOS = {
 }
 
 
-class Failed(click.exceptions.Exit):
-    """Ends with exit code 1 after the command itself has said why."""
-
-    def __init__(self) -> None:
-        super().__init__(FAILED)
-
-
 class Stopped(KeyboardInterrupt):
     """Ctrl-C or SIGTERM, answered in order; ``advice`` is what to do next, empty when nothing is worth saying."""
 

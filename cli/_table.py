@@ -33,18 +33,31 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-_FIRST = "layers", "*"
+def _layer_columns(*place: str) -> tuple[Column, ...]:
+    """The columns about one layer, whose metrics lie at ``place``."""
+    return (
+        Column("kurtosis", 8, (*place, "excess_kurtosis", "mean"), lambda value: f"{value:.3f}"),
+        Column("IPR", 7, (*place, "ipr", "mean"), lambda value: f"{value:.4f}"),
+        Column("locality", 8, (*place, "locality", "ratio"), lambda value: f"{value:.2f}"),
+        Column("cavity", 6, (*place, "cavity", "auc"), lambda value: f"{value:.3f}"),
+    )
+
+
+_INDEX = Column("round", 5, ("round",), lambda value: f"{int(value)}")
+_DENSITY = Column("density", 8, ("density",), _digits)
 COLUMNS = (
-    Column("round", 5, ("round",), lambda value: f"{int(value)}"),
-    Column("density", 8, ("density",), _digits),
+    _INDEX,
+    _DENSITY,
     Column("loss", 6, ("train_loss",), lambda value: f"{value:.4f}"),
     Column("val acc", 7, ("validation_accuracy",), _percent),
     Column("test acc", 8, ("test_accuracy",), _percent),
-    Column("kurtosis", 8, (*_FIRST, "excess_kurtosis", "mean"), lambda value: f"{value:.3f}"),
-    Column("IPR", 7, (*_FIRST, "ipr", "mean"), lambda value: f"{value:.4f}"),
-    Column("locality", 8, (*_FIRST, "locality", "ratio"), lambda value: f"{value:.2f}"),
-    Column("cavity", 6, (*_FIRST, "cavity", "auc"), lambda value: f"{value:.3f}"),
+    *_layer_columns("layers", "*"),
     Column("time", 7, ("seconds",), lambda value: f"{value:.1f} s"),
+)
+LAYER_COLUMNS = (
+    _DENSITY,
+    Column("live", 6, ("alive_units",), lambda value: f"{int(value)}"),
+    *_layer_columns(),
 )
 
 
@@ -66,11 +79,23 @@ def heading() -> str:
 
 def row(metrics: Mapping[str, Any]) -> str:
     """A round's metrics as one line; what was not measured is a dash."""
-    cells = []
-    for column in COLUMNS:
-        value = find(metrics, column.path)
-        cells.append(("-" if value is None else column.write(value)).rjust(column.width))
-    return " ".join(cells)
+    return " ".join(_cell(column, metrics) for column in COLUMNS)
+
+
+def layer_heading() -> str:
+    """The titles above ``layer_row``."""
+    return " ".join([_INDEX.title, "layer".ljust(10), *(column.title.rjust(column.width) for column in LAYER_COLUMNS)])
+
+
+def layer_row(index: int, name: str, metrics: Mapping[str, Any]) -> str:
+    """One layer of one round as a line."""
+    cells = (_cell(column, metrics) for column in LAYER_COLUMNS)
+    return " ".join([str(index).rjust(_INDEX.width), name.ljust(10), *cells])
+
+
+def _cell(column: Column, metrics: Mapping[str, Any]) -> str:
+    value = find(metrics, column.path)
+    return ("-" if value is None else column.write(value)).rjust(column.width)
 
 
 def best_sparse(rounds: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:

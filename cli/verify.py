@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from tfimp.cli import _options
-from tfimp.cli._errors import Failed
+from tfimp.cli._errors import FAILED, printable
 from tfimp.cli._options import command as tfimp_command
 
 
 @tfimp_command(
-    "Check a stored run: checksums, shapes, nesting of masks.",
+    "Check a stored run: checksums, shapes, masks, weights, configuration.",
     """
     tfimp verify runs/photos
     tfimp verify runs/photos --repair
     """,
 )
 @_options.run_argument
-@click.option("--repair", is_flag=True, help="Drop an unfinished or damaged last round.")
-def command(run: Path, repair: bool) -> None:
+@click.option("--repair", is_flag=True, help="First drop what a killed process left: an unfinished last round.")
+@click.pass_context
+def command(ctx: click.Context, run: Path, repair: bool) -> None:
     """Print what is wrong, a line each; exit code 1 if anything is."""
-    from tfimp import store
+    from tfimp import store, verify
 
-    report = store.verify_run(run, repair=repair)
-    for line in report.repaired:
-        click.echo(f"repaired: {line}")
-    for line in report.problems:
-        click.echo(line)
-    if report.problems:
-        raise Failed
-    click.echo(f"{run}: {report.rounds} rounds, everything holds")
+    if repair:
+        dropped = verify.repair(run)
+        click.echo(f"dropped: round {', '.join(map(str, dropped))}" if dropped else "nothing had to be dropped")
+    problems = verify.verify(run)
+    for problem in problems:
+        click.echo(printable(problem))
+    if problems:
+        if not repair:
+            click.echo(
+                f"an unfinished or damaged last round is dropped by: tfimp verify --repair {shlex.quote(str(run))}"
+            )
+        ctx.exit(FAILED)
+    stored = store.open_run(run)
+    click.echo(f"{run}: {stored.status}, {len(stored.rounds)} rounds, everything holds")

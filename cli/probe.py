@@ -1,0 +1,80 @@
+"""``tfimp probe``: measure stored rounds again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tfimp.cli import _options, _table
+from tfimp.cli._options import Verbosity
+from tfimp.cli._options import command as tfimp_command
+from tfimp.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from tfimp.store import Run
+
+
+@tfimp_command(
+    "Measure stored rounds again, with the run's probes or with others.",
+    """
+    tfimp probe runs/photos --round 0 --round 15
+    tfimp probe runs/photos --set probe.samples=8000
+    tfimp probe runs/photos --set 'probe.what=["kurtosis", "cavity"]' --json > measures.json
+    """,
+    tensorflow=True,
+)
+@_options.run_argument
+@click.option("--round", "rounds", metavar="N", type=int, multiple=True, help="Can be repeated; default: all.")
+@click.option("--set", "settings", metavar="probe.KEY=VALUE", multiple=True, help="Other probes; can be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, nothing else.")
+@click.pass_obj
+def command(verbosity: Verbosity, run: Path, rounds: tuple[int, ...], settings: tuple[str, ...], as_json: bool) -> None:
+    """Print what the probes find now; the stored run is left as it is."""
+    from tfimp import config, store
+
+    stored = store.open_run(run)
+    for setting in settings:
+        if not setting.strip().startswith("probe."):
+            raise ConfigError(f"tfimp probe takes --set probe.KEY=VALUE only, got {setting!r}")
+    probe = config.resolve(stored.config.to_dict(), settings).probe
+    chosen = pick(stored, rounds)
+
+    from tfimp import data
+    from tfimp.cli import _tensorflow
+
+    dataset = data.load(stored.config.data)
+    if dataset.fingerprint != stored.info["data"]["fingerprint"]:
+        raise StoreError(f"the data set {dataset.name!r} is no longer the one that {str(run)!r} was made with")
+    _tensorflow.start(verbosity.verbose)
+    from tfimp.measure import measure_round
+
+    results = []
+    if not as_json:
+        click.echo(_table.layer_heading())
+    for index in chosen:
+        layers = measure_round(stored, index, dataset, probe)[0]
+        results.append({"round": index, "layers": finite(layers)})
+        if not as_json:
+            for name, metrics in layers.items():
+                click.echo(_table.layer_row(index, name, metrics))
+    if as_json:
+        click.echo(json.dumps(results, indent=1, allow_nan=False))
+
+
+def pick(run: Run, rounds: tuple[int, ...]) -> list[int]:
+    """The rounds asked for, each once and in order; all where none is named."""
+    count = len(run.rounds)
+    for index in rounds:
+        if not 0 <= index < count:
+            raise StoreError(f"{str(run.path)!r} has no round {index}; it has {count} complete rounds from 0")
+    return sorted(set(rounds)) or list(range(count))
+
+
+def finite(value: Any) -> Any:
+    """Nested metrics with ``None`` in place of numbers that are not finite, as the stored ones have it."""
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    return None if isinstance(value, float) and value - value != 0 else value
