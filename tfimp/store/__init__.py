@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from tfimp.store.begin import create_run, resume_run
 from tfimp.store.run import Round, Run, open_run
-from tfimp.store.writer import RunWriter, create_run, resume_run
+from tfimp.store.writer import RunWriter
 
 __all__ = ["Round", "Run", "RunWriter", "create_run", "open_run", "resume_run"]

@@ -17,9 +17,13 @@ import numpy as np
 from tfimp.errors import StoreError
 
 MAX_TEXT = 16 * 2**20
-MAX_ARRAYS = 4 * 2**30
+MAX_ARRAYS = min(4 * 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
 _TEMPORARY = re.compile(r"\..+\.\d+-\d+\.tmp")
 _counter = itertools.count()
+
+
+class DamagedError(StoreError):
+    """A file that is missing or is not what was written, which is not to be confused with one that cannot be read."""
 
 
 def sha256(content: bytes) -> str:
@@ -40,7 +44,7 @@ def inside(root: Path, *parts: str) -> Path:
             raise StoreError(f"{part!r} is not the name of a file in the run {str(root)!r}")
         path = path / part
         if path.is_symlink():
-            raise StoreError(f"{str(path)!r} is a link; a run holds plain files and folders only")
+            raise DamagedError(f"{str(path)!r} is a link; a run holds plain files and folders only")
     return path
 
 
@@ -53,12 +57,12 @@ def read_whole(root: Path, *parts: str, limit: int) -> bytes:
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise StoreError(f"{str(path)!r} is not a plain file")
+                raise DamagedError(f"{str(path)!r} is not a plain file")
             if status.st_size > limit:
-                raise StoreError(f"{str(path)!r} has {status.st_size} bytes, at most {limit} are accepted")
+                raise DamagedError(f"{str(path)!r} has {status.st_size} bytes, at most {limit} are accepted")
             return file.read(status.st_size)
     except FileNotFoundError:
-        raise StoreError(f"the file {str(path)!r} is missing") from None
+        raise DamagedError(f"the file {str(path)!r} is missing") from None
     except (OSError, MemoryError) as error:
         raise StoreError(f"cannot read {str(path)!r}: {_reason(error)}") from None
 
@@ -145,8 +149,8 @@ def from_json(content: bytes, where: str) -> dict[str, Any]:
         # Compared as bytes, so that damage to white space or to the checksum's own name is found too.
         intact = isinstance(document, dict) and to_json(document) == content
     except (ValueError, RecursionError, StoreError):
-        raise StoreError(f"{where} is not valid JSON; it was damaged or edited") from None
+        raise DamagedError(f"{where} is not valid JSON; it was damaged or edited") from None
     if not intact:
-        raise StoreError(f"{where} does not match its checksum; it was damaged or edited")
+        raise DamagedError(f"{where} does not match its checksum; it was damaged or edited")
     del document["checksum"]
     return document

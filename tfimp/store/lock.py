@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
 from tfimp.errors import StoreError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; runs there are written without the lock.
-    fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
 
@@ -26,8 +22,7 @@ class FolderLock:
         except OSError as error:
             raise StoreError(f"cannot write to the folder {str(folder)!r}: {error.strerror}") from None
         try:
-            if fcntl is not None:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
         except BlockingIOError:

@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, StoreError
-from tfimp.store.arrays import unpack_arrays, unpack_masks
-from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, from_json, inside, read_whole, sha256
+from tfimp.store.arrays import is_name, unpack_arrays, unpack_masks
+from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, DamagedError, from_json, inside, read_whole, sha256
 
 FORMAT = 1
 STATUSES = ("running", "complete", "failed", "diverged")
@@ -102,8 +102,7 @@ class Round:
         """Weights and optimiser state (``optimizer/…``) at the start of the round."""
         if "initial.safetensors" in self.files:
             return self._load("initial.safetensors")
-        masks, start = self.masks, self.run.rounds[0].initial_state
-        return {name: np.where(masks[name], array, 0) if name in masks else array for name, array in start.items()}
+        return under_masks(self.run.rounds[0].initial_state, self.masks)
 
     @property
     def initial_weights(self) -> Arrays:
@@ -116,7 +115,7 @@ class Round:
     def _read(self, name: str) -> Arrays:
         where = f"round {self.index}'s {name} in {str(self.run.path)!r}"
         if name not in self.files:
-            raise StoreError(f"{where} was never written")
+            raise DamagedError(f"{where} was never written")
         content = self.read_checked(name)
         return unpack_masks(content, where) if name == "masks.safetensors" else unpack_arrays(content, where)
 
@@ -124,8 +123,19 @@ class Round:
         """The bytes of one file of the round, held against its checksum."""
         content = read_whole(self.run.path, "rounds", folder_name(self.index), name, limit=MAX_ARRAYS)
         if sha256(content) != self.files[name]:
-            raise StoreError(f"round {self.index}'s {name} in {str(self.run.path)!r} does not match its checksum")
+            raise DamagedError(f"round {self.index}'s {name} in {str(self.run.path)!r} does not match its checksum")
         return content
+
+
+def under_masks(state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> Arrays:
+    """A state with zeros at the pruned entries of weights and of their optimiser slots (``optimizer/SLOT/NAME``)."""
+    new = {}
+    for name, array in state.items():
+        mask = masks.get(name.split("/", 2)[-1] if name.startswith(OPTIMIZER) else name)
+        if mask is not None and mask.shape == array.shape:
+            array = np.where(mask, array, array.dtype.type(0))
+        new[name] = array
+    return new
 
 
 def folder_name(index: int) -> str:
@@ -155,7 +165,28 @@ def _read_info(path: Path) -> dict[str, Any]:
         raise StoreError(f"{str(path)!r} has format {str(info.get('format'))[:20]!r}, this tfimp reads format {FORMAT}")
     if info.get("status") not in STATUSES:
         raise StoreError(f"{str(path)!r} has status {str(info.get('status'))[:20]!r}, not {', '.join(STATUSES)}")
+    if not _describes_data(info.get("data")):
+        raise DamagedError(
+            f"run.json in {str(path)!r} does not say source, fingerprint, image_shape, class_names, scale"
+        )
     return info
+
+
+def _describes_data(data: Any) -> bool:
+    if not isinstance(data, dict):
+        return False
+    shape, names = data.get("image_shape"), data.get("class_names")
+    scale: Any = data.get("scale")
+    return (
+        isinstance(shape, list)
+        and len(shape) == 3
+        and all(type(side) is int and 0 < side < 2**16 for side in shape)
+        and isinstance(names, list)
+        and 0 < len(names) < 2**20
+        and all(isinstance(name, str) for name in [*names, data.get("source"), data.get("fingerprint")])
+        and type(scale) in (int, float)
+        and scale > 0
+    )
 
 
 def _read_config(path: Path, info: dict[str, Any]) -> RunConfig:
@@ -185,7 +216,7 @@ def list_rounds(run: Run) -> list[Round]:
         if not os.path.lexists(inside(run.path, "rounds", folder_name(index)) / "metrics.json"):
             continue
         if index != len(rounds):
-            raise StoreError(f"{str(run.path)!r} has round {index} but no complete round {len(rounds)}")
+            raise DamagedError(f"{str(run.path)!r} has round {index} but no complete round {len(rounds)}")
         rounds.append(read_round(run, index))
     return rounds
 
@@ -199,7 +230,28 @@ def read_round(run: Run, index: int) -> Round:
     if not isinstance(files, dict) or not all(
         file in ARRAY_FILES and isinstance(digest, str) for file, digest in files.items()
     ):
-        raise StoreError(f"{where} does not name the round's files")
+        raise DamagedError(f"{where} does not name the round's files")
+    if not _are_metrics(metrics):
+        raise DamagedError(f"{where} holds something else than numbers")
     if metrics.get("round") != index:
-        raise StoreError(f"{where} is that of round {str(metrics.get('round'))[:20]}")
+        raise DamagedError(f"{where} is that of round {str(metrics.get('round'))[:20]}")
     return Round(run, index, metrics, files)
+
+
+def _are_metrics(metrics: dict[str, Any]) -> bool:
+    """Whether every value is a number, and every layer a name with numbers and tables of numbers."""
+
+    def is_number(value: Any) -> bool:
+        return value is None or type(value) in (int, float)
+
+    layers = metrics.get("layers", {})
+    if not isinstance(layers, dict) or not all(is_number(v) for word, v in metrics.items() if word != "layers"):
+        return False
+    for name, measured in layers.items():
+        if not is_name(name) or not isinstance(measured, dict):
+            return False
+        for value in measured.values():
+            inner = value.values() if isinstance(value, dict) else [value]
+            if not all(map(is_number, inner)):
+                return False
+    return True

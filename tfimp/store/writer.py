@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfimp.config import RunConfig
 from tfimp.errors import StoreError
 from tfimp.store.arrays import pack_arrays, pack_masks, unpack_arrays
 from tfimp.store.files import (
@@ -19,7 +17,6 @@ from tfimp.store.files import (
     MAX_TEXT,
     from_json,
     inside,
-    is_temporary,
     make_folder,
     read_whole,
     sha256,
@@ -27,16 +24,23 @@ from tfimp.store.files import (
     write_whole,
 )
 from tfimp.store.lock import FolderLock
-from tfimp.store.run import FORMAT, STATUSES, Arrays, Run, folder_name, list_rounds, read_round, round_folders
+from tfimp.store.run import STATUSES, Arrays, Run, folder_name
 
 CHECKPOINT = "checkpoint"
 
 
 class RunWriter:
-    """The one writer of a run folder; a context manager, because it holds the folder's lock until it is closed."""
+    """The one writer of a run folder; a context manager, because it holds the folder's lock until it is closed.
 
-    def __init__(self, path: Path, lock: FolderLock) -> None:
+    Args:
+        path: The run's folder.
+        lock: Its lock.
+        dropped: Rounds that were unfinished or damaged and removed on resuming.
+    """
+
+    def __init__(self, path: Path, lock: FolderLock, dropped: Sequence[int] = ()) -> None:
         self.path = path
+        self.dropped = list(dropped)
         self._lock = lock
         self.run = Run(path)
 
@@ -52,7 +56,7 @@ class RunWriter:
 
     def update(self, **facts: Any) -> None:
         """Add facts to run.json, or replace them."""
-        _write_info(self.path, {**self.run.info, **facts})
+        write_info(self.path, {**self.run.info, **facts})
         self.run = Run(self.path)
 
     def finish(self, status: str, **facts: Any) -> None:
@@ -100,7 +104,7 @@ class RunWriter:
         files = {name: sha256(part) for name, part in content.items()}
         document = to_json({**metrics, "round": index, "files": files})
         folder = inside(self.path, "rounds", folder_name(index))
-        _remove_folder(folder)
+        remove_folder(folder)
         make_folder(folder)
         for name, part in content.items():
             write_whole(folder / name, part)
@@ -139,7 +143,7 @@ class RunWriter:
 
     def drop_checkpoint(self) -> None:
         """Remove the checkpoint."""
-        _remove_folder(inside(self.path, CHECKPOINT))
+        remove_folder(inside(self.path, CHECKPOINT))
 
 
 def read_checkpoint_document(path: Path) -> dict[str, Any] | None:
@@ -153,121 +157,29 @@ def read_checkpoint_document(path: Path) -> dict[str, Any] | None:
     return document if known and {"round", "position", "sha256"} <= set(document) else None
 
 
-def create_run(path: str | Path, config: RunConfig, info: Mapping[str, Any]) -> RunWriter:
-    """Start a new run folder; parents are created.
-
-    Args:
-        path: A folder that does not hold a run.
-        config: The whole configuration, written to config.toml.
-        info: Facts for run.json: versions, seed, data.
-
-    Raises:
-        StoreError: the folder holds another run, is being written by another process, or cannot be written.
-    """
-    path = Path(path)
-    _refuse_other_run(path)
-    make_folder(path)
-    lock = FolderLock(path)
+def check_checkpoint(path: Path, complete: int) -> list[str]:
+    """What is wrong with the checkpoint of a run with so many complete rounds; damage costs the time since then."""
+    if not os.path.lexists(inside(path, CHECKPOINT) / "checkpoint.json"):
+        return []
     try:
-        _refuse_other_run(path)
-        _sweep(path)
-        text = config.to_toml().encode()
-        if os.path.lexists(path / "config.toml") and read_whole(path, "config.toml", limit=MAX_TEXT) != text:
-            raise StoreError(f"{str(path)!r} already has another config.toml; choose another --out")
-        make_folder(inside(path, "rounds"))
-        write_whole(inside(path, "config.toml"), text)
-        created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        facts = {"created": created, **info, "status": "running", "config_sha256": sha256(text)}
-        _write_info(path, {"format": FORMAT, **facts})
-        return RunWriter(path, lock)
-    except BaseException:
-        lock.release()
-        raise
+        document = from_json(read_whole(path, CHECKPOINT, "checkpoint.json", limit=MAX_TEXT), "checkpoint.json")
+        if read_checkpoint_document(path) is None:
+            return ["checkpoint.json does not say where the round stands"]
+        content = read_whole(path, CHECKPOINT, document["file"], limit=MAX_ARRAYS)
+    except StoreError as error:
+        return [str(error)]
+    if sha256(content) != document["sha256"]:
+        return [f"the checkpoint's {document['file']} does not match its checksum"]
+    return [] if document["round"] >= complete else ["the checkpoint is older than the last complete round"]
 
 
-def _refuse_other_run(path: Path) -> None:
-    if os.path.lexists(path / "run.json") or (path.is_dir() and round_folders(path)):
-        if path.is_dir() and os.path.lexists(path / ".lock"):
-            FolderLock(path).release()  # a run that is being written says by whom
-        raise StoreError(f"{str(path)!r} holds another run; continue it with --resume or choose another --out")
-
-
-def resume_run(path: str | Path, config: RunConfig | None = None) -> RunWriter:
-    """Open a run for going on; an unfinished round is dropped, complete ones are held against their checksums.
-
-    Args:
-        path: The folder of the run.
-        config: Where given, it must equal the stored one.
-
-    Raises:
-        StoreError: no run, a damaged one, another configuration, or another process that writes it.
-    """
-    path = Path(path)
-    stored = Run(path)
-    if config is not None and (different := _differences(stored.config, config)):
-        raise StoreError(f"{str(path)!r} was started with other settings: {'; '.join(different)}; choose another --out")
-    lock = FolderLock(path)
-    try:
-        _sweep(path)
-        dropped = drop_unfinished(Run(path))
-        writer = RunWriter(path, lock)
-        for stored_round in writer.run.rounds:
-            for name in stored_round.files:
-                stored_round.read_checked(name)
-        document = read_checkpoint_document(path)
-        if document is None or document["round"] != len(writer.run.rounds):
-            writer.drop_checkpoint()
-        if dropped or writer.run.status != "complete":
-            writer.update(status="running")
-        return writer
-    except BaseException:
-        lock.release()
-        raise
-
-
-def _differences(stored: RunConfig, given: RunConfig) -> list[str]:
-    def flat(config: RunConfig) -> dict[str, Any]:
-        pairs: dict[str, Any] = {}
-        for section, value in config.to_dict().items():
-            pairs.update(
-                {f"{section}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {section: value}
-            )
-        return pairs
-
-    old, new = flat(stored), flat(given)
-    return [f"{key} is {old[key]!r} there, {new[key]!r} here" for key in old if old[key] != new[key]]
-
-
-def drop_unfinished(run: Run) -> list[int]:
-    """Remove rounds without metrics.json, and a last round whose files fail their checksums; says which."""
-    dropped = []
-    indices = round_folders(run.path)
-    for index in reversed(indices):
-        if _is_complete(run, index):
-            break
-        if os.path.lexists(inside(run.path, "rounds", folder_name(index)) / "metrics.json") and dropped:
-            break
-        _remove_folder(inside(run.path, "rounds", folder_name(index)))
-        dropped.append(index)
-    list_rounds(run)
-    return dropped
-
-
-def _is_complete(run: Run, index: int) -> bool:
-    try:
-        stored = read_round(run, index)
-        for name in stored.files:
-            stored.read_checked(name)
-    except StoreError:
-        return False
-    return True
-
-
-def _write_info(path: Path, info: Mapping[str, Any]) -> None:
+def write_info(path: Path, info: Mapping[str, Any]) -> None:
+    """Write run.json."""
     write_whole(inside(path, "run.json"), to_json(info))
 
 
-def _remove_folder(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
+    """Remove a folder of a run with what is in it, if it is there."""
     if folder.is_symlink():
         raise StoreError(f"{str(folder)!r} is a link; a run holds plain files and folders only")
     try:
@@ -278,12 +190,3 @@ def _remove_folder(folder: Path) -> None:
             shutil.rmtree(folder)
     except OSError as error:
         raise StoreError(f"cannot remove {str(folder)!r}: {error.strerror}") from None
-
-
-def _sweep(path: Path) -> None:
-    """Remove temporary files that a killed writer left behind."""
-    for parts in ((), ("rounds",), (CHECKPOINT,)):
-        folder = inside(path, *parts)
-        for name in os.listdir(folder) if folder.is_dir() else []:
-            if is_temporary(name):
-                (folder / name).unlink(missing_ok=True)

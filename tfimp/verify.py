@@ -1,0 +1,222 @@
+"""Whether a stored run is what it says: checksums, shapes, masks, counts, zeros, rewinding and configuration."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tfimp.config import RunConfig
+from tfimp.errors import StoreError
+from tfimp.pruning.masks import density, groups, magnitude_masks
+from tfimp.store import Round, Run
+from tfimp.store.begin import drop_unfinished, sweep
+from tfimp.store.files import inside, is_temporary
+from tfimp.store.lock import FolderLock
+from tfimp.store.run import ARRAY_FILES, folder_name, round_folders, under_masks
+from tfimp.store.writer import check_checkpoint
+
+Arrays = dict[str, np.ndarray]
+
+
+def verify(path: str | Path) -> list[str]:
+    """Check everything that a run folder says about itself.
+
+    Args:
+        path: The folder of the run.
+
+    Returns:
+        One line per problem; empty where the run is sound.
+
+    Raises:
+        StoreError: there is no run to check.
+    """
+    path = Path(path)
+    if not os.path.lexists(path / "run.json"):
+        raise StoreError(f"{str(path)!r} does not hold a run: it has no run.json")
+    try:
+        run = Run(path)
+        problems = [*_leftovers(run), *check_checkpoint(path, len(run.rounds))]
+        shapes = network_shapes(run)
+        previous: Round | None = None
+        for stored in run.rounds:
+            problems += [f"round {stored.index}: {problem}" for problem in _round_problems(stored, previous, shapes)]
+            previous = stored
+        return [*problems, *_ending(run)]
+    except StoreError as error:
+        return [str(error)]
+
+
+def repair(path: str | Path) -> list[int]:
+    """Remove what a killed writer left: temporary files, and a last round that is unfinished or damaged.
+
+    Returns:
+        The rounds removed; ``--resume`` computes them again.
+
+    Raises:
+        StoreError: no run, damage that cannot be repaired, or another process that writes the run.
+    """
+    run = Run(path)
+    lock = FolderLock(run.path)
+    try:
+        sweep(run.path)
+        return drop_unfinished(Run(path))
+    finally:
+        lock.release()
+
+
+def network_shapes(run: Run) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every array that the configuration's network has."""
+    data, model = run.info["data"], run.config.model
+    widths = [math.prod(data["image_shape"]), *model.hidden, len(data["class_names"])]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for index, (fan_in, units) in enumerate(itertools.pairwise(widths)):
+        dense, norm = f"dense_{index}", f"norm_{index}"
+        if index == len(model.hidden):
+            dense, norm = "output", "norm_output"
+        shapes |= {f"{dense}/kernel": (fan_in, units), f"{dense}/bias": (units,)}
+        if model.batch_norm:
+            shapes |= {f"{norm}/{name}": (fan_in,) for name in ("gamma", "beta", "moving_mean", "moving_variance")}
+    return shapes
+
+
+def _leftovers(run: Run) -> Iterator[str]:
+    """Files that no complete round owns."""
+    folders = round_folders(run.path)
+    complete = len(run.rounds)
+    for index in folders[complete:]:
+        yield f"round {index} is unfinished; --repair drops it, `tfimp run --resume` computes it again"
+    for parts in ((), ("rounds",), *(("rounds", folder_name(index)) for index in folders[:complete])):
+        folder = inside(run.path, *parts)
+        for name in sorted(os.listdir(folder)) if folder.is_dir() else []:
+            if is_temporary(name):
+                yield f"{name[:200]!r} was left by a writer that was killed; --repair removes it"
+            elif len(parts) == 2 and name not in (*ARRAY_FILES, "metrics.json"):
+                yield f"{'/'.join(parts)} holds a file that no run has: {name[:200]!r}"
+
+
+def _ending(run: Run) -> Iterator[str]:
+    count, asked = len(run.rounds), run.config.prune.rounds
+    if count > asked:
+        yield f"there are {count} rounds, the configuration asks for {asked}"
+    if run.status == "complete" and count < asked and not run.info.get("reason"):
+        yield f"the run says it is complete, but it has {count} of {asked} rounds"
+    if run.info.get("seed", run.config.seed) != run.config.seed:
+        yield f"run.json says seed {run.info['seed']!r}, config.toml {run.config.seed}"
+    if run.info["data"].get("source") != run.config.data.source:
+        yield f"run.json says data {run.info['data'].get('source')!r}, config.toml {run.config.data.source!r}"
+
+
+def _round_problems(stored: Round, previous: Round | None, shapes: dict[str, tuple[int, ...]]) -> Iterator[str]:
+    try:
+        missing = [name for name in ARRAY_FILES[:3] if name not in stored.files]
+        if stored.index == 0 and "initial.safetensors" not in stored.files:
+            missing.append("initial.safetensors")
+        if missing:
+            yield f"metrics.json does not name {', '.join(missing)}"
+            return
+        for name in ARRAY_FILES:
+            unlisted = os.path.lexists(stored.path / name) and name not in stored.files
+            if unlisted:
+                yield f"{name} is there, but metrics.json does not name it"
+        mistakes = [*_shape_problems(stored, shapes)]
+        yield from mistakes
+        if not mistakes:
+            yield from _mask_problems(stored, previous)
+            yield from _weight_problems(stored, previous)
+            yield from _measure_problems(stored)
+    except StoreError as error:
+        yield str(error)
+
+
+def _shape_problems(stored: Round, shapes: dict[str, tuple[int, ...]]) -> Iterator[str]:
+    weights, initial = stored.weights, stored.initial_weights
+    for kind, arrays in (("weights", weights), ("initial weights", initial)):
+        for name, shape in shapes.items():
+            if name not in arrays:
+                yield f"{kind} have no {name}"
+            elif arrays[name].shape != shape:
+                yield f"{kind} {name} have shape {arrays[name].shape}, the configuration says {shape}"
+    expected = set(_prunable(stored.run.config))
+    if set(stored.masks) != expected:
+        yield f"masks are {', '.join(stored.masks) or 'none'}, the configuration says {', '.join(sorted(expected))}"
+    for name, mask in stored.masks.items():
+        if name in shapes and mask.shape != shapes[name]:
+            yield f"mask {name} has shape {mask.shape}, its weight {shapes[name]}"
+
+
+def _prunable(config: RunConfig) -> list[str]:
+    layers = [f"dense_{index}" for index in range(len(config.model.hidden))]
+    layers += ["output"] if config.prune.output_layer else []
+    variables = ("kernel", "bias") if config.prune.include_bias else ("kernel",)
+    return [f"{layer}/{variable}" for layer in layers for variable in variables]
+
+
+def _mask_problems(stored: Round, previous: Round | None) -> Iterator[str]:
+    masks, settings = stored.masks, stored.run.config.prune
+    if previous is None:
+        yield from (f"mask {name} of the dense round has pruned entries" for name, m in masks.items() if not m.all())
+        return
+    before = previous.masks
+    if list(before) != list(masks) or any(before[name].shape != mask.shape for name, mask in masks.items()):
+        return
+    for name, mask in masks.items():
+        if returned := int(np.sum(mask & ~before[name])):
+            yield f"mask {name} is not inside the one before: {returned} pruned weights came back"
+    for names in groups(masks, settings.scope):
+        survivors = sum(int(before[name].sum()) for name in names)
+        removed = survivors - sum(int(masks[name].sum()) for name in names)
+        if removed != (exact := round(settings.fraction * survivors)):
+            yield f"{', '.join(names)} lost {removed} of {survivors} weights, fraction {settings.fraction} is {exact}"
+    if settings.procedure != "random":
+        source = stored.run.rounds[0] if settings.procedure == "one_shot" else previous
+        expected = magnitude_masks(source.weights, before, settings.fraction, settings.scope)
+        for name in (name for name, mask in masks.items() if not np.array_equal(mask, expected[name])):
+            yield f"mask {name} is not the one that magnitude pruning of round {source.index} gives"
+
+
+def _weight_problems(stored: Round, previous: Round | None) -> Iterator[str]:
+    masks, procedure = stored.masks, stored.run.config.prune.procedure
+    start = stored.initial_state
+    for kind, arrays in (("trained", stored.weights), ("initial", start)):
+        for name, mask in masks.items():
+            if count := int(np.count_nonzero(arrays[name][~mask])):
+                yield f"{count} pruned {kind} weights of {name} are not zero"
+    if previous is None or procedure == "reinitialise":
+        return
+    origin: Arrays = stored.run.rounds[0].initial_state
+    if procedure == "fine_tune":
+        origin |= previous.weights
+    for name, array in under_masks(origin, masks).items():
+        if name not in start or not np.array_equal(start[name], array, equal_nan=array.dtype.kind == "f"):
+            yield f"{name} at the start of the round is not the rewound one under the mask"
+
+
+def _measure_problems(stored: Round) -> Iterator[str]:
+    metrics, masks, probes = stored.metrics, stored.masks, stored.probes
+    if metrics.get("density") != density(masks):
+        yield f"metrics.json says density {metrics.get('density')!r}, the masks {density(masks)!r}"
+    layers = metrics.get("layers")
+    for name, measured in layers.items() if isinstance(layers, dict) else ():
+        kernel = stored.weights.get(f"{name}/kernel")
+        if kernel is None or not isinstance(measured, dict):
+            yield f"metrics.json has numbers of {name[:100]!r}, which is no layer"
+            continue
+        mask = masks.get(f"{name}/kernel", np.ones(kernel.shape, bool))
+        facts = {"density": mask.mean(), "units": mask.shape[1], "alive_units": int(mask.any(axis=0).sum())}
+        for word, value in facts.items():
+            if word in measured and measured[word] != value:
+                yield f"metrics.json says {word} {measured[word]!r} of {name}, the mask {value!r}"
+        counts = {"connections": mask.sum(axis=0), "input_usage": mask.sum(axis=1)}
+        lengths = {"excess_kurtosis": mask.shape[1], "ipr": mask.shape[1]}
+        lengths |= {"cavity_delta": int(mask.sum()), "removed_next": int(mask.sum())}
+        for word, value in counts.items():
+            if f"{name}/{word}" in probes and not np.array_equal(probes[f"{name}/{word}"], value):
+                yield f"the probe {name}/{word} is not what the mask says"
+        for word, length in lengths.items():
+            if f"{name}/{word}" in probes and probes[f"{name}/{word}"].shape != (length,):
+                yield f"the probe {name}/{word} has shape {probes[f'{name}/{word}'].shape}, the mask says ({length},)"
