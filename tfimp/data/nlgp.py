@@ -85,9 +85,7 @@ def factor(covariance: np.ndarray, where: str) -> np.ndarray:
     """
     values, vectors = np.linalg.eigh(covariance)
     if -values[values < 0].sum() > _NEGATIVE_SHARE * np.trace(covariance):
-        raise ConfigError(
-            f"{where} is not a covariance on a periodic axis: take a shorter data.xi or a larger data.side"
-        )
+        raise ConfigError(f"{where} is too long for a periodic axis: take a shorter data.xi or a larger data.side")
     return vectors * np.sqrt(np.clip(values, 0, None))
 
 
