@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Any, Protocol
 from tfimp.cli import _table
 from tfimp.cli._pace import Pace, clock_text
 from tfimp.progress import Block, Event, Note, RoundDone, Started
+
+_STOPPING = "stopping; Ctrl-C again ends at once"
 
 # Seconds between two plain lines about a round in hand: a log of a long run stays readable.
 _PLAIN_EVERY = 30.0
@@ -26,6 +29,9 @@ class Display(Protocol):
 
     def say(self, text: str) -> None:
         """Show a line."""
+
+    def stopping(self) -> None:
+        """Say that a stop is under way; called from a signal handler."""
 
     def close(self) -> None:
         """Give the terminal back."""
@@ -64,6 +70,10 @@ class PlainDisplay:
     def say(self, text: str) -> None:
         """Print a line now."""
         print(text, flush=True)
+
+    def stopping(self) -> None:
+        """Straight to stderr: a print that the signal has interrupted cannot be entered again."""
+        os.write(2, f"{_STOPPING}\n".encode())
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -104,7 +114,8 @@ class LiveDisplay:
             transient=True,
             expand=True,
         )
-        self._task = self._progress.add_task("", total=None, numbers="")
+        self._numbers = Numbers()
+        self._task = self._progress.add_task("", total=None, numbers=self._numbers)
         self._pace = Pace(1)
         self._started: Started | None = None
 
@@ -116,6 +127,11 @@ class LiveDisplay:
     def say(self, text: str) -> None:
         """Print a line above the live one."""
         self._console.print(text, markup=False, soft_wrap=True)
+
+    def stopping(self) -> None:
+        """Only leave a word for the thread that draws the live line."""
+        self._numbers.text = _STOPPING
+        self._numbers.final = True
 
     def close(self) -> None:
         """Remove the live line and show the cursor."""
@@ -154,7 +170,20 @@ class LiveDisplay:
         # Round 0 may be longer by the steps before the rewind point; the bar gives every round the same length.
         done = (event.round + event.step / event.steps) * steps
         what = f"round {event.round} of {rounds - 1}  {where}"
-        self._progress.update(self._task, description=what, completed=done, numbers=numbers)
+        if not self._numbers.final:
+            self._numbers.text = numbers
+        self._progress.update(self._task, description=what, completed=done)
+
+
+class Numbers:
+    """The end of the live line: a text that can be changed from a signal handler, because no lock guards it."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.final = False
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def started_text(event: Started) -> str:

@@ -31,13 +31,12 @@ _PATH_ERRNOS = {
 }
 
 
-class Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM, answered in order; ``advice`` is what to do next, empty when nothing is worth saying."""
+class Ended(Exception):  # noqa: N818, it is not an error
+    """A command that ends early in good order, with an exit code of its own and a line of advice."""
 
-    def __init__(self, code: int = INTERRUPTED, advice: str = "") -> None:
-        super().__init__()
+    def __init__(self, code: int, advice: str) -> None:
+        super().__init__(advice)
         self.code = code
-        self.advice = advice
 
 
 def report(error: BaseException, *, debug: bool = False) -> int:
@@ -48,7 +47,7 @@ def report(error: BaseException, *, debug: bool = False) -> int:
         # The reader of our pipe has gone (`| head`). Python would complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    if debug:
+    if debug and not isinstance(error, Ended):
         traceback.print_exception(error)
     code, message = explain(error)
     if message:
@@ -58,8 +57,8 @@ def report(error: BaseException, *, debug: bool = False) -> int:
 
 def explain(error: BaseException) -> tuple[int, str]:
     """The exit code of an error, and the words for it."""
-    if isinstance(error, Stopped):
-        return error.code, error.advice
+    if isinstance(error, Ended):
+        return error.code, str(error)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return INTERRUPTED, "interrupted"
     if isinstance(error, click.ClickException):

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import types
 from collections.abc import Callable
 from typing import Any
 
-from tfimp.cli._errors import Stopped
-
 _CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, answered where nothing is half done; ``code`` is the exit code that the signal asks for."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__()
+        self.code = code
+
+
 class Interruptions:
-    """While entered, turns the signals into ``Stopped``, raised where nothing is half done.
+    """While entered, turns the signals into ``Stopped``.
 
     Args:
-        notice: Called with a line for the user when a stop has to wait.
+        notice: Called when a stop has to wait; it runs inside a signal handler, where printing is not safe.
 
     ``waiting`` says whether a stop must wait for the next ``check``; while it is false a signal stops at once.
     """
 
-    def __init__(self, notice: Callable[[str], None]) -> None:
+    def __init__(self, notice: Callable[[], None]) -> None:
         self.waiting = False
         self._notice = notice
         self._received: int | None = None
@@ -49,10 +54,10 @@ class Interruptions:
     def _receive(self, number: int, frame: types.FrameType | None) -> None:
         if self._received is not None:
             # Asked twice: no clean-up, nothing that could hang. What is on disk is whole at any moment.
-            sys.stdout.write("\x1b[?25h" if sys.stdout.isatty() else "")
-            sys.stdout.flush()
+            if os.isatty(1):
+                os.write(1, b"\x1b[?25h\n")  # the cursor, which a live display hides
             os._exit(_CODES[signal.Signals(number)])
         self._received = number
         if not self.waiting:
             self.check()
-        self._notice("stopping after the step in hand; Ctrl-C again ends at once")
+        self._notice()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfimp.cli import _options, _table
-from tfimp.cli._errors import Stopped, one_line
+from tfimp.cli._errors import INTERRUPTED, Ended, one_line
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
 
@@ -139,12 +139,13 @@ def check_writable(path: Path) -> None:
 def work(config: RunConfig, path: Path, *, resume: bool, figures: bool, verbose: bool) -> None:
     """Run with a display, draw the figures, say what was written."""
     from tfimp.cli import _display, _tensorflow
-    from tfimp.cli._signals import Interruptions
+    from tfimp.cli._signals import Interruptions, Stopped
+    from tfimp.errors import DivergedError
 
     display = _display.choose_display()
     began = time.monotonic()
     drawn: list[Path] = []
-    with Interruptions(display.say) as interruptions:
+    with Interruptions(display.stopping) as interruptions:
         listener = Listener(display, interruptions)
         display.open("loading TensorFlow")
         try:
@@ -155,10 +156,12 @@ def work(config: RunConfig, path: Path, *, resume: bool, figures: bool, verbose:
             if figures:
                 display.open("drawing figures")
                 drawn = draw_figures(run)
+        except DivergedError as error:
+            raise DivergedError(f"{error}; {kept(path)}") from error
         except KeyboardInterrupt as stop:
             display.close()
-            code = stop.code if isinstance(stop, Stopped) else 130
-            raise Stopped(code, how_to_go_on(path, figures)) from None
+            code = stop.code if isinstance(stop, Stopped) else INTERRUPTED
+            raise Ended(code, how_to_go_on(path, figures)) from None
         finally:
             display.close()
     summarise(run, listener.finished, drawn, time.monotonic() - began)
@@ -197,6 +200,13 @@ def draw_figures(run: Run) -> list[Path]:
         problem = one_line(f"{type(error).__name__}: {error}")
         print(f"tfimp: the run is complete, but its figures failed ({problem}); see {again}", file=sys.stderr)
         return []
+
+
+def kept(path: Path) -> str:
+    """What is left of a run that diverged."""
+    from tfimp import store
+
+    return f"{count(len(store.open_run(path).rounds), 'good round')} kept in {path}{os.sep}"
 
 
 def how_to_go_on(path: Path, figures: bool) -> str:

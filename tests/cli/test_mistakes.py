@@ -64,9 +64,7 @@ def a_folder_with_things_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(("arguments", "words"), MISTAKES.items(), ids=lambda value: " ".join(value)[:40])
-def test_each_mistake_is_one_line_and_exit_code_2(
-    arguments: tuple[str, ...], words: list[str], call: Callable
-) -> None:
+def test_each_mistake_is_one_line_and_exit_code_2(arguments: tuple[str, ...], words: list[str], call: Callable) -> None:
     result = call(*arguments)
     assert result.code == 2
     assert result.out == ""
