@@ -8,7 +8,7 @@ import numpy as np
 
 from tfimp.config import PruneConfig
 from tfimp.pruning.masks import density, magnitude_masks, random_masks
-from tfimp.pruning.rewind import rewound
+from tfimp.pruning.state import rewound
 
 Arrays = Mapping[str, np.ndarray]
 Masks = dict[str, np.ndarray]

@@ -1,217 +1,66 @@
-"""Pruned tf_keras models: TF-MOT's wrapper, without its cost per step.
+"""Pruning tf_keras models: wrapping and unwrapping, and the names of their variables.
 
-TF-MOT rewrites every kernel at every training step. Here a pruned weight is set to zero once, and only its gradient is
-masked, so it stays zero under any optimiser, training loop and compiler.
+Weights are named ``layer/variable`` (``dense/kernel``), nested ones ``model/layer/variable``; the wrapper has no part
+in a name, so that arrays go from a plain model to a pruned one and back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
-from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry
-from tensorflow_model_optimization.python.core.sparsity.keras import pruning_schedule as tfmot_schedule
-from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper as tfmot_wrapper
 
-from tfimp.errors import ConfigError, nearest
-from tfimp.pruning import masks as masking
-from tfimp.pruning.rewind import Progress
+from tfimp.errors import ConfigError
+from tfimp.pruning.names import optimizer_names, short_names, unique
+from tfimp.pruning.progress import Progress
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
-
-_PACKAGE = "tfimp"
-
-
-@tf_keras.utils.register_keras_serializable(_PACKAGE)
-class IterativePruning(tfmot_schedule.PruningSchedule):
-    """TF-MOT's view of an `IterativeMagnitudeSchedule`: at which training step to prune, and to what sparsity.
-
-    Args:
-      schedule: the plain schedule.
-    """
-
-    def __init__(self, schedule: IterativeMagnitudeSchedule) -> None:
-        self.schedule = schedule
-
-    def __call__(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Whether pruning happens just before `step`, and the sparsity there: scalar bool and float32 tensors."""
-        schedule = self.schedule
-        first, last = schedule.boundaries[:1] or (-1,), schedule.boundaries[-1:] or (-1,)
-        step = tf.cast(step, tf.int64)
-        should_prune = self._should_prune_in_step(step, first[0], last[0], schedule.steps_per_round)
-        index = tf.clip_by_value((step - schedule.rewind_step) // schedule.steps_per_round, 0, schedule.rounds - 1)
-        densities = tf.constant([schedule.density(index) for index in range(schedule.rounds)], tf.float32)
-        return tf.logical_and(should_prune, schedule.rounds > 1), 1.0 - tf.gather(densities, index)
-
-    def get_config(self) -> dict[str, Any]:
-        """The fields of the plain schedule."""
-        return {"class_name": type(self).__name__, "config": self.schedule.get_config()}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> IterativePruning:
-        """The schedule that `get_config` described."""
-        return cls(IterativeMagnitudeSchedule.from_config(config.get("config", config)))
-
-
-@tf_keras.utils.register_keras_serializable(_PACKAGE)
-class PruneByRounds(tfmot_wrapper.PruneLowMagnitude):
-    """A layer with masks: the forward pass is the layer's own, the gradient of every pruned weight is 0.
-
-    Args:
-      layer: the layer to prune, one that TF-MOT supports.
-      pruning_schedule: when and by how much.
-      scope: ``"layer"`` or ``"global"``: which weights share a threshold.
-      include_bias: whether the layer's bias is pruned with its kernel.
-    """
-
-    def __init__(
-        self,
-        layer: Any,
-        pruning_schedule: IterativePruning,
-        scope: str = "layer",
-        include_bias: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        self.scope = scope
-        self.include_bias = include_bias
-        # The layer runs inside the wrapper's autocast scope, so both must have one dtype policy.
-        kwargs.setdefault("dtype", layer.dtype_policy)
-        super().__init__(layer, pruning_schedule, **kwargs)
-        self.progress = Progress()
-
-    def build(self, input_shape: Any) -> None:
-        """Create the layer's weights and a mask of ones for each prunable one."""
-        if not self.layer.built:
-            self.layer.build(input_shape)
-            self.layer.built = True
-        weights = self.layer.get_prunable_weights
-        bias = getattr(self.layer, "bias", None) if self.include_bias else None
-        if bias is not None:
-            self.layer.get_prunable_weights = lambda: [*weights(), bias]
-        try:
-            super().build(input_shape)
-        finally:
-            if bias is not None:
-                self.layer.get_prunable_weights = weights
-
-    def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
-        """The layer's own call, in which each pruned weight passes no gradient."""
-        if self.layer._expects_training_arg:
-            kwargs["training"] = training
-        with _masked_gradients(self.layer, self.pruning_vars):
-            return self.layer.call(inputs, **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        """The wrapper's arguments, the layer's configuration included."""
-        config = super().get_config()
-        del config["block_size"], config["block_pooling_type"]
-        return {**config, "scope": self.scope, "include_bias": self.include_bias}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> PruneByRounds:
-        """The wrapper that `get_config` described."""
-        config = dict(config)
-        config["pruning_schedule"] = IterativePruning.from_config(config["pruning_schedule"])
-        config["layer"] = tf_keras.layers.deserialize(config["layer"])
-        return cls(**config)
-
-
-class _masked_gradients:  # noqa: N801 - used as a context manager
-    """Within the block the layer's pruned weights are tensors whose gradient is masked."""
-
-    def __init__(self, layer: Any, pruning_vars: Sequence[tuple[Any, Any, Any]]) -> None:
-        self._masks = {id(weight): mask for weight, mask, _ in pruning_vars}
-        self._layer = layer
-        self._saved: list[tuple[dict[str, Any], str, Any]] = []
-
-    def __enter__(self) -> None:
-        for owner in self._layer._flatten_modules(include_self=True):
-            for name, value in list(owner.__dict__.items()):
-                if isinstance(value, tf.Variable) and id(value) in self._masks:
-                    self._saved.append((owner.__dict__, name, value))
-                    # Written past __setattr__, which would track the tensor in place of the variable.
-                    owner.__dict__[name] = _mask_gradient(tf.convert_to_tensor(value), self._masks[id(value)])
-
-    def __exit__(self, *_: object) -> None:
-        for attributes, name, value in self._saved:
-            attributes[name] = value
-
-
-def _mask_gradient(weight: tf.Tensor, mask: tf.Variable) -> tf.Tensor:
-    """The weight itself forward (its pruned entries are zero already); backward, its gradient times the mask."""
-    kept = tf.cast(mask, weight.dtype)
-
-    @tf.custom_gradient
-    def identity(value: tf.Tensor) -> tuple[tf.Tensor, Callable[[Any], Any]]:
-        def gradient(upstream: Any) -> Any:
-            if isinstance(upstream, tf.IndexedSlices):
-                return tf.IndexedSlices(
-                    upstream.values * tf.gather(kept, upstream.indices), upstream.indices, upstream.dense_shape
-                )
-            return upstream * kept
-
-        return tf.identity(value), gradient
-
-    return identity(weight)
+from tfimp.pruning.selection import Selection, select
+from tfimp.pruning.tf_keras_layers import IterativePruning, PruneByRounds, can_prune
 
 
 def prune(
-    model: Any, schedule: IterativeMagnitudeSchedule, *, scope: str, layers: Sequence[str] | None, include_bias: bool
+    model: Any, schedule: IterativeMagnitudeSchedule, *, scope: str, layers: Selection, include_bias: bool
 ) -> Any:
-    """A copy of the model whose layers are wrapped; see `tfimp.prune`."""
-    if scope not in masking.SCOPES:
-        raise ConfigError(f"unknown scope {scope!r}; accepted: 'layer', 'global'")
-    known = [layer.name for layer in _leaf_layers(model)]
-    for name in layers or ():
-        if name not in known:
-            raise ConfigError(f"no layer named {name!r}{nearest(name, known)}; the model has {', '.join(known)}")
-    pruning = IterativePruning(schedule)
-    pairs: list[tuple[Any, Any]] = []
+    """A copy of the model whose layers are wrapped, or a single layer wrapped; see `tfimp.prune`."""
+    if not isinstance(model, tf_keras.Model):
+        if not can_prune(model):
+            raise ConfigError(f"layer {model.name!r} ({type(model).__name__}) has no weights that can be pruned")
+        return PruneByRounds(model, IterativePruning(schedule, model.name), scope=scope, include_bias=include_bias)
+    named = dict(_named_layers(model))
+    names = {id(layer): name for name, layer in named.items()}
+    chosen = {id(layer) for layer in select(named, layers, can_prune)}
+    for name, layer in named.items():
+        if id(layer) in chosen:
+            schedule.density(schedule.rounds - 1, name)  # fractions by layer must cover it
 
-    def clone(layer: Any) -> Any:
-        if isinstance(layer, tf_keras.Model):
-            return tf_keras.models.clone_model(layer, clone_function=clone)
-        copy = type(layer).from_config(layer.get_config())
-        pairs.append((layer, copy))
-        if layers is None or layer.name in layers:
-            if _can_prune(layer):
-                return PruneByRounds(copy, pruning, scope=scope, include_bias=include_bias)
-            if layers is not None:
-                raise ConfigError(f"layer {layer.name!r} ({type(layer).__name__}) has no weights that can be pruned")
-        return copy
+    def wrap(original: Any, copy: Any) -> Any:
+        if id(original) not in chosen:
+            return copy
+        pruning = IterativePruning(schedule, names[id(original)])
+        return PruneByRounds(copy, pruning, scope=scope, include_bias=include_bias)
 
-    wrapped = tf_keras.models.clone_model(model, clone_function=clone)
-    if model.built and not wrapped.built:
-        wrapped.build(model._build_input_shape)
-    for original, copy in pairs:
-        copy.set_weights(original.get_weights())
-    if not any(True for _ in pruned_layers(wrapped)):
-        raise ConfigError("the model has no layer that can be pruned; layers such as Dense and Conv2D can")
-    return wrapped
+    return _clone(model, wrap)
 
 
 def strip(model: Any) -> Any:
     """The plain model without wrappers; see `tfimp.strip`."""
-    pairs: list[tuple[Any, Any]] = []
+    return _clone(model, lambda original, copy: copy)
 
-    def clone(layer: Any) -> Any:
-        if isinstance(layer, tf_keras.Model):
-            return tf_keras.models.clone_model(layer, clone_function=clone)
-        plain = layer.layer if isinstance(layer, PruneByRounds) else layer
-        config = plain.get_config()
-        copy = type(plain).from_config(config)
-        if not hasattr(copy, "_batch_input_shape") and hasattr(layer, "_batch_input_shape"):
-            copy._batch_input_shape = layer._batch_input_shape
-        pairs.append((plain, copy))
-        return copy
 
-    stripped = tf_keras.models.clone_model(model, clone_function=clone)
-    if model.built and not stripped.built:
-        stripped.build(model._build_input_shape)
-    for original, copy in pairs:
-        copy.set_weights(original.get_weights())
-    return stripped
+def fresh_weights(model: Any, seed: int) -> dict[str, np.ndarray]:
+    """New weights by name, from the initialisers of the model's layers with seeds drawn from `seed`."""
+    seeds = iter(np.random.SeedSequence(seed).generate_state(10_000).tolist())
+
+    def reseed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: next(seeds) if key == "seed" else reseed(item) for key, item in value.items()}
+        return [reseed(item) for item in value] if isinstance(value, list) else value
+
+    clone = _clone(model, lambda original, copy: copy, reseed)
+    return {name: variable.numpy() for name, variable in model_variables(clone).items()}
 
 
 def mask_variables(model: Any) -> dict[str, tf.Variable]:
@@ -220,47 +69,43 @@ def mask_variables(model: Any) -> dict[str, tf.Variable]:
 
 
 def prunable_variables(model: Any) -> dict[str, tf.Variable]:
-    """The weights that have a mask, by name: ``{"dense/kernel": variable}``."""
+    """The weights that have a mask, by name."""
     return {name: weight for name, weight, _ in _prunable(model)}
 
 
 def model_variables(model: Any) -> dict[str, tf.Variable]:
     """Every weight and state variable of the model's own layers by name, the wrappers' masks left out."""
     named: dict[str, tf.Variable] = {}
-    for prefix, layer in _named_layers(model):
-        plain = layer.layer if isinstance(layer, PruneByRounds) else layer
-        names = _short_names(plain.weights)
-        named.update({f"{prefix}/{name}": variable for name, variable in zip(names, plain.weights, strict=True)})
+    seen: set[int] = set()
+    for name, variable in _walk(model, ""):
+        if id(variable) not in seen:
+            seen.add(id(variable))
+            named[unique(name, named)] = variable
     return named
 
 
-def pruned_layers(model: Any) -> Iterator[PruneByRounds]:
-    """The wrapped layers of a model, nested models included."""
-    return (layer for layer in _leaf_layers(model) if isinstance(layer, PruneByRounds))
-
-
-def optimizer_variables(model: Any) -> dict[str, tf.Variable]:
+def optimizer_variables(model: Any, optimizer: Any = None) -> dict[str, tf.Variable]:
     """The optimiser's variables: ``optimizer/SLOT/WEIGHT`` for the slots of a weight, ``optimizer/NAME`` for others.
 
     Creates the slots if the optimiser has none yet.
+
+    Args:
+      model: the model that is trained.
+      optimizer: by default the one that the model was compiled with.
     """
-    optimizer = model.optimizer
+    optimizer = optimizer or model.optimizer
+    if optimizer is None:
+        return {}
     with model.distribute_strategy.scope():
-        optimizer.build(model.trainable_variables)
-    named: dict[str, tf.Variable] = {}
-    owners: dict[str, list[str]] = {}
-    for name, variable in model_variables(model).items():
-        owners.setdefault(variable._shared_name, []).append(name)
-    for variable in optimizer.variables:
-        # "m/dense/kernel", or "SGD/m/dense/kernel" if the slot was made within fit.
-        parts = variable._shared_name.split("/")
-        split = next((at for at in range(1, len(parts)) if "/".join(parts[at:]) in owners), None)
-        # Weights of equal names have slots of equal names: both come in the same order.
-        candidates = (
-            [f"optimizer/{parts[split - 1]}/{name}" for name in owners["/".join(parts[split:])]] if split else []
-        )
-        named[next((name for name in candidates if name not in named), f"optimizer/{parts[-1]}")] = variable
-    return named
+        if isinstance(optimizer, tf_keras.optimizers.legacy.Optimizer):
+            optimizer._create_all_weights(model.trainable_variables)
+        else:
+            optimizer.build(model.trainable_variables)
+    variables = optimizer.variables() if callable(optimizer.variables) else optimizer.variables
+    owners = {name: variable._shared_name for name, variable in model_variables(model).items()}
+    named = optimizer_names([(variable._shared_name, variable) for variable in variables], owners)
+    rate = getattr(optimizer, "_learning_rate", None)
+    return named | ({"optimizer/learning_rate": rate} if isinstance(rate, tf.Variable) else {})
 
 
 def schedule_of(model: Any) -> tuple[IterativeMagnitudeSchedule, str]:
@@ -279,9 +124,14 @@ def progress_of(model: Any) -> Progress:
     return next(pruned_layers(model)).progress
 
 
-def steps_per_execution(model: Any) -> int:
-    """How many training steps `fit` takes between two calls of its callbacks."""
-    return int(model._steps_per_execution or 1)
+def synchronise(model: Any) -> None:
+    """Nothing to do: the variables of tf_keras always hold what training left."""
+
+
+def pruned_layers(model: Any) -> Iterator[PruneByRounds]:
+    """The wrapped layers of a model, nested ones included, each once."""
+    found = (layer for layer in model._flatten_layers() if isinstance(layer, PruneByRounds))
+    return iter({id(layer): layer for layer in found}.values())
 
 
 def _prunable(model: Any) -> Iterator[tuple[str, tf.Variable, tf.Variable]]:
@@ -291,17 +141,18 @@ def _prunable(model: Any) -> Iterator[tuple[str, tf.Variable, tf.Variable]]:
             yield names[id(weight)], weight, mask
 
 
-def _can_prune(layer: Any) -> bool:
-    if hasattr(layer, "get_prunable_weights"):
-        return True
-    if not prune_registry.PruneRegistry.supports(layer):
-        return False
-    weight_names = prune_registry.PruneRegistry._LAYERS_WEIGHTS_MAP.get(type(layer), ["of a recurrent cell"])
-    return bool(weight_names)
-
-
-def _leaf_layers(model: Any) -> Iterator[Any]:
-    return (layer for _, layer in _named_layers(model))
+def _walk(layer: Any, prefix: str) -> Iterator[tuple[str, tf.Variable]]:
+    """The variables below a layer with their names; models and layers that hold wrapped layers are opened."""
+    children = list(layer._flatten_layers(recursive=False, include_self=False))
+    for child in children:
+        plain = child.layer if isinstance(child, PruneByRounds) else child
+        if isinstance(child, tf_keras.Model) or (child is plain and any(True for _ in pruned_layers(child))):
+            yield from _walk(child, f"{prefix}{child.name}/")
+        elif not isinstance(child, tf_keras.metrics.Metric):
+            names = short_names([variable.name for variable in plain.weights])
+            yield from ((f"{prefix}{plain.name}/{name}", value) for name, value in zip(names, plain.weights))  # noqa: B905
+    own = layer._trainable_weights + layer._non_trainable_weights
+    yield from zip((prefix + name for name in short_names([variable.name for variable in own])), own)  # noqa: B905
 
 
 def _named_layers(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -310,14 +161,58 @@ def _named_layers(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         if isinstance(layer, tf_keras.Model):
             yield from _named_layers(layer, f"{prefix}{layer.name}/")
         else:
-            yield prefix + (layer.layer.name if isinstance(layer, PruneByRounds) else layer.name), layer
+            yield prefix + layer.name, layer
 
 
-def _short_names(variables: Sequence[tf.Variable]) -> list[str]:
-    """The shortest endings of the variables' names that tell the variables of one layer apart."""
-    paths = [variable.name.split(":")[0].split("/") for variable in variables]
-    for length in range(1, max((len(path) for path in paths), default=0) + 1):
-        names = ["/".join(path[-length:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{path[-1]}_{index}" for index, path in enumerate(paths)]
+def _clone(model: Any, finish: Callable[[Any, Any], Any], configure: Callable[[Any], Any] | None = None) -> Any:
+    """A copy of a Sequential or functional model, wrappers taken off.
+
+    Args:
+      model: what to copy.
+      finish: given a layer and its plain copy, returns what takes the layer's place.
+      configure: changes the layers' configurations; the copy then has new weights instead of the model's.
+    """
+    pairs: list[tuple[Any, Any]] = []
+
+    def clone_layer(layer: Any) -> Any:
+        if isinstance(layer, tf_keras.Model):
+            return clone_model(layer)
+        plain = layer.layer if isinstance(layer, PruneByRounds) else layer
+        if hasattr(plain, "adapt") and not hasattr(plain, "finalize_state"):
+            return plain  # look-up tables are not weights; such layers are shared, as TF-MOT does
+        config = plain.get_config()
+        copy = type(plain).from_config(configure(config) if configure else config)
+        if not hasattr(copy, "_batch_input_shape") and hasattr(layer, "_batch_input_shape"):
+            copy._batch_input_shape = layer._batch_input_shape
+        pairs.append((plain, copy))
+        return finish(layer, copy)
+
+    def clone_model(old: Any) -> Any:
+        if not isinstance(old, tf_keras.Sequential) and not old._is_graph_network:
+            raise ConfigError(
+                f"{type(old).__name__} is a subclassed model, which cannot be copied; wrap its layers where they are "
+                "made instead: self.dense = tfimp.prune(Dense(10), schedule)"
+            )
+        new = tf_keras.models.clone_model(old, clone_function=clone_layer)
+        if old.built and not new.built:
+            new.build(old._build_input_shape)
+        return _with_class_of(old, new)
+
+    with model.distribute_strategy.scope():
+        clone = clone_model(model)
+    if configure is None:
+        for original, copy in pairs:
+            copy.set_weights(original.get_weights())
+            if hasattr(copy, "finalize_state") and copy.built:
+                copy.finalize_state()
+    return clone
+
+
+def _with_class_of(old: Any, new: Any) -> Any:
+    """The clone with the class of its model, which may have a train_step of its own, and that class's attributes."""
+    if type(new) is not type(old):
+        new.__class__ = type(old)
+    for name, value in vars(old).items():
+        if not name.startswith("_") and name not in vars(new) and not isinstance(value, tf_keras.layers.Layer):
+            setattr(new, name, value)
+    return new

@@ -7,14 +7,16 @@ who uses Keras 3 (or the other way round) would change what ``tf.keras`` means i
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfimp.errors import ConfigError
+from tfimp.pruning.masks import SCOPES
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
+from tfimp.pruning.selection import Selection
 
 _HOMES = {"tf_keras": "tfimp.pruning.tf_keras_models"}
 
@@ -27,7 +29,7 @@ def home(model: Any) -> Any:
     """
     for base in type(model).__mro__:
         package = base.__module__.partition(".")[0]
-        if base.__name__ == "Model" and package in _HOMES:
+        if base.__name__ in ("Model", "Layer") and package in _HOMES:
             return importlib.import_module(_HOMES[package])
     raise ConfigError(f"expected a Keras model, received {type(model).__module__}.{type(model).__name__}")
 
@@ -37,7 +39,7 @@ def prune(
     schedule: IterativeMagnitudeSchedule,
     *,
     scope: str = "layer",
-    layers: Sequence[str] | None = None,
+    layers: Selection = None,
     include_bias: bool = False,
 ) -> Any:
     """A copy of the model, with the same weights, whose layers can be pruned round by round.
@@ -46,18 +48,28 @@ def prune(
     that callback its masks stay as they are and nothing more is pruned.
 
     Args:
-      model: a Sequential or functional Keras model.
+      model: a Sequential or functional Keras model, with others nested in it if need be; or a single layer, to be used
+        in a subclassed model: ``self.dense = tfimp.prune(Dense(10), schedule)`` (the layer itself is wrapped then).
       schedule: rounds, steps and fraction.
       scope: ``"layer"`` (a threshold per layer) or ``"global"`` (one threshold).
-      layers: names of the layers to prune; by default every layer that can be pruned.
-      include_bias: whether biases count as prunable.
+      layers: which layers to prune; by default every one that can be. A name or glob, or several
+        (``["dense_*", "conv"]``); one that starts with ``!`` leaves layers out (``"!output"``); or a function of the
+        layer that says yes or no. A name matches a layer of a nested model with and without the model's name.
+      include_bias: whether biases count as prunable, together with their kernels.
 
     Returns:
-      The wrapped model.
+      The wrapped model, or the wrapped layer.
 
     Raises:
       ConfigError: no layer to prune, a name that is not a layer's, or an unknown scope.
     """
+    if scope not in SCOPES:
+        raise ConfigError(f"unknown scope {scope!r}; accepted: 'layer', 'global'")
+    if not isinstance(schedule, IterativeMagnitudeSchedule):
+        kind = type(schedule).__name__
+        raise ConfigError(f"schedule must be a tfimp.IterativeMagnitudeSchedule, received {kind}")
+    if scope == "global" and isinstance(schedule.fraction, Mapping):
+        raise ConfigError("fractions by layer need scope 'layer'; scope 'global' has one threshold for all")
     return home(model).prune(model, schedule, scope=scope, layers=layers, include_bias=include_bias)
 
 
@@ -112,6 +124,15 @@ def set_masks(model: Any, new: Mapping[str, NDArray[Any]]) -> None:
         kept = np.asarray(value, dtype=bool)
         variables[name].assign(kept.astype(to_numpy(variables[name]).dtype))
         weights[name].assign(np.where(kept, to_numpy(weights[name]), 0))
+
+
+def steps_per_execution(model: Any) -> int:
+    """How many training steps `fit` takes between two calls of its callbacks; 1 where it is not known."""
+    for name in ("_steps_per_execution", "steps_per_execution"):
+        value = getattr(model, name, None)
+        if value is not None and not isinstance(value, str):
+            return int(value)
+    return 1
 
 
 def to_numpy(variable: Any) -> NDArray[Any]:

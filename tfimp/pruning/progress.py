@@ -1,0 +1,65 @@
+"""Where a pruned model is in its schedule, as data that travels with the model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a pruned model has come.
+
+    Args:
+      step: training steps taken.
+      epoch: epochs begun.
+      round: the round being trained.
+      point: the rewind point, once it is known: weights, layer state and optimiser by name.
+      dense: the weights that round 0 ended with, where the procedure needs them.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    round: int = 0
+    point: Arrays | None = None
+    dense: Arrays | None = None
+
+    def to_bytes(self) -> bytes:
+        """Everything, as one safetensors text."""
+        arrays: Arrays = {}
+        for part in ("point", "dense"):
+            arrays |= {f"{part}:{name}": value for name, value in (getattr(self, part) or {}).items()}
+        # safetensors wants plain C-ordered arrays; dtypes that it may not know go as bytes, and are named here.
+        kinds = {name: [value.dtype.name, list(value.shape)] for name, value in arrays.items()}
+        facts = {"step": self.step, "epoch": self.epoch, "round": self.round, "kinds": kinds}
+        tensors = {name: np.frombuffer(value.tobytes(), np.uint8) for name, value in arrays.items() if value.size}
+        tensors["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+        return save(tensors)
+
+    def load_bytes(self, data: bytes) -> None:
+        """Become what `to_bytes` described."""
+        tensors = load(data)
+        facts = json.loads(tensors["facts"].tobytes())
+        self.step, self.epoch, self.round = facts["step"], facts["epoch"], facts["round"]
+        parts: dict[str, Arrays] = {}
+        for name, (kind, shape) in facts["kinds"].items():
+            value = np.frombuffer(tensors[name].tobytes() if name in tensors else b"", _dtype(kind)).reshape(shape)
+            part, _, key = name.partition(":")
+            parts.setdefault(part, {})[key] = value
+        self.point, self.dense = parts.get("point"), parts.get("dense")
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    try:
+        return np.dtype(name)
+    except TypeError:  # bfloat16 and the float8 types, which NumPy learns from ml_dtypes
+        import ml_dtypes
+
+        return np.dtype(getattr(ml_dtypes, name))
