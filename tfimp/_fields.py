@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import sys
 import typing
@@ -85,6 +86,7 @@ def check(section: Any, name: str) -> None:
         object.__setattr__(section, field.name, value)
 
 
+@functools.cache
 def field_types(cls: type) -> dict[str, Any]:
     """The resolved types of a dataclass's fields."""
     return typing.get_type_hints(cls)
