@@ -1,0 +1,25 @@
+"""Masks and kernels of a layer that sees the image, as maps (height, width, channel, units)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfimp.errors import DataError
+
+
+def as_maps(values: Any, image_shape: Any, name: str = "mask") -> np.ndarray:
+    """(fan_in, units) seen as (height, width, channel, units); images are flattened row-major.
+
+    Raises:
+        DataError: a fan_in that is not height · width · channel, or something that is not two-dimensional.
+    """
+    array = np.asarray(values)
+    shape = tuple(int(side) for side in image_shape)
+    if array.ndim != 2 or len(shape) != 3 or array.shape[0] != np.prod(shape):
+        raise DataError(
+            f"{name}: got shape {array.shape} with image_shape {shape}; accepted: (fan_in, units) with "
+            "image_shape (height, width, channel) and fan_in = height * width * channel"
+        )
+    return array.reshape(*shape, array.shape[1])

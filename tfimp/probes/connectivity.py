@@ -1,0 +1,59 @@
+"""Surviving connections per unit and per input, and what chance alone would give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from tfimp.errors import DataError
+
+
+@dataclass(frozen=True)
+class Connectivity:
+    """Surviving connections: `per_unit` (units,) and `per_input` (fan_in,), int64."""
+
+    per_unit: np.ndarray
+    per_input: np.ndarray
+
+
+def connectivity(mask: Any) -> Connectivity:
+    """How many inputs each unit keeps, and how many units use each input.
+
+    Args:
+        mask: (fan_in, units), boolean; for the survivors per position, reshape `per_input` to the image.
+
+    Returns:
+        Connectivity.
+    """
+    survives = _mask(mask)
+    return Connectivity(survives.sum(axis=0, dtype=np.int64), survives.sum(axis=1, dtype=np.int64))
+
+
+def binomial_null(mask: Any) -> np.ndarray:
+    """Expected number of units with 0, 1, …, fan_in connections if every weight survived with equal chance.
+
+    Against it the histogram ``np.bincount(connectivity(mask).per_unit, minlength=fan_in + 1)`` is read: hubs and dead
+    units show as tails that a binomial law does not have.
+
+    Args:
+        mask: (fan_in, units), boolean.
+
+    Returns:
+        (fan_in + 1,) float64, summing to the number of units: units · Binomial(fan_in, density of the mask).
+
+    Source:
+        Pellegrini & Biroli 2022 (arXiv 2104.13343), the null of their connectivity histograms.
+    """
+    survives = _mask(mask)
+    fan_in, units = survives.shape
+    return units * scipy.stats.binom.pmf(np.arange(fan_in + 1), fan_in, survives.mean())
+
+
+def _mask(mask: Any) -> np.ndarray:
+    survives = np.asarray(mask, bool)
+    if survives.ndim != 2:
+        raise DataError(f"mask: got shape {survives.shape}; accepted: (fan_in, units)")
+    return survives
