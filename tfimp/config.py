@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tfimp._fields import at_least, between, build, check, every, key, one_of
+from tfimp._inputs import check_source, parse_condition
 from tfimp.errors import ConfigError, nearest
 
 if sys.version_info >= (3, 11):
@@ -21,7 +22,6 @@ else:
 
 PRESETS = Path(__file__).parent / "presets"
 PROCEDURES = ("imp", "one_shot", "random", "fine_tune", "reinitialise")
-SOURCES = ("photos", "mnist1d", "nlgp", "nlgp-gaussian")
 MEASURES = ("kurtosis", "cavity", "ipr", "locality", "connectivity")
 
 
@@ -29,16 +29,27 @@ MEASURES = ("kurtosis", "cavity", "ipr", "locality", "connectivity")
 class DataConfig:
     """Section ``data``: which inputs, and under which conditions."""
 
-    source: str = key("photos", "photos, mnist1d, nlgp or nlgp-gaussian")
+    source: str = key(
+        "photos",
+        "photos, mnist1d, nlgp, nlgp-gaussian, imagenet32, imagenet64, cifar10, tfds:NAME, folder:PATH or npz:PATH",
+    )
     seed: int = key(0, "seed of everything random in the data", at_least(0))
-    train: int = key(8000, "training samples", at_least(1))
-    validation: int = key(1000, "validation samples", at_least(1))
-    test: int = key(2000, "test samples", at_least(1))
-    patch: int = key(16, "photos: side of a patch in pixels", at_least(2))
-    scale: float = key(0.5, "photos: size of a photograph relative to the original", between(0, 1, open_low=True))
+    dir: str = key("", "imagenet32, imagenet64, cifar10, tfds: folder of the data (empty: the source's own)")
+    condition: tuple[str, ...] = key(
+        (),
+        "controls, in order: gaussian-clone, gaussian-clone-pooled, phase-scrambled, pixel-shuffled, low-pass:F, "
+        "high-pass:F, shuffled-labels, fraction:F, modulo:N, class-map:FILE",
+    )
+    train: int = key(0, "training samples (0: 8000 of a generated source, all of a stored one)", at_least(0))
+    validation: int = key(0, "validation samples (0: 1000 of a generated source, a tenth of a stored one)", at_least(0))
+    test: int = key(0, "test samples (0: 2000 of a generated source, all of a stored one)", at_least(0))
+    patch: int = key(16, "photographs: side of a patch in pixels", at_least(2))
+    scale: float = key(0.5, "photographs: size relative to the original", between(0, 1, open_low=True))
     colour: bool = key(True, "colour images (false: greyscale)")
-    classes: tuple[str, ...] = key((), "photos: names of the photographs, one class each (empty: all)")
-    side: int = key(0, "nlgp: inputs per axis; mnist1d: length of a signal (0: the source's own)", at_least(0))
+    classes: tuple[str, ...] = key((), "photographs: their names, one class each (empty: all)")
+    side: int = key(
+        0, "stored images are resized to it; nlgp: inputs per axis; mnist1d: length (0: the source's own)", at_least(0)
+    )
     dimensions: int = key(2, "nlgp: 1 or 2 axes", between(1, 2))
     xi: tuple[float, ...] = key(
         (1.0, 3.0), "nlgp: correlation length of each class", every(between(0, 1e6, open_low=True))
@@ -49,6 +60,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         check(self, "data")
         check_source(self.source)
+        for text in self.condition:
+            parse_condition(text)
         if self.source.startswith("nlgp") and len(self.xi) < 2:
             raise ConfigError(f"data.xi must name at least two correlation lengths, got {list(self.xi)}")
 
@@ -182,12 +195,6 @@ class RunConfig:
     def from_toml(cls, text: str) -> RunConfig:
         """Read a configuration from TOML text."""
         return cls.from_dict(parse_toml(text, "the configuration"))
-
-
-def check_source(source: str) -> None:
-    """Check the name of a data source; an unknown one names the nearest and what is accepted."""
-    if source not in SOURCES:
-        raise ConfigError(f"unknown data.source {source!r}{nearest(source, SOURCES)}; accepted: {', '.join(SOURCES)}")
 
 
 def _plain(value: Any) -> Any:

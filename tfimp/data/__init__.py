@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 
-from tfimp.config import DataConfig, check_source
+from tfimp._inputs import check_source
+from tfimp.config import DataConfig
 from tfimp.data.dataset import Dataset, Split
 
 __all__ = ["Dataset", "Split", "load"]

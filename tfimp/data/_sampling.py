@@ -7,14 +7,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfimp.config import DataConfig
 from tfimp.data.dataset import Split
 
+# Samples of a generated source per part, where the configuration says 0.
+GENERATED = {"train": 8000, "validation": 1000, "test": 2000}
 PARTS = ("train", "validation", "test")
 
 
 def stream(seed: int, *words: str | int) -> np.random.Generator:
     """A generator of its own for every (seed, words): adding a class or a part never changes another one's numbers."""
     return np.random.default_rng([seed, *(zlib.crc32(str(word).encode()) for word in words)])
+
+
+def class_counts(config: DataConfig, classes: int) -> dict[str, list[int]]:
+    """Samples per part and class of a generated source."""
+    totals = {part: getattr(config, part) or GENERATED[part] for part in PARTS}
+    return {part: balanced_counts(total, classes) for part, total in totals.items()}
 
 
 def balanced_counts(total: int, classes: int) -> list[int]:

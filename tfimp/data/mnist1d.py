@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfimp.config import DataConfig
-from tfimp.data._sampling import PARTS, assemble, balanced_counts, stream
+from tfimp.data._sampling import PARTS, assemble, class_counts, stream
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError
 
@@ -29,7 +29,7 @@ def load(config: DataConfig) -> Dataset:
     length = config.side or _LENGTH
     if length < _SHORTEST:
         raise ConfigError(f"data.side must be at least {_SHORTEST} for data.source 'mnist1d' (0: 40), got {length}")
-    counts = {part: balanced_counts(getattr(config, part), _CLASSES) for part in PARTS}
+    counts = class_counts(config, _CLASSES)
     per_class = sum(max(count) for count in counts.values())
     signals, labels = _generate(per_class * _CLASSES, length, config.seed)
     of_class = [signals[labels == label] for label in range(_CLASSES)]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tfimp.config import DataConfig
-from tfimp.data._sampling import PARTS, assemble, balanced_counts, stream
+from tfimp.data._sampling import PARTS, assemble, class_counts, stream
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError
 
@@ -47,7 +47,7 @@ def load(config: DataConfig) -> Dataset:
             f"got {side} along {config.dimensions} axes"
         )
     parts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
-    counts = {part: balanced_counts(getattr(config, part), len(config.xi)) for part in PARTS}
+    counts = class_counts(config, len(config.xi))
     for index, xi in enumerate(config.xi):
         sampler = (_twin_sampler if twin else _nlgp_sampler)(side, xi, config)
         for part in PARTS:

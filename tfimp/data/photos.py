@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from tfimp.config import DataConfig
-from tfimp.data._sampling import PARTS, assemble, balanced_counts, stream
+from tfimp.data._sampling import PARTS, assemble, class_counts, stream
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError, DataError, nearest
 
@@ -83,7 +83,7 @@ def load(config: DataConfig) -> Dataset:
     """
     names = _chosen(config)
     parts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
-    counts = {part: balanced_counts(getattr(config, part), len(names)) for part in PARTS}
+    counts = class_counts(config, len(names))
     for index, name in enumerate(names):
         photograph = read_photograph(name, config.colour)
         regions = scaled_regions(name, photograph, config.patch, config.scale)
