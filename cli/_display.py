@@ -22,7 +22,7 @@ class Display(Protocol):
     """Something that shows the events of a run between ``open`` and ``close``."""
 
     def open(self, text: str) -> None:
-        """Begin, with what is happening before the run has started."""
+        """Say what is happening before or after the rounds."""
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
@@ -120,9 +120,14 @@ class LiveDisplay:
         self._started: Started | None = None
 
     def open(self, text: str) -> None:
-        """Start the live line."""
-        self._progress.update(self._task, description=text)
+        """Start the live line, or change its words to what happens outside the rounds."""
+        self._outside_rounds(text)
         self._progress.start()
+
+    def _outside_rounds(self, text: str) -> None:
+        self._numbers.text = ""
+        # A bar without a total moves to and fro, and its task must not count as done or the spinner stops.
+        self._progress.reset(self._task, total=None, description=text)
 
     def say(self, text: str) -> None:
         """Print a line above the live one."""
@@ -146,6 +151,7 @@ class LiveDisplay:
         elif isinstance(event, RoundDone):
             self._pace.round_done()
             self.say(_table.row(event.metrics))
+            self._after(event)
         elif isinstance(event, Note):
             self.say(event.text)
 
@@ -159,6 +165,14 @@ class LiveDisplay:
         total = event.rounds * event.steps
         done = event.first_round * event.steps
         self._progress.update(self._task, description=what, total=total, completed=done)
+
+    def _after(self, event: RoundDone) -> None:
+        rounds = self._started.rounds if self._started else 1
+        following = int(event.metrics.get("round", 0)) + 1
+        if following < rounds:
+            self._progress.update(self._task, description=f"round {following} of {rounds - 1}")
+        else:
+            self._outside_rounds("exporting")
 
     def _block(self, event: Block) -> None:
         self._pace.block(event.step)
@@ -188,5 +202,7 @@ class Numbers:
 
 def started_text(event: Started) -> str:
     """The first line of a run."""
-    span = f"rounds 0 to {event.rounds - 1}, {event.steps} steps each"
-    return f"{event.path}: {span}" + (f"; going on with round {event.first_round}" if event.first_round else "")
+    text = f"{event.path}: rounds 0 to {event.rounds - 1}, {event.steps} steps each"
+    if event.first_round >= event.rounds:
+        return f"{text}; all of them are done"
+    return f"{text}; going on with round {event.first_round}" if event.first_round else text

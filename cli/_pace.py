@@ -51,7 +51,8 @@ class Pace:
         """Seconds left of the run, or ``None`` while there is nothing to judge by."""
         if self.rate == 0:
             return None
-        besides = sum(self._besides) / len(self._besides) if self._besides else 0.0
+        known = self._besides[1:] or self._besides  # the first round also compiles the probes
+        besides = sum(known) / len(known) if known else 0.0
         rounds_after = self._rounds - 1 - round_index
         return (steps - step + rounds_after * steps) / self.rate + (rounds_after + 1) * besides
 

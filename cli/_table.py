@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-LEGEND = (
-    "acc: accuracy in %; the last columns are the first layer's: mean excess kurtosis of its pre-activations, mean\n"
-    "inverse participation ratio of its kernel, locality ratio of its mask (1: none), AUC of the cavity value of the\n"
-    "weights that go next against those that stay (0.5: no difference)"
-)
+LEGEND = """\
+acc: accuracy in %. The last four are the first layer's: mean excess kurtosis
+of its pre-activations, mean inverse participation ratio of its kernel,
+locality ratio of its mask (1: not local), AUC of the cavity values of weights
+that go next against weights that stay (0.5: no different)."""
 
 
 @dataclasses.dataclass(frozen=True)

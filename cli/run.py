@@ -186,7 +186,15 @@ class Listener:
             self._interruptions.waiting = False
             self.finished = event
         self._display(event)
+        if isinstance(event, Started) and event.first_round:
+            self._show_earlier(event.path)
         self._interruptions.check()
+
+    def _show_earlier(self, path: Path) -> None:
+        from tfimp import store
+
+        for stored in store.open_run(path).rounds:
+            self._display.say(_table.row(stored.metrics))
 
 
 def draw_figures(run: Run) -> list[Path]:
@@ -232,13 +240,15 @@ def summarise(run: Run, finished: Finished | None, drawn: list[Path], seconds: f
 
     say = click.echo
     rounds = [stored.metrics for stored in run.rounds]
-    reason = f" ({finished.reason})" if finished and finished.reason else ""
-    say(_table.LEGEND)
-    say("")
-    say(f"{run.status}: {count(len(rounds), 'round')} in {clock_text(seconds)}{reason}")
+    reason = finished.reason if finished and finished.reason else count(len(rounds), "round")
+    say(f"\n{_table.LEGEND}\n")
+    say(f"{run.status} after {clock_text(seconds)}: {reason}")
     best = _table.best_sparse(rounds)
     if best is not None:
-        say(f"best sparse round: {best['round']}, {accuracy_text(best)}; dense: {accuracy_text(rounds[0])}")
+        say(
+            f"best sparse round {best['round']}: density {best['density']:.3g}, "
+            f"test accuracy {accuracy_text(best)} (dense: {accuracy_text(rounds[0])})"
+        )
     say("written:")
     say(f"  {run.path}{os.sep}  masks, weights and measures of every round")
     if drawn:
@@ -249,10 +259,9 @@ def summarise(run: Run, finished: Finished | None, drawn: list[Path], seconds: f
 
 
 def accuracy_text(metrics: Mapping[str, Any]) -> str:
-    """Density and test accuracy of a round."""
+    """The test accuracy of a round."""
     accuracy = _table.find(metrics, ("test_accuracy",))
-    words = "-" if accuracy is None else f"{100 * accuracy:.1f}%"
-    return f"density {metrics['density']:.3g}, test accuracy {words}"
+    return "-" if accuracy is None else f"{100 * accuracy:.1f}%"
 
 
 def count(number: int, noun: str) -> str:

@@ -57,7 +57,7 @@ def test_on_a_pipe_there_are_plain_lines_with_a_row_per_round_and_what_was_writt
     assert "all rounds are done" in out
     assert f"runs{os.sep}photos{os.sep}" in out
     assert "saved_models/x/round-01" in out
-    assert "best sparse round: 2" in out
+    assert "best sparse round 2: density 0.49, test accuracy 42.0% (dense: 40.0%)" in out
 
 
 def test_on_a_terminal_the_rows_stand_above_a_live_line(tmp_path: Path) -> None:
@@ -102,6 +102,7 @@ def test_a_signal_stops_between_steps_and_says_how_to_go_on(tmp_path: Path, numb
     )
     assert again.returncode == 0, again.stderr
     assert "going on with round" in again.stdout
+    assert re.search(r"^ +0 +1.0000", again.stdout, re.MULTILINE), "rows of the rounds before the stop are shown too"
 
 
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
