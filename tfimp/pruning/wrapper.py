@@ -131,7 +131,7 @@ def steps_per_execution(model: Any) -> int:
     for name in ("_steps_per_execution", "steps_per_execution"):
         value = getattr(model, name, None)
         if value is not None and not isinstance(value, str):
-            return int(value)
+            return int(to_numpy(value))
     return 1
 
 
