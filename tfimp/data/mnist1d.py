@@ -10,6 +10,7 @@ import numpy as np
 
 from tfimp.config import DataConfig
 from tfimp.data._sampling import PARTS, assemble, class_counts, stream
+from tfimp.data._stored import Progress
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError
 
@@ -18,7 +19,7 @@ _LENGTH = 40
 _SHORTEST = 8
 
 
-def load(config: DataConfig) -> Dataset:
+def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     """MNIST-1D signals of length ``data.side`` (0: 40), ten balanced classes, generated without a network.
 
     As in the package, all signals together are brought to mean 0 and standard deviation 1 (two numbers in all).

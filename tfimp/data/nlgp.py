@@ -15,6 +15,7 @@ import numpy as np
 
 from tfimp.config import DataConfig
 from tfimp.data._sampling import PARTS, assemble, class_counts, stream
+from tfimp.data._stored import Progress
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError
 
@@ -29,7 +30,7 @@ _NEGATIVE_SHARE = 5e-3
 Sampler = Callable[[int, np.random.Generator], np.ndarray]
 
 
-def load(config: DataConfig) -> Dataset:
+def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     """NLGP inputs, or their Gaussian twin, of ``data.side`` inputs per axis (0: 100 in 1-D, 20 in 2-D).
 
     Source: Ingrosso & Goldt 2022, Eq. 1 to 4.

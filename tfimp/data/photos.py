@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from tfimp.config import DataConfig
 from tfimp.data._sampling import PARTS, assemble, class_counts, stream
+from tfimp.data._stored import Progress
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError, DataError, nearest
 
@@ -74,7 +76,7 @@ def strips(length: int, patch: int, scale: float) -> list[Strip]:
     ]
 
 
-def load(config: DataConfig) -> Dataset:
+def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     """Patches of scikit-image's photographs.
 
     Raises:
@@ -82,10 +84,30 @@ def load(config: DataConfig) -> Dataset:
         DataError: scikit-image is installed without its photographs.
     """
     names = _chosen(config)
+    return patches_of("photos", ((name, read_photograph(name, config.colour)) for name in names), names, config)
+
+
+def patches_of(
+    source: str, photographs: Iterable[tuple[str, np.ndarray]], names: tuple[str, ...], config: DataConfig
+) -> Dataset:
+    """A class of patches from every photograph.
+
+    Args:
+        source: name of the data set.
+        photographs: name and pixels (height, width, channels) uint8, read one after the other.
+        names: the names in the same order; they become the classes.
+        config: patch, scale, counts and seed.
+
+    Raises:
+        ConfigError: fewer than two photographs, one named twice, or patches that do not fit.
+    """
+    if len(set(names)) != len(names):
+        raise ConfigError(f"data.classes names a photograph twice: {', '.join(names)}")
+    if len(names) < 2:
+        raise ConfigError(f"data.classes must name at least two photographs, got {list(names)}")
     parts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
     counts = class_counts(config, len(names))
-    for index, name in enumerate(names):
-        photograph = read_photograph(name, config.colour)
+    for index, (name, photograph) in enumerate(photographs):
         regions = scaled_regions(name, photograph, config.patch, config.scale)
         for part in PARTS:
             generator = stream(config.seed, "photos", name, part)
@@ -94,7 +116,7 @@ def load(config: DataConfig) -> Dataset:
         part: assemble(blocks, stream(config.seed, "photos", "order", part)) for part, blocks in parts.items()
     }
     shape = (config.patch, config.patch, 3 if config.colour else 1)
-    return Dataset("photos", **splits, image_shape=shape, class_names=names, scale=255.0)
+    return Dataset(source, **splits, image_shape=shape, class_names=names, scale=255.0)
 
 
 def _chosen(config: DataConfig) -> tuple[str, ...]:
@@ -106,10 +128,6 @@ def _chosen(config: DataConfig) -> tuple[str, ...]:
         if name not in known:
             accepted = ", ".join(known)
             raise ConfigError(f"data.classes: no photograph {name!r}{nearest(name, known)}; accepted: {accepted}")
-    if len(set(names)) != len(names):
-        raise ConfigError(f"data.classes names a photograph twice: {', '.join(names)}")
-    if len(names) < 2:
-        raise ConfigError(f"data.classes must name at least two photographs, got {list(names)}")
     return names
 
 

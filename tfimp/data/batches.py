@@ -1,0 +1,168 @@
+"""Sources ``imagenet32``, ``imagenet64`` and ``cifar10``: the batch files that the sites distribute, as they are.
+
+ImageNet32/64 (image-net.org): ``train_data_batch_1`` ... ``_10`` and ``val_data``, as pickles or ``.npz``, each with
+``data`` (n, 3·side²) uint8, channel by channel, and ``labels`` from 1. CIFAR-10 (cs.toronto.edu): ``data_batch_1`` ...
+``_5`` and ``test_batch``, labels from 0. Images become (height, width, channel) uint8 in one array per part, so the
+peak of memory is the data set and one file of it.
+
+ImageNet's test labels are not public, so, as in Pellegrini & Biroli 2022, the whole training set trains; validation
+and test share ``val_data``. CIFAR-10's validation part is held out of the training set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from tfimp.config import DataConfig
+from tfimp.data._stored import Progress, grey, make_dataset, silent
+from tfimp.data._unpickle import load_arrays
+from tfimp.data.dataset import Dataset, Split
+from tfimp.errors import ConfigError, DataError
+
+_CHUNK = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class _Format:
+    """How a site names and fills its files."""
+
+    side: int
+    train: str
+    test: str
+    first_label: int
+    class_names: tuple[str, ...]
+    subfolder: str = ""
+    shared_test: bool = False
+
+
+_IMAGENET_CLASSES = tuple(map(str, range(1000)))
+_CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_FORMATS = {
+    "imagenet32": _Format(32, "train_data_batch_", "val_data", 1, _IMAGENET_CLASSES, shared_test=True),
+    "imagenet64": _Format(64, "train_data_batch_", "val_data", 1, _IMAGENET_CLASSES, shared_test=True),
+    "cifar10": _Format(32, "data_batch_", "test_batch", 0, _CIFAR_CLASSES, "cifar-10-batches-py"),
+}
+
+
+def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
+    """Read the batch files in ``data.dir``.
+
+    Raises:
+        DataError: files that are missing, damaged, of another shape, or pickles of anything but arrays.
+        ConfigError: keys that these files cannot serve.
+    """
+    form = _FORMATS[config.source]
+    if config.side not in (0, form.side):
+        raise ConfigError(f"data.side of {config.source!r} is {form.side} (0 or {form.side}), got {config.side}")
+    train_files, test_file = find_files(config)
+    tell = progress or silent
+    train = _read(train_files, form, config, tell)
+    test = _read([test_file], form, config, tell)
+    parts = {"train": train, "test": test}
+    shape = (form.side, form.side, 3 if config.colour else 1)
+    held_out_of = "test" if form.shared_test else "train"
+    return make_dataset(config.source, parts, shape, form.class_names, config, held_out_of)
+
+
+def find_files(config: DataConfig) -> tuple[list[Path], Path]:
+    """The training files in the order of their numbers, and the test file.
+
+    Raises:
+        DataError: not all are there; the message says where they were looked for.
+    """
+    form = _FORMATS[config.source]
+    if config.dir:
+        folders = [Path(config.dir).expanduser()]
+    elif form.subfolder:
+        folders = [Path.home() / ".keras" / "datasets"]
+    else:
+        raise ConfigError(f"data.source {config.source!r} needs data.dir, the folder that holds {form.train}1 ...")
+    # Keras unpacks the archive into a folder that is named after the file
+    subfolders = [form.subfolder, f"{form.subfolder}-target/{form.subfolder}"] if form.subfolder else []
+    folders += [folder / name for folder in list(folders) for name in subfolders]
+    for folder in folders:
+        numbers = [n for n in range(1, 11) if _either(folder / f"{form.train}{n}")]
+        test = _either(folder / form.test)
+        if numbers and test:
+            if numbers != list(range(1, len(numbers) + 1)):
+                missing = next(n for n in range(1, 11) if n not in numbers)
+                raise DataError(f"{str(folder)!r} holds {form.train}{numbers[-1]} but not {form.train}{missing}")
+            files = [_either(folder / f"{form.train}{n}") for n in numbers]
+            return [file for file in files if file is not None], test
+    looked = ", ".join(repr(str(folder)) for folder in folders)
+    raise DataError(
+        f"no {form.train}1 ... and {form.test} (as .npz or pickles) of {config.source!r}; looked in {looked}; "
+        f"set data.dir to their folder" + (", or use data.source tfds:cifar10" if form.subfolder else "")
+    )
+
+
+def _either(stem: Path) -> Path | None:
+    """The file under its own name, or with .npz added."""
+    return next((path for path in (stem.with_name(stem.name + ".npz"), stem) if path.is_file()), None)
+
+
+def _read(files: list[Path], form: _Format, config: DataConfig, tell: Progress) -> Split:
+    """All files in one array; grey where the configuration says so."""
+    pixels = form.side**2
+    channels = 3 if config.colour else 1
+    # No more images than bytes allow; pages of the array that no image reaches are never touched.
+    room = sum(_most_images(file, 3 * pixels) for file in files)
+    images = np.empty((room, pixels * channels), np.uint8)
+    labels = np.empty(room, np.int32)
+    filled = 0
+    for number, file in enumerate(files):
+        tell(f"reading {file.name}", number, len(files))
+        data, batch_labels = _batch(file, form)
+        for start in range(0, len(data), _CHUNK):
+            chunk = data[start : start + _CHUNK].reshape(-1, 3, pixels).transpose(0, 2, 1)
+            target = images[filled + start : filled + start + len(chunk)]
+            target[...] = (chunk if config.colour else grey(chunk)).reshape(len(chunk), -1)
+        labels[filled : filled + len(data)] = batch_labels
+        filled += len(data)
+    tell(f"read {filled} images", len(files), len(files))
+    return Split(images[:filled], labels[:filled])
+
+
+def _most_images(file: Path, features: int) -> int:
+    if file.suffix != ".npz":
+        return file.stat().st_size // features + 1
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return max((entry.file_size for entry in archive.infolist()), default=0) // features + 1
+    except (OSError, zipfile.BadZipFile):
+        raise DataError(f"{str(file)!r} is not a readable .npz archive") from None
+
+
+def _batch(file: Path, form: _Format) -> tuple[np.ndarray, np.ndarray]:
+    """``data`` (n, 3·side²) uint8 and labels (n,) from 0 of one file, checked."""
+    content = _npz(file) if file.suffix == ".npz" else load_arrays(file)
+    if not {"data", "labels"} <= content.keys():
+        raise DataError(f"{str(file)!r} must hold 'data' and 'labels', got {sorted(map(str, content))}")
+    data = np.asarray(content["data"])
+    features = 3 * form.side**2
+    if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != features:
+        raise DataError(f"{str(file)!r}: data must be (n, {features}) uint8, got {data.shape} {data.dtype}")
+    try:
+        labels = np.asarray(content["labels"]).astype(np.int64) - form.first_label
+    except (ValueError, TypeError):
+        raise DataError(f"{str(file)!r}: labels must be whole numbers") from None
+    if labels.shape != (len(data),):
+        raise DataError(f"{str(file)!r}: {len(data)} images but labels of shape {labels.shape}")
+    classes = len(form.class_names)
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        low, high = labels.min() + form.first_label, labels.max() + form.first_label
+        first, last = form.first_label, classes - 1 + form.first_label
+        raise DataError(f"{str(file)!r}: labels must lie in [{first}, {last}], got {low} to {high}")
+    return data, labels
+
+
+def _npz(file: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in ("data", "labels") if name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{str(file)!r} is not a readable .npz archive of plain arrays: {error}") from None
