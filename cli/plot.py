@@ -17,7 +17,7 @@ FORMATS = ("png", "pdf", "svg")
     "Draw the figures of a stored run.",
     """
     tfimp plot runs/photos
-    tfimp plot runs/photos --figure receptive_fields --format pdf --out paper/
+    tfimp plot runs/photos --figure receptive-field-masks --format pdf --out paper/
     """,
 )
 @_options.run_argument

@@ -21,11 +21,11 @@ __all__ = ["FIGURES", "FORMATS", "draw", "figure"]
 
 FIGURES: dict[str, Callable[[Run], Figure]] = {
     "accuracy": accuracy,
-    "receptive-field-masks": receptive_field_masks,
-    "receptive-field-weights": receptive_field_weights,
     "kurtosis": kurtosis,
     "inverse-participation-ratio": inverse_participation_ratio,
     "locality": locality,
+    "receptive-field-masks": receptive_field_masks,
+    "receptive-field-weights": receptive_field_weights,
     "displacements": displacements,
     "displacement-enrichment": displacement_enrichment,
     "radial-profile": radial_profile,

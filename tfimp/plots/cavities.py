@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,7 +12,7 @@ from tfimp.plots import read
 from tfimp.plots.style import COLOURS, GREY, MARKERS, PAGE, density_axis, missing, missing_figure, new_figure
 from tfimp.store import Run
 
-ZERO = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
+ZERO: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
 
 
 def cavity(run: Run) -> Figure:

@@ -51,7 +51,7 @@ def _histogram(axes: Axes, mask: np.ndarray) -> None:
     low, high = min(counts.min(), int(null.ppf(0.001))), max(counts.max(), int(null.ppf(0.999)))
     width = max(1, round((high - low) / 36))
     edges = np.arange(low, high + 2 * width, width) - 0.5
-    axes.hist(counts, edges, color=COLOURS[5], edgecolor="white", linewidth=0.3, label="units")
+    axes.hist(counts, edges.tolist(), color=COLOURS[5], edgecolor="white", linewidth=0.3, label="units")
     expected = units * (null.cdf(edges[1:] - 0.5) - null.cdf(edges[:-1] - 0.5))
     axes.stairs(expected, edges, color=COLOURS[1], linewidth=1.2, label="binomial null")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

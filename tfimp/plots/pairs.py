@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import NullLocator
 
 from tfimp.plots import read
@@ -132,13 +133,13 @@ def _bound(values: np.ndarray) -> float:
     return float(np.clip(np.exp(np.percentile(np.abs(np.log(positive)), 98)), 1.5, 30.0))
 
 
-def _bar(figure: Figure, image: object, axes: object, label: str) -> None:
+def _bar(figure: Figure, image: AxesImage, axes: Axes | list[Axes], label: str) -> None:
     bar = figure.colorbar(image, ax=axes, shrink=0.75, aspect=16, pad=0.02, extend="both" if label else "neither")
     bar.outline.set_visible(False)
     bar.ax.yaxis.set_minor_locator(NullLocator())
     if label:
         bar.set_label(label)
-        low, high = bar.norm.vmin, bar.norm.vmax
+        low, high = bar.norm.vmin or 0.0, bar.norm.vmax or 1.0
         ticks = [tick for tick in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if low <= tick <= high]
         bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
 

@@ -137,7 +137,7 @@ def _centres(axes: Axes, moments: tuple[np.ndarray, np.ndarray], shape: tuple[in
         missing(axes, "No unit has a surviving weight.")
         return
     if shape[0] == 1:
-        axes.hist(centres[np.isfinite(sizes), 1], np.linspace(-0.5, shape[1] - 0.5, 21), color=COLOURS[5],
+        axes.hist(centres[np.isfinite(sizes), 1], np.linspace(-0.5, shape[1] - 0.5, 21).tolist(), color=COLOURS[5],
                   edgecolor="white", linewidth=0.3)  # fmt: skip
         axes.set_xlabel("centre (input position)")
         axes.set_ylabel("units")

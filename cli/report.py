@@ -1,0 +1,31 @@
+"""``tfimp report``: one page about one run or several, to hand to a colleague."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tfimp.cli._options import command as tfimp_command
+
+
+@tfimp_command(
+    "Write one HTML file about a run, or several, that opens offline.",
+    """
+    tfimp report runs/photos
+    tfimp report runs/imp-0 runs/imp-1 runs/random-0 --out report.html
+    """,
+)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Default: RUN/report.html, or comparison/report.html beside the first of several runs.",
+)
+def command(runs: tuple[Path, ...], out: Path | None) -> None:
+    """Write from stored numbers only; says which file was written."""
+    from tfimp import report, store
+
+    stored = [store.open_run(run) for run in dict.fromkeys(runs)]
+    click.echo(report.write(stored, out))

@@ -1,0 +1,101 @@
+"""What each figure is for, in a sentence or two, and the terms that the report defines."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Caption:
+    """A figure's heading, its caption, and the names of the definitions that it needs."""
+
+    title: str
+    text: str
+    terms: tuple[str, ...] = ()
+
+
+CAPTIONS = {
+    "accuracy": Caption(
+        "Accuracy against density",
+        "How well the networks of successive rounds classify as weights are removed. A winning ticket is a sparse "
+        "round that does at least as well as the dense one.",
+        ("density",),
+    ),
+    "receptive-field-masks": Caption(
+        "Receptive fields: surviving inputs",
+        "Which inputs the best connected units of the first layer keep. If pruning finds local structure, the "
+        "survivors gather in patches.",
+        ("density",),
+    ),
+    "receptive-field-weights": Caption(
+        "Receptive fields: masked weights",
+        "The trained weights on those inputs. Edges and blobs are what convolutional layers learn as well.",
+    ),
+    "kurtosis": Caption(
+        "Non-Gaussianity of the pre-activations",
+        "How far each unit's input is from a Gaussian over the images, as the density falls.",
+        ("kurtosis",),
+    ),
+    "inverse-participation-ratio": Caption(
+        "Localisation of the masked weights",
+        "How few weights carry a unit. The dotted line shows what sparsity alone would do to Gaussian weights.",
+        ("participation",),
+    ),
+    "locality": Caption(
+        "Locality of the masks",
+        "Whether the inputs that a unit keeps lie close together, against two ideas of chance.",
+        ("locality",),
+    ),
+    "displacements": Caption(
+        "Pairs of surviving inputs by displacement",
+        "All pairs of inputs that one unit keeps, by how far apart they lie, within a colour channel and across.",
+        ("pairs",),
+    ),
+    "displacement-enrichment": Caption(
+        "Pairs by displacement, relative to chance",
+        "The same pairs over what the same number of connections would give anywhere in the image: orange where "
+        "there are more, violet where there are fewer.",
+        ("pairs", "locality"),
+    ),
+    "radial-profile": Caption(
+        "Pairs against distance",
+        "The maps above, averaged around the centre: how far locality reaches.",
+        ("pairs",),
+    ),
+    "field-size": Caption(
+        "Size and place of the receptive fields",
+        "How large the fields are as the density falls, and which parts of the image they cover in the end.",
+        ("size",),
+    ),
+    "connectivity": Caption(
+        "Surviving inputs per unit",
+        "Pruning by magnitude starves some units and spares others; a binomial spread is what equal chances give.",
+        ("density",),
+    ),
+    "input-usage": Caption(
+        "Surviving weights per input position",
+        "Which parts of the image the layer as a whole still looks at.",
+    ),
+    "cavity": Caption(
+        "Cavity: removed against kept weights",
+        "Does pruning by magnitude remove the weights that hold a unit's non-Gaussianity down? Then the removed "
+        "weights have the larger mean, and the AUC lies above 0.5.",
+        ("cavity", "auc"),
+    ),
+    "cavity-by-magnitude": Caption(
+        "Cavity value against magnitude",
+        "The same question for every magnitude: a weight's effect on its unit's kurtosis against its size.",
+        ("cavity",),
+    ),
+    "deeper-fields": Caption(
+        "Deeper layers in input space",
+        "What deeper units can see: the ways from each input through surviving weights, and the product of the masked "
+        "kernels, which leaves the non-linearities out.",
+        ("paths",),
+    ),
+    "mask-overlap": Caption(
+        "Overlap of masks between rounds",
+        "Whether one round's survivors are also another's.",
+        ("overlap",),
+    ),
+}

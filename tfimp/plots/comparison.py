@@ -1,0 +1,71 @@
+"""Several runs on common axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tfimp.plots.style import COLOURS, GREY, MARKERS, PAGE, density_axis, missing, new_figure, styled
+
+Line = tuple[str, np.ndarray, np.ndarray, np.ndarray]  # label, density, mean, spread: each (rounds,)
+SHARES = ("test accuracy", "share of live units", "cavity AUC")
+LOG = ("inverse participation ratio",)
+REFERENCE = {"locality ratio": 1.0, "cavity AUC": 0.5, "excess kurtosis": 0.0}
+
+
+def compare_figure(panels: Mapping[str, Sequence[Line]], note: str) -> Figure:
+    """One panel per measure, one line per group of runs, a band of one standard deviation over seeds.
+
+    Args:
+        panels: The lines of every measure, one per group of runs.
+        note: What lines and bands are over.
+    """
+    with styled():
+        columns = 3
+        rows = -(-len(panels) // columns)
+        labels = list(dict.fromkeys(entry[0] for entries in panels.values() for entry in entries))
+        figure = new_figure("Comparison of runs", PAGE, 0.9 + 2.1 * rows + 0.17 * len(labels), note)
+        # Blank lines under the title keep the room for the legend, which the layout would put over the panels.
+        title = "Comparison of runs" + "\n" * len(labels)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=9.5, fontweight="bold", linespacing=1.25)
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in grid[len(panels) :]:
+            axes.set_axis_off()
+        for axes, (name, entries) in zip(grid, panels.items(), strict=False):
+            axes.set_title(name)
+            _panel(axes, name, entries, labels)
+        handles: dict[str, Any] = {}
+        for axes in grid:
+            handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        if handles:
+            figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=1, borderaxespad=2.4)
+        return figure
+
+
+def _panel(axes: Axes, name: str, entries: Sequence[Line], labels: Sequence[str]) -> None:
+    shown = [entry for entry in entries if np.isfinite(entry[2]).any()]
+    if not shown:
+        missing(axes, "Not stored in any of the runs.")
+        return
+    if name in REFERENCE:
+        axes.axhline(REFERENCE[name], color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+    for label, density, mean, spread in shown:
+        position = labels.index(label)
+        colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position % len(MARKERS)]
+        factor = 100 if name == "test accuracy" else 1
+        low, high = factor * (mean - spread), factor * (mean + spread)
+        if name in SHARES:
+            low, high = np.maximum(low, 0), np.minimum(high, factor)
+        if (spread > 0).any():
+            axes.fill_between(density, low, high, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(density, factor * mean, marker=marker, color=colour, label=label)
+    density_axis(axes, np.concatenate([entry[1] for entry in shown]), label=False)
+    axes.set_xlabel("density")
+    if name == "test accuracy":
+        axes.set_ylabel("%")
+    if name in LOG:
+        axes.set_yscale("log", nonpositive="mask")

@@ -1,0 +1,116 @@
+"""One HTML file about one run or several that opens anywhere, without a network."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from matplotlib.figure import Figure
+
+import tfimp
+from tfimp import compare
+from tfimp.errors import ConfigError
+from tfimp.plots import FIGURES, read
+from tfimp.plots import figure as draw_figure
+from tfimp.plots.captions import CAPTIONS
+from tfimp.plots.comparison import compare_figure
+from tfimp.plots.style import COLUMN, styled
+from tfimp.report import facts
+from tfimp.report.browser import colour_scales, pack
+from tfimp.store import Run
+
+__all__ = ["render", "write"]
+
+DPI = 150
+
+
+def write(runs: Sequence[Run], out: str | Path | None = None) -> Path:
+    """Write the report of one run or several.
+
+    Args:
+        runs: Stored runs; more than one are also compared with each other.
+        out: The file; by default ``report.html`` in the run, or in ``comparison`` beside the first of several.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: no runs.
+        OSError: the file cannot be written.
+    """
+    if not runs:
+        raise ConfigError("nothing to report on: give at least one run")
+    folder = runs[0].path if len(runs) == 1 else runs[0].path.parent / "comparison"
+    file = folder / "report.html" if out is None else Path(out)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    page = render(runs)
+    unfinished = file.with_name(file.name + ".part")
+    unfinished.write_text(page, encoding="utf-8")
+    unfinished.replace(file)
+    return file
+
+
+def render(runs: Sequence[Run]) -> str:
+    """The report as a page of HTML that refers to nothing outside itself."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tfimp.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    with_rounds = [run for run in runs if run.rounds]
+    page = {
+        "title": " · ".join(read.name_of(run) for run in runs[:3]) + (" …" if len(runs) > 3 else ""),
+        "version": tfimp.__version__,
+        "runs": [_section(run, position, len(runs) > 1) for position, run in enumerate(runs)],
+        "comparison": _comparison(with_rounds) if len(with_rounds) > 1 else None,
+        "scales": colour_scales(),
+    }
+    return environment.get_template("report.html").render(page)
+
+
+def _section(run: Run, position: int, several: bool) -> dict[str, Any]:
+    best = facts.best_sparse(run)
+    return {
+        "id": f"run-{position}",
+        "name": read.name_of(run),
+        "heading": read.name_of(run) if several else "What came out",
+        "status": facts.status(run),
+        "facts": facts.what_was_run(run),
+        "sentences": facts.result(run),
+        "figures": [_figure_entry(run, name) for name in FIGURES] if run.rounds else [],
+        "columns": facts.COLUMNS,
+        "rows": facts.table(run),
+        "browser": pack(run, best.index if best else -1),
+    }
+
+
+def _figure_entry(run: Run, name: str) -> dict[str, Any]:
+    caption = CAPTIONS[name]
+    words = {"name": name, "title": caption.title, "text": caption.text, "terms": caption.terms}
+    return words | as_image(draw_figure(run, name))
+
+
+def as_image(drawn: Figure) -> dict[str, Any]:
+    """A figure as a data URL, with its size in pixels and whether it is as wide as a page of a paper."""
+    buffer = io.BytesIO()
+    with styled():
+        drawn.savefig(buffer, format="png", dpi=DPI, metadata={"Software": "tfimp"})
+    width, height = (round(inches * DPI) for inches in drawn.get_size_inches())
+    data = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return {"image": data, "width": width, "height": height, "wide": width > 1.5 * COLUMN * DPI}
+
+
+def _comparison(runs: Sequence[Run]) -> dict[str, Any]:
+    groups = compare.group_runs(runs)
+    return {
+        "groups": [{"label": group.label, "runs": [read.name_of(run) for run in group.runs]} for group in groups],
+        "figure": as_image(compare_figure(compare.lines(groups), compare.describe(groups))),
+        "differences": compare.differences(groups),
+        "overlaps": compare.overlaps(runs),
+    }
