@@ -7,7 +7,10 @@ arrays in the cache (``$TFIMP_CACHE``, else ``~/.cache/tfimp``), and later runs 
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +88,28 @@ def _builder(name: str, folder: Path, tell: Progress) -> Any:
         raise DataError(_not_there(name, folder, error)) from None
     try:
         tell(f"downloading {name} to {folder}", 0, 0)
-        builder.download_and_prepare()
+        with _impatient():
+            builder.download_and_prepare()
     except Exception as error:
         # TFDS, its network layer and each data set's own script raise errors of their own kinds
         raise DataError(_not_there(name, folder, error)) from None
     return builder
+
+
+@contextlib.contextmanager
+def _impatient() -> Iterator[None]:
+    """Without a network TFDS tries ten times, each time waiting twice as long, and logs each: three times will do."""
+    from tensorflow_datasets.core.download import downloader
+
+    logger = logging.getLogger("urllib3.connectionpool")
+    before = getattr(downloader, "MAX_RETRIES", None), logger.level
+    downloader.MAX_RETRIES = 3
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        downloader.MAX_RETRIES = before[0]
+        logger.setLevel(before[1])
 
 
 def _not_there(name: str, folder: Path, error: Exception) -> str:
