@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from tfimp.cli import _table
 from tfimp.cli._pace import Pace, clock_text
-from tfimp.progress import Block, Event, Note, RoundDone, Started
+from tfimp.progress import Block, Event, Loading, Note, RoundDone, Started
 
 _STOPPING = "stopping; Ctrl-C again ends at once"
 
@@ -80,7 +80,11 @@ class PlainDisplay:
 
     def __call__(self, event: Event) -> None:
         """Print the heading, a row per round, and now and then where a long round is."""
-        if isinstance(event, Started):
+        if isinstance(event, Loading):
+            if self._clock() - self._spoken < _PLAIN_EVERY:
+                return
+            self.say(f"{event.text}: {event.done} of {event.total or '?'}")
+        elif isinstance(event, Started):
             self._pace, self._rounds = Pace(event.rounds, event.first_round, self._clock), event.rounds
             self.say(started_text(event))
             self.say(_table.heading())
@@ -144,7 +148,9 @@ class LiveDisplay:
 
     def __call__(self, event: Event) -> None:
         """Draw an event."""
-        if isinstance(event, Started):
+        if isinstance(event, Loading):
+            self._progress.update(self._task, description=event.text, total=event.total or None, completed=event.done)
+        elif isinstance(event, Started):
             self._start(event)
         elif isinstance(event, Block):
             self._block(event)

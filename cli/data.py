@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ def command(preset: str | None, config_file: str | None, settings: tuple[str, ..
 
     from tfimp import data
 
-    dataset = data.load(config.data)
+    dataset = data.load(config.data, show_progress)
     for line in describe(dataset):
         click.echo(line)
     if preview is not None:
@@ -42,6 +43,14 @@ def command(preset: str | None, config_file: str | None, settings: tuple[str, ..
 
         draw_samples(dataset, preview)
         click.echo(f"  preview      {preview}")
+
+
+def show_progress(text: str, done: int, total: int) -> None:
+    """How far a large source is read, on a line of stderr that the result overwrites; nothing on a pipe."""
+    if sys.stderr.isatty():
+        finished = done >= total > 0
+        line = "" if finished else f"{text}: {done} of {total or '?'}"
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
 def describe(dataset: Dataset) -> Iterator[str]:

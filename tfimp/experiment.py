@@ -9,7 +9,7 @@ from tfimp import data, export, store
 from tfimp.config import RunConfig
 from tfimp.errors import DivergedError
 from tfimp.laboratory import Laboratory
-from tfimp.progress import Finished, Progress, RoundDone, Started, ignore
+from tfimp.progress import Finished, Loading, Progress, RoundDone, Started, ignore
 from tfimp.pruning.masks import magnitude_masks
 from tfimp.pruning.procedures import next_masks, stop_reason, without_optimizer
 
@@ -31,7 +31,7 @@ def run(config: RunConfig, path: str | Path, *, resume: bool = False, progress: 
         DivergedError: the loss is not finite; the rounds before it are stored.
     """
     tell = progress or ignore
-    laboratory = Laboratory(config, data.load(config.data))
+    laboratory = Laboratory(config, data.load(config.data, lambda *facts: tell(Loading(*facts))))
     facts = laboratory.facts()
     with store.resume_run(path, config) if resume else store.create_run(path, config, facts) as writer:
         tell(Started(writer.path, config.prune.rounds, config.train.steps, len(writer.run.rounds)))

@@ -14,6 +14,15 @@ from typing import Any, TypeAlias
 
 
 @dataclasses.dataclass(frozen=True)
+class Loading:
+    """A large source is being read, before the run starts: ``done`` of ``total`` (0: not known)."""
+
+    text: str
+    done: int
+    total: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Started:
     """The run is ready to train: inputs are loaded, its folder is open.
 
@@ -71,7 +80,7 @@ class Finished:
     exports: list[str] = dataclasses.field(default_factory=list)
 
 
-Event: TypeAlias = Started | Block | RoundDone | Note | Finished
+Event: TypeAlias = Loading | Started | Block | RoundDone | Note | Finished
 Progress: TypeAlias = Callable[[Event], None]
 
 
