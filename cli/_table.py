@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tfimp.cli._pace import clock_text
+
 LEGEND = """\
 acc: accuracy in %. The last four are the first layer's: mean excess kurtosis
 of its pre-activations, mean inverse participation ratio of its kernel,
@@ -33,6 +35,10 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 100 else clock_text(seconds)
+
+
 def _layer_columns(*place: str) -> tuple[Column, ...]:
     """The columns about one layer, whose metrics lie at ``place``."""
     return (
@@ -48,11 +54,11 @@ _DENSITY = Column("density", 8, ("density",), _digits)
 COLUMNS = (
     _INDEX,
     _DENSITY,
-    Column("loss", 6, ("train_loss",), lambda value: f"{value:.4f}"),
+    Column("loss", 6, ("train_loss",), lambda value: f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"),
     Column("val acc", 7, ("validation_accuracy",), _percent),
     Column("test acc", 8, ("test_accuracy",), _percent),
     *_layer_columns("layers", "*"),
-    Column("time", 7, ("seconds",), lambda value: f"{value:.1f} s"),
+    Column("time", 7, ("seconds",), _duration),
 )
 LAYER_COLUMNS = (
     _DENSITY,

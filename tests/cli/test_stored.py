@@ -1,0 +1,139 @@
+"""The commands about stored runs, recipes and inputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tfimp import store
+from tfimp.cli._pace import Pace, clock_text
+from tfimp.cli._table import LEGEND, best_sparse, heading, row
+from tfimp.cli.presets import table
+from tfimp.config import RunConfig, preset_names, read_preset
+
+KEYS = {"round", "density", "train_loss", "validation_accuracy", "test_accuracy", "seconds", "layers"}
+
+
+def test_show_json_is_the_metrics_of_every_round_and_nothing_else(call: Callable, stored_run: Path) -> None:
+    result = call("show", stored_run, "--json")
+    rounds = json.loads(result.out)
+    assert result.err == ""
+    assert [metrics["round"] for metrics in rounds] == [0, 1, 2]
+    assert all(metrics.keys() >= KEYS for metrics in rounds)
+    assert rounds == [stored.metrics for stored in store.open_run(stored_run).rounds]
+
+
+def test_show_says_what_was_run_and_has_a_row_per_round(call: Callable, stored_run: Path) -> None:
+    result = call("show", stored_run)
+    assert result.code == 0
+    for words in (
+        "running, 3 of 16 rounds",
+        "photos: 2 x 2 x 1, 2 classes",
+        "256-256, relu",
+        "fraction 0.3",
+        "seed   0",
+    ):
+        assert words in result.out
+    assert row({"round": 2, "density": 0.49}).split()[:2] == ["2", "0.4900"]
+    assert len([line for line in result.out.splitlines() if line.endswith("1.2 s")]) == 3
+
+
+def test_the_table_fits_a_terminal_of_80_columns() -> None:
+    assert len(heading()) < 80
+    assert all(len(line) < 80 for line in LEGEND.splitlines())
+    metrics = {"round": 123, "density": 0.00123456, "train_loss": 12.5, "validation_accuracy": 1.0, "seconds": 32400.0}
+    assert row(metrics).endswith(" 9:00:00")
+    assert len(row(metrics)) == len(heading())
+
+
+def test_the_best_sparse_round_is_a_pruned_one_chosen_by_validation() -> None:
+    rounds = [
+        {"round": 0, "density": 1.0, "validation_accuracy": 0.9, "test_accuracy": 0.9},
+        {"round": 1, "density": 0.7, "validation_accuracy": 0.8, "test_accuracy": 0.7},
+        {"round": 2, "density": 0.49, "validation_accuracy": 0.8, "test_accuracy": 0.6},
+        {"round": 3, "density": 0.343, "validation_accuracy": 0.7, "test_accuracy": 0.95},
+    ]
+    assert best_sparse(rounds) is rounds[2]
+    assert best_sparse(rounds[:1]) is None
+
+
+def test_plot_names_the_nearest_figure_and_draws_the_one_asked_for(
+    call: Callable, stored_run: Path, tmp_path: Path
+) -> None:
+    wrong = call("plot", stored_run, "--figure", "acuracy")
+    assert wrong.code == 2
+    assert "did you mean 'accuracy'" in wrong.err
+    right = call("plot", stored_run, "--figure", "accuracy", "--format", "svg", "--out", tmp_path / "drawn")
+    assert right.code == 0
+    assert right.out.splitlines() == [str(tmp_path / "drawn" / "accuracy.svg")]
+    assert (tmp_path / "drawn" / "accuracy.svg").read_text().startswith("<?xml")
+    assert "accuracy" in call("plot", stored_run, "--figure", "list").out.splitlines()
+
+
+def test_probe_refuses_rounds_and_keys_that_it_has_not(call: Callable, stored_run: Path) -> None:
+    assert "3 complete rounds" in call("probe", stored_run, "--round", "3").err
+    assert "probe.KEY" in call("probe", stored_run, "--set", "prune.fraction=0.1").err
+    assert "did you mean 'probe.samples'" in call("probe", stored_run, "--set", "probe.sample=99").err
+
+
+def test_verify_says_what_is_wrong_and_repair_drops_an_unfinished_round(call: Callable, stored_run: Path) -> None:
+    (stored_run / "rounds" / "02" / "metrics.json").unlink()
+    result = call("verify", stored_run)
+    assert result.code == 1
+    assert "--repair" in result.out
+    assert "dropped: round 2" in call("verify", stored_run, "--repair").out
+    assert not (stored_run / "rounds" / "02").exists()
+
+
+def test_a_preset_is_printed_as_a_file_that_run_takes(call: Callable, tmp_path: Path) -> None:
+    for name in preset_names():
+        text = call("presets", name).out
+        (tmp_path / "mine.toml").write_text(text)
+        printed = call("run", "--config", tmp_path / "mine.toml", "--print-config").out
+        keys = {key: value for key, value in read_preset(name).items() if key != "about"}
+        assert RunConfig.from_toml(printed) == RunConfig.from_dict(keys)
+
+
+def test_presets_lists_every_recipe_on_a_line_of_its_own(call: Callable) -> None:
+    lines = call("presets").out.splitlines()
+    assert {line.split()[0] for line in lines[1:-2]} == set(preset_names())
+
+
+def test_a_table_is_wrapped_to_a_terminal() -> None:
+    rows = [["name", "what"], ["a-long-name", "many words that do not fit on one line of a narrow terminal"]]
+    lines = list(table(rows, 40))
+    assert max(map(len, lines)) <= 40
+    assert "".join(lines).replace(" ", "").endswith("manywordsthatdonotfitononelineofanarrowterminal")
+    assert len(list(table(rows, None))) == 2
+
+
+def test_data_describes_the_inputs_and_previews_them(call: Callable, tmp_path: Path) -> None:
+    small = ["--set", "data.train=40", "--set", "data.validation=10", "--set", "data.test=10", "--set", "data.side=8"]
+    result = call("data", "--preset", "nlgp", *small, "--preview", tmp_path / "new" / "preview.png")
+    assert result.code == 0, result.err
+    assert "nlgp: 2 classes of 8 x 8 x 1 images (float32)" in result.out
+    assert "train        40 samples, 20 per class" in result.out
+    assert (tmp_path / "new" / "preview.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_time_left_counts_steps_and_what_a_round_costs_besides() -> None:
+    now = 0.0
+    pace = Pace(rounds=3, clock=lambda: now)
+    assert pace.left(0, 0, 100) is None
+    for step in (50, 100):  # ten steps a second, after a first block that compiles for 20 seconds
+        now += 5.0 if step > 50 else 25.0
+        pace.block(step)
+    assert pace.left(0, 100, 100) == pytest.approx(20.0)
+    now += 4.0
+    pace.round_done()
+    now += 5.0
+    pace.block(50)
+    assert pace.left(1, 50, 100) == pytest.approx(5 + 10 + 2 * 4)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(None, "-:--"), (7.4, "0:07"), (725, "12:05"), (11400, "3:10:00")])
+def test_clock_text(seconds: float | None, text: str) -> None:
+    assert clock_text(seconds) == text
