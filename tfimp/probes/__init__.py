@@ -3,28 +3,73 @@
 from __future__ import annotations
 
 from tfimp.probes.cavity import Cavity, cavity
+from tfimp.probes.classes import Ablation, Selectivity, class_selectivity, node_ablation
 from tfimp.probes.comparison import Comparison, removal_comparison
 from tfimp.probes.connectivity import Connectivity, binomial_null, connectivity
 from tfimp.probes.displacements import Displacements, displacements
+from tfimp.probes.downstream import DenseLayer, dense_stack, downstream_effect
+from tfimp.probes.fields import Coverage, Fields, coverage, receptive_fields
+from tfimp.probes.fits import Fit, field_maps, fit_gabor, fit_gaussian
 from tfimp.probes.localisation import inverse_participation_ratio
 from tfimp.probes.locality import Locality, locality
+from tfimp.probes.magnitude import MagnitudeBins, comparison_by_magnitude
 from tfimp.probes.moments import Moments, central_moments, excess_kurtosis, skewness
+from tfimp.probes.negentropy import negentropy
+from tfimp.probes.overlap import Overlap, mask_overlap
+from tfimp.probes.products import kernel_product, mask_product
+from tfimp.probes.profiles import Band, RadialProfile, displacements_by_band, expected_displacements, radial_profile
+from tfimp.probes.removal import RemovalStatistics, removal_statistics
+from tfimp.probes.set_cavity import SetCavity, set_cavity
+from tfimp.probes.translation import Translation, translation
 
 __all__ = [
+    "Ablation",
+    "Band",
     "Cavity",
     "Comparison",
     "Connectivity",
+    "Coverage",
+    "DenseLayer",
     "Displacements",
+    "Fields",
+    "Fit",
     "Locality",
+    "MagnitudeBins",
     "Moments",
+    "Overlap",
+    "RadialProfile",
+    "RemovalStatistics",
+    "Selectivity",
+    "SetCavity",
+    "Translation",
     "binomial_null",
     "cavity",
     "central_moments",
+    "class_selectivity",
+    "comparison_by_magnitude",
     "connectivity",
+    "coverage",
+    "dense_stack",
     "displacements",
+    "displacements_by_band",
+    "downstream_effect",
     "excess_kurtosis",
+    "expected_displacements",
+    "field_maps",
+    "fit_gabor",
+    "fit_gaussian",
     "inverse_participation_ratio",
+    "kernel_product",
     "locality",
+    "mask_overlap",
+    "mask_product",
+    "negentropy",
+    "node_ablation",
+    "radial_profile",
+    "receptive_fields",
     "removal_comparison",
+    "removal_statistics",
+    "set_cavity",
     "skewness",
+    "translation",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.stats
+from scipy.special import gammaln, xlog1py, xlogy
 
 from tfimp.errors import DataError
 
@@ -49,7 +49,11 @@ def binomial_null(mask: Any) -> np.ndarray:
     """
     survives = _mask(mask)
     fan_in, units = survives.shape
-    return units * scipy.stats.binom.pmf(np.arange(fan_in + 1), fan_in, survives.mean())
+    density = survives.mean() if survives.size else 0.0
+    hits = np.arange(fan_in + 1)
+    misses = fan_in - hits
+    choices = gammaln(fan_in + 1) - gammaln(hits + 1) - gammaln(misses + 1)
+    return units * np.exp(choices + xlogy(hits, density) + xlog1py(misses, -density))
 
 
 def _mask(mask: Any) -> np.ndarray:

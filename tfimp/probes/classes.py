@@ -1,0 +1,114 @@
+"""Which classes a unit responds to, and what the network loses without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfimp.errors import DataError
+
+
+@dataclass(frozen=True)
+class Selectivity:
+    """Mean responses by class.
+
+    Attributes:
+        mean_response: (classes, units); NaN for a class without examples.
+        preferred: (units,) class with the largest mean response.
+        index: (units,) (μ_max - μ_rest) / (|μ_max| + |μ_rest|), with μ_rest the mean over the other classes: 0 for a
+            unit that responds to all alike, 1 for one that responds to one class only; NaN for a silent unit.
+    """
+
+    mean_response: np.ndarray
+    preferred: np.ndarray
+    index: np.ndarray
+
+
+def class_selectivity(responses: Any, labels: Any, classes: int | None = None) -> Selectivity:
+    """Mean response of every unit to every class, and how much one class stands out.
+
+    Args:
+        responses: (n, units), activations (the index is meant for values that are not negative).
+        labels: (n,) integers.
+        classes: number of classes; by default the largest label plus one.
+
+    Returns:
+        Selectivity.
+
+    Source:
+        Morcos et al. 2018 (arXiv 1803.06959), class selectivity index.
+    """
+    values, group = np.asarray(responses, np.float64), np.asarray(labels)
+    if values.ndim != 2 or group.shape != values.shape[:1] or not len(group):
+        raise DataError(f"labels: got shape {group.shape}; accepted: one label per row of responses {values.shape}")
+    count = int(group.max()) + 1 if classes is None else classes
+    if group.min() < 0 or group.max() >= count:
+        raise DataError(f"labels: got {group.min()} to {group.max()}; accepted: 0 to {count - 1}")
+    number = np.bincount(group, minlength=count)
+    present = np.flatnonzero(number)
+    mean = np.full((count, values.shape[1]), np.nan)
+    for label in present:
+        mean[label] = values[group == label].mean(axis=0)
+    seen = mean[present]
+    preferred = present[seen.argmax(axis=0)]
+    highest = seen.max(axis=0)
+    rest = (seen.sum(axis=0) - highest) / max(1, len(present) - 1)
+    size = np.abs(highest) + np.abs(rest)
+    index = np.where(size > 0, (highest - rest) / np.where(size > 0, size, 1.0), np.nan)
+    return Selectivity(mean, preferred, index)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """`accuracy` (repeats, steps) after removing `removed` (steps,) units; one repeat unless the order is random."""
+
+    removed: np.ndarray
+    accuracy: np.ndarray
+
+
+def node_ablation(
+    accuracy: Callable[[np.ndarray], float],
+    connections: Any,
+    removed: Sequence[int],
+    order: str = "most",
+    *,
+    repeats: int = 5,
+    seed: int = 0,
+) -> Ablation:
+    """Accuracy after removing the s most, least or randomly connected live units, for several s.
+
+    Args:
+        accuracy: given a boolean array (units,), True = kept, the accuracy of the network with the others silenced.
+        connections: (units,), surviving inputs per unit; units without any are no candidates.
+        removed: the numbers s.
+        order: "most", "least" or "random". Ties are broken by index.
+        repeats: random orders; each is used for all s.
+        seed: of the random orders.
+
+    Returns:
+        Ablation.
+
+    Source:
+        Pellegrini & Biroli 2022 (arXiv 2104.13343), the node ablation experiment.
+    """
+    count = np.asarray(connections)
+    live = np.flatnonzero(count)
+    if order not in ("most", "least", "random"):
+        raise DataError(f"order: got {order!r}; accepted: 'most', 'least' or 'random'")
+    if any(not 0 <= number <= len(live) for number in removed):
+        raise DataError(f"removed: got {list(removed)}; accepted: 0 to {len(live)} live units")
+    rng = np.random.default_rng(seed)
+    if order == "random":
+        orders = [rng.permutation(live) for _ in range(repeats)]
+    else:
+        orders = [live[np.argsort(count[live] * (1 if order == "least" else -1), kind="stable")]]
+    found = np.empty((len(orders), len(removed)))
+    for row, sequence in enumerate(orders):
+        for column, number in enumerate(removed):
+            kept = np.ones(len(count), bool)
+            kept[sequence[:number]] = False
+            found[row, column] = accuracy(kept)
+    return Ablation(np.asarray(removed), found)

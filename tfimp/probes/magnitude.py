@@ -1,0 +1,88 @@
+"""Is a value of the weights informative beyond their magnitude?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfimp.errors import DataError
+from tfimp.probes.comparison import auc
+
+
+@dataclass(frozen=True)
+class MagnitudeBins:
+    """Values of weights of about equal magnitude.
+
+    Attributes:
+        edges: (bins + 1,) of |w|; every bin holds the same number of weights up to ties.
+        count, count_removed: (bins,) weights, and those of them that are removed next.
+        mean_delta, mean_delta_kept, mean_delta_removed: (bins,).
+        auc: (bins,) of removed against kept within the bin; NaN where a bin holds only one kind.
+        auc_within: the AUC of pairs from the same bin, all bins together.
+        correlation: Spearman's, of |w| and the value over all weights.
+    """
+
+    edges: np.ndarray
+    count: np.ndarray
+    count_removed: np.ndarray
+    mean_delta: np.ndarray
+    mean_delta_kept: np.ndarray
+    mean_delta_removed: np.ndarray
+    auc: np.ndarray
+    auc_within: float
+    correlation: float
+
+
+def comparison_by_magnitude(delta: Any, weights: Any, removed: Any, bins: int = 10) -> MagnitudeBins:
+    """Is the value informative beyond the weight's magnitude?
+
+    Magnitude pruning removes small weights and small weights have small effects, so a difference between removed and
+    kept weights may be magnitude alone. Within a bin of nearly equal |w| that explanation is gone.
+
+    Args:
+        delta: one value per weight, any shape; NaN is left out.
+        weights: same shape; the weights whose magnitude decides (trained, or rewound).
+        removed: boolean, same shape.
+        bins: number of bins, each with the same number of weights.
+
+    Returns:
+        MagnitudeBins.
+    """
+    value, size, chosen = np.asarray(delta, np.float64), np.abs(np.asarray(weights, np.float64)), np.asarray(removed)
+    if not value.shape == size.shape == chosen.shape:
+        raise DataError(f"weights, removed: got shapes {size.shape}, {chosen.shape}; accepted: delta's, {value.shape}")
+    known = ~np.isnan(value)
+    value, size, chosen = value[known], size[known], chosen[known].astype(bool)
+    if bins < 1 or not len(value):
+        raise DataError(f"bins: got {bins} for {len(value)} weights; accepted: at least one bin and one weight")
+    edges = np.quantile(size, np.linspace(0, 1, bins + 1))
+    place = np.searchsorted(edges[1:-1], size, side="right")
+    parts = [(value[(place == index) & chosen], value[(place == index) & ~chosen]) for index in range(bins)]
+    high, low = (np.array([len(part[side]) for part in parts]) for side in (0, 1))
+    within = np.array([auc(*part) for part in parts])
+    pairs = high * low
+    return MagnitudeBins(
+        edges=edges,
+        count=high + low,
+        count_removed=high,
+        mean_delta=np.array([_mean(np.concatenate(part)) for part in parts]),
+        mean_delta_kept=np.array([_mean(part[1]) for part in parts]),
+        mean_delta_removed=np.array([_mean(part[0]) for part in parts]),
+        auc=within,
+        auc_within=float(np.nansum(within * pairs) / pairs.sum()) if pairs.any() else float("nan"),
+        correlation=_rank_correlation(size, value),
+    )
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    from scipy.stats import rankdata  # slow to import
+
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
