@@ -16,15 +16,18 @@ FORMATS = ("png", "pdf", "svg")
 @tfimp_command(
     "Draw the figures of a stored run.",
     """
-    tfimp plot runs/photos
+    tfimp plot runs/photos --animation
     tfimp plot runs/photos --figure receptive-field-masks --format pdf --out paper/
     """,
 )
 @_options.run_argument
 @click.option("--figure", "figures", metavar="NAME", multiple=True, help="Only this figure; repeatable. 'list': names.")
 @click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, help="Repeatable; default: png.")
+@click.option("--animation", is_flag=True, help="Also the fields round after round: GIF, and MP4 where ffmpeg is.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder; default: RUN/figures.")
-def command(run: Path, figures: tuple[str, ...], formats: tuple[str, ...], out: Path | None) -> None:
+def command(
+    run: Path, figures: tuple[str, ...], formats: tuple[str, ...], animation: bool, out: Path | None
+) -> None:  # fmt: skip
     """Draw from stored numbers only; says which files were written."""
     from tfimp import plots, store
 
@@ -38,3 +41,8 @@ def command(run: Path, figures: tuple[str, ...], formats: tuple[str, ...], out: 
             raise ConfigError(f"unknown figure {name!r}{nearest(name, known)}; accepted: {', '.join(known)}")
     for path in plots.draw(stored, list(dict.fromkeys(figures)) or None, formats or ("png",), out):
         click.echo(path)
+    if animation:
+        from tfimp.plots.animation import animate, has_ffmpeg
+
+        for path in animate(stored, ("gif", "mp4") if has_ffmpeg() else ("gif",), out):
+            click.echo(path)

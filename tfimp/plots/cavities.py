@@ -40,11 +40,9 @@ def cavity(run: Run) -> Figure:
     for position, layer in enumerate(found):
         marker, colour = MARKERS[position % len(MARKERS)], COLOURS[(position + 2) % len(COLOURS)]
         axes.plot(densities, _values(run, layer, "auc"), marker=marker, color=colour, label=layer)
-    density_axis(axes, densities, label=False)
+    density_axis(axes, densities, narrow=True)
     axes.set_ylabel("AUC")
     axes.legend()
-    for axes in panels:
-        axes.set_xlabel("density")
     return figure
 
 
@@ -57,8 +55,8 @@ def _means(axes: Axes, run: Run, layer: str, densities: np.ndarray) -> None:
     for position, word in enumerate(("kept", "removed")):
         values = _values(run, layer, f"mean_delta_{word}")
         axes.plot(densities, values, marker=MARKERS[position], color=COLOURS[position], label=word)
-    density_axis(axes, densities, label=False)
-    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+    density_axis(axes, densities, narrow=True)
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
     axes.legend()
 
 
@@ -115,4 +113,4 @@ def _binned(axes: Axes, magnitude: np.ndarray, delta: np.ndarray, bins: int = 20
     axes.axhline(0, **ZERO)
     axes.fill_between(x, low, high, color=COLOURS[2], alpha=0.2, linewidth=0)
     axes.plot(x, middle, marker="o", color=COLOURS[2])
-    axes.ticklabel_format(axis="both", style="sci", scilimits=(-2, 3))
+    axes.ticklabel_format(axis="both", style="sci", scilimits=(-3, 4))

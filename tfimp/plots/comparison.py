@@ -63,8 +63,7 @@ def _panel(axes: Axes, name: str, entries: Sequence[Line], labels: Sequence[str]
         if (spread > 0).any():
             axes.fill_between(density, low, high, color=colour, alpha=0.18, linewidth=0)
         axes.plot(density, factor * mean, marker=marker, color=colour, label=label)
-    density_axis(axes, np.concatenate([entry[1] for entry in shown]), label=False)
-    axes.set_xlabel("density")
+    density_axis(axes, np.concatenate([entry[1] for entry in shown]), narrow=True)
     if name == "test accuracy":
         axes.set_ylabel("%")
     if name in LOG:

@@ -9,7 +9,17 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from tfimp.plots import read
-from tfimp.plots.style import COLOURS, COUNTS, PAGE, bare, missing, missing_figure, new_figure, round_title
+from tfimp.plots.style import (
+    COLOURS,
+    COUNTS,
+    PAGE,
+    bare,
+    legend_above,
+    missing,
+    missing_figure,
+    new_figure,
+    round_title,
+)
 from tfimp.store import Run
 
 
@@ -71,13 +81,13 @@ def input_usage(run: Run) -> Figure:
         f"{' and channels' if shape[2] > 1 else ''} together, over the density of the layer: 1 is even use."
     )
     if shape[0] == 1:
-        figure = new_figure(title, PAGE / 2, 2.6, note)
+        figure = new_figure(title, PAGE / 2, 2.8, note)
         axes = figure.add_subplot()
         for position, (stored, values) in enumerate(zip(rounds, usage, strict=True)):
             axes.plot(values[0], color=COLOURS[position], label=round_title(stored.index, float("nan")))
         axes.set_xlabel("input position")
         axes.set_ylabel("use relative to even use")
-        axes.legend()
+        legend_above(axes)
         return figure
     figure = new_figure(title, PAGE * max(len(rounds), 2) / 3, 2.9, note)
     panels = figure.subplots(1, len(rounds), squeeze=False)[0]

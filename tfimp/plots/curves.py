@@ -8,7 +8,17 @@ from matplotlib.figure import Figure
 
 from tfimp.plots import read
 from tfimp.plots.locality_share import unit_ratios
-from tfimp.plots.style import COLOURS, COLUMN, GREY, MARKERS, density_axis, missing, missing_figure, new_figure
+from tfimp.plots.style import (
+    COLOURS,
+    COLUMN,
+    GREY,
+    MARKERS,
+    density_axis,
+    legend_above,
+    missing,
+    missing_figure,
+    new_figure,
+)
 from tfimp.store import Run
 
 BAND = "Line and band: median and quartiles over living units."
@@ -31,7 +41,7 @@ def accuracy(run: Run) -> Figure:
         axes.plot(densities, 100 * values, style, marker=marker, color=colour, label=part)
     density_axis(axes, densities)
     axes.set_ylabel("accuracy (%)")
-    axes.legend()
+    legend_above(axes)
     return figure
 
 
@@ -79,7 +89,7 @@ def _over_units(run: Run, measure: str, title: str, label: str, note: str) -> Fi
         band(axes, densities, values, position, layer)
     density_axis(axes, densities)
     axes.set_ylabel(label)
-    axes.legend()
+    legend_above(axes)
     return figure
 
 
@@ -98,7 +108,7 @@ def locality(run: Run) -> Figure:
         return missing_figure(title, "No pruned layer sees the image: locality is not defined.")
     shape, densities = read.image_shape(run), read.densities(run)
     note = (
-        "Share of pairs of surviving inputs within Chebyshev distance 2, over the share expected by chance. Band: "
+        "Share of pairs of surviving inputs within Chebyshev distance 2, over the share by chance (two nulls). Band: "
         "quartiles over units (any placement). Dashed: no locality."
     )
     figure = new_figure(title, COLUMN, 2.9, note)
@@ -115,10 +125,10 @@ def locality(run: Run) -> Figure:
     axes.fill_between(densities, spread[0], spread[2], color=COLOURS[0], alpha=0.18, linewidth=0)
     for position, (name, values) in enumerate(stored_ratios.items()):
         if np.isfinite(values).any():
-            axes.plot(densities, values, marker=MARKERS[position], color=COLOURS[position], label=f"null: {name}")
+            axes.plot(densities, values, marker=MARKERS[position], color=COLOURS[position], label=name)
     if not axes.get_legend_handles_labels()[0]:
         axes.plot(densities, spread[1], marker=MARKERS[0], color=COLOURS[0], label="median unit (no stored ratio)")
     density_axis(axes, densities)
     axes.set_ylabel("locality ratio")
-    axes.legend()
+    legend_above(axes)
     return figure

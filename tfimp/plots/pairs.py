@@ -54,9 +54,9 @@ def _maps(run: Run, title: str, enriched: bool) -> Figure:
     }
     figure = new_figure(title, max(PAGE * len(rounds) / 3, PAGE / 2), 1.0 + 2.05 * len(kinds), _note(layer, enriched))
     grid = figure.subplots(len(kinds), len(rounds), squeeze=False)
+    for axes, stored in zip(grid[0], rounds, strict=True):
+        axes.set_title(round_title(stored.index, read.number(stored, "density")))
     for row, (kind, label) in zip(grid, kinds.items(), strict=True):
-        for axes, stored in zip(row, rounds, strict=True):
-            axes.set_title(round_title(stored.index, read.number(stored, "density")))
         if shape[0] == 1:
             _lines(row, rounds, [values[kind, stored.index] for stored in rounds], enriched)
         else:
@@ -68,7 +68,8 @@ def _maps(run: Run, title: str, enriched: bool) -> Figure:
 def _note(layer: str, enriched: bool) -> str:
     what = f"{layer}, all units; the centre is displacement 0 and the axes are displacements in pixels."
     if enriched:
-        return f"{what} 1: as many pairs as if the connections of every unit fell anywhere with equal chance."
+        chance = "1: as many pairs as if the connections of every unit fell anywhere with equal chance"
+        return f"{what} {chance}; grey: fewer than two such pairs expected."
     return f"{what} Ordered pairs of distinct surviving inputs of one unit, log colour scale in each panel."
 
 
@@ -87,7 +88,7 @@ def _enrichment(stored: Round, layer: str, kind: str, shape: tuple[int, int, int
     fan_in = len(mask)
     chance = (connections * (connections - 1)).sum() / max(fan_in * (fan_in - 1.0), 1.0)
     expected = every * chance
-    return np.divide(observed, expected, out=np.full(observed.shape, np.nan), where=expected > 0)
+    return np.divide(observed, expected, out=np.full(observed.shape, np.nan), where=expected >= 2)
 
 
 def full_counts(shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
@@ -134,7 +135,7 @@ def _bound(values: np.ndarray) -> float:
 
 
 def _bar(figure: Figure, image: AxesImage, axes: Axes | list[Axes], label: str) -> None:
-    bar = figure.colorbar(image, ax=axes, shrink=0.75, aspect=16, pad=0.02, extend="both" if label else "neither")
+    bar = figure.colorbar(image, ax=axes, shrink=0.66, aspect=14, pad=0.02, extend="both" if label else "neither")
     bar.outline.set_visible(False)
     bar.ax.yaxis.set_minor_locator(NullLocator())
     if label:

@@ -96,14 +96,14 @@ def missing_figure(title: str, text: str) -> Figure:
     return figure
 
 
-def density_axis(axes: Axes, densities: np.ndarray, label: bool = True) -> None:
-    """Make x the density on a log scale that decreases to the right, as in the papers."""
+def density_axis(axes: Axes, densities: np.ndarray, narrow: bool = False) -> None:
+    """Make x the density on a log scale that falls to the right, as in the papers; narrow panels get fewer ticks."""
     positive = densities[np.isfinite(densities) & (densities > 0)]
     high, low = (positive.max(), positive.min()) if len(positive) else (1.0, 0.1)
     axes.set_xscale("log")
     pad = max((high / low) ** 0.04, 1.05)
     axes.set_xlim(high * pad, low / pad)
-    steps = (1, 2, 5) if high / low < 400 else (1,)
+    steps = (1, 2, 5) if high / low < (12 if narrow else 400) else (1,)
     ticks = [digit * 10.0**power for power in range(-9, 1) for digit in steps]
     inside = [tick for tick in ticks if low / pad <= tick <= high * pad]
     if len(inside) < 2:
@@ -111,8 +111,16 @@ def density_axis(axes: Axes, densities: np.ndarray, label: bool = True) -> None:
     axes.xaxis.set_major_locator(FixedLocator(inside or [high]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    if label:
-        axes.set_xlabel("density (share of weights left)")
+    axes.set_xlabel("density" if narrow else "density (share of weights left)")
+
+
+def legend_above(axes: Axes) -> None:
+    """A legend over the panel, where no line can run into it; for panels without a title."""
+    count = len(axes.get_legend_handles_labels()[0])
+    if count:
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(count, 3), borderaxespad=0.1, columnspacing=1.2
+        )
 
 
 def bare(axes: Axes) -> None:
