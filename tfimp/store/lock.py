@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from tfimp.errors import StoreError
@@ -26,7 +27,7 @@ class FolderLock:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
         except BlockingIOError:
-            holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace")
+            holder = _holder(self._descriptor)
             os.close(self._descriptor)
             name = f"process {holder}" if holder.isdigit() else "another process"
             raise StoreError(f"the run {str(folder)!r} is being written by {name}; wait for it or stop it") from None
@@ -40,3 +41,12 @@ class FolderLock:
             os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _holder(descriptor: int) -> str:
+    """The number of the process that holds the lock; it may need a moment to write it."""
+    for _ in range(20):
+        if holder := os.pread(descriptor, 20, 0).decode("ascii", "replace"):
+            return holder
+        time.sleep(0.01)
+    return ""
