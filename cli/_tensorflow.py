@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 
 def start(verbose: bool = False) -> None:
-    """Import TensorFlow; unless ``verbose``, only its errors are heard, now and later.
+    """Import TensorFlow; unless ``verbose``, only fatal errors are heard, now and later.
 
     TF_CPP_MIN_LOG_LEVEL silences the C++ side once its logging is set up, but several libraries speak before that,
     straight to file descriptor 2. So the import itself runs with that descriptor led into a temporary file, which is
@@ -24,8 +24,8 @@ def start(verbose: bool = False) -> None:
     if verbose:
         _import()
         return
-    # 2 keeps errors; a GPU's out-of-memory report or a failing kernel is worth reading.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.environ.get("CUDA_VISIBLE_DEVICES") else "3")
+    # 3 keeps what ends the process; every other error also arrives as an exception.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with hushed(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _import()

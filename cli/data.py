@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tfimp.cli import _options
+from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
 
 if TYPE_CHECKING:
@@ -22,11 +23,19 @@ if TYPE_CHECKING:
     tfimp data
     tfimp data --preset nlgp --set data.gain=1 --preview nlgp.png
     """,
+    tensorflow=True,
 )
 @_options.inputs
 @click.option("--preview", metavar="FILE", type=click.Path(path_type=Path), help="Draw samples of each class: a PNG.")
-def command(preset: str | None, config_file: str | None, settings: tuple[str, ...], preview: Path | None) -> None:
-    """Load the data set as a run would; no network is trained and TensorFlow is not needed."""
+@click.pass_obj
+def command(
+    verbosity: Verbosity,
+    preset: str | None,
+    config_file: str | None,
+    settings: tuple[str, ...],
+    preview: Path | None,
+) -> None:
+    """Load the data set as a run would; no network is trained."""
     from tfimp.errors import ConfigError
 
     _, config = _options.choose(preset, config_file, settings)
@@ -34,7 +43,10 @@ def command(preset: str | None, config_file: str | None, settings: tuple[str, ..
         raise ConfigError(f"--preview takes a .png, .pdf or .svg file, got {str(preview)!r}")
 
     from tfimp import data
+    from tfimp.cli import _tensorflow
 
+    if config.data.source.startswith("tfds:"):
+        _tensorflow.start(verbosity.verbose)  # TensorFlow Datasets would start it with all its chatter
     dataset = data.load(config.data, show_progress)
     for line in describe(dataset):
         click.echo(line)

@@ -69,6 +69,8 @@ def convert(value: Any, kind: Any, where: str) -> Any:
         value = float(value) if abs(value) <= sys.float_info.max else math.inf
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
         raise ConfigError(f"{where} must be {_KIND[kind]}, got {value!r}")
+    if kind is str and "\0" in value:
+        raise ConfigError(f"{where} must be a text without null characters, got {value!r}")  # no path can hold one
     return value
 
 

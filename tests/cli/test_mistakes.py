@@ -23,6 +23,7 @@ MISTAKES = {
     ("run", "--set", "prune.fraction"): ["section.key=value", "prune.fraction"],
     ("run", "--set", "seed=" + "9" * 5000): ["seed"],
     ("run", "--set", "train.learning_rate=" + "9" * 400): ["train.learning_rate"],
+    ("run", "--set", 'export.dir="a\\u0000b"'): ["export.dir", "null"],
     ("run", "--preset", "phtos"): ["phtos", "did you mean 'photos'", "nlgp"],
     ("run", "--preset", "photos", "--config", "x.toml"): ["--preset", "--config"],
     ("run", "--config", "nowhere.toml"): ["nowhere.toml", "No such file"],
