@@ -47,9 +47,11 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
+        with path.open("rb") as file:
+            # np.load would take a single array, too
+            if not zipfile.is_zipfile(file):
+                raise DataError(f"{str(path)!r} is not an .npz archive")
         with np.load(path, allow_pickle=False) as archive:
-            if isinstance(archive, np.ndarray):
-                raise DataError(f"{str(path)!r} must be an .npz archive, got a single array")
             return {name: archive[name] for name in archive.files if name in _ACCEPTED.split(", ")}
     except OSError as error:
         raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
