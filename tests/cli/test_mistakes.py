@@ -108,7 +108,9 @@ def test_a_read_only_file_system_is_refused(call: Callable) -> None:
     assert "/proc/self" in result.err
 
 
-@pytest.mark.parametrize("name", ["run", "show", "plot", "probe", "export", "verify", "presets", "data"])
+@pytest.mark.parametrize(
+    "name", ["run", "show", "plot", "probe", "export", "verify", "presets", "data", "report", "compare"]
+)
 def test_every_command_has_help_with_an_example(name: str, call: Callable) -> None:
     result = call(name, "--help")
     assert result.code == 0
@@ -162,4 +164,20 @@ def test_no_setting_ever_ends_in_a_traceback(setting: str) -> None:
         main(["run", "--print-config", "--set", setting])
     assert end.value.code in (0, 2)
     assert "fault of tfimp" not in err.getvalue()
+    assert err.getvalue().count("\n") == (1 if end.value.code else 0)
+
+
+WORD = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12),
+    st.sampled_from(["--json", "--figure", "--round", "--set", "--out", "-", "--", "--repair", "--format", "0", "."]),
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.sampled_from(["show", "plot", "probe", "export", "verify", "presets", "report", "compare"]), st.lists(WORD))
+def test_no_arguments_ever_end_in_a_traceback(name: str, words: list[str]) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.raises(SystemExit) as end, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        main([name, *words])
+    assert end.value.code in (0, 2), err.getvalue()
     assert err.getvalue().count("\n") == (1 if end.value.code else 0)
