@@ -16,18 +16,18 @@ from tfimp.store import Round
 from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, from_json, inside, read_whole, sha256, to_json, write_whole
 
 TICKET = "ticket.json"
-_NEEDED = (
-    "round",
-    "what",
-    "format",
-    "density",
-    "layers",
-    "image_shape",
-    "class_names",
-    "input",
-    "normalisation",
-    "files",
-)
+_NEEDED: dict[str, type | tuple[type, ...]] = {
+    "round": int,
+    "what": str,
+    "format": str,
+    "density": (int, float),
+    "layers": dict,
+    "image_shape": list,
+    "class_names": list,
+    "input": dict,
+    "normalisation": dict,
+    "files": dict,
+}
 
 
 def describe(stored: Round, what: str, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -93,9 +93,9 @@ def read_ticket(folder: Path) -> dict[str, Any]:
         raise StoreError(f"{str(folder)!r} has no {TICKET}; networks that `tfimp export` wrote have one")
     where = str(folder / TICKET)
     ticket = from_json(read_whole(folder, TICKET, limit=MAX_TEXT), where)
-    missing = [name for name in _NEEDED if name not in ticket]
-    if missing or not isinstance(ticket["files"], dict):
-        raise StoreError(f"{where} does not say {', '.join(missing) or 'its files'}")
+    missing = [name for name, kind in _NEEDED.items() if not isinstance(ticket.get(name), kind)]
+    if missing or not all(type(side) is int and 0 < side < 2**16 for side in ticket["image_shape"]):
+        raise StoreError(f"{where} does not say {', '.join(missing) or 'image_shape'} as `tfimp export` does")
     for name, digest in ticket["files"].items():
         if sha256(read_whole(folder, *name.split("/"), limit=MAX_ARRAYS)) != digest:
             raise StoreError(f"{str(folder / name)!r} does not match its checksum in {TICKET}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,7 @@ from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import DataError, StoreError
 from tfimp.export import export_round, export_run, load_saved_model, pick_rounds
 from tfimp.store import Run, create_run
+from tfimp.store.files import to_json
 
 IMAGE_SHAPE = (2, 2, 3)
 
@@ -189,6 +191,30 @@ def test_a_damaged_or_foreign_folder_is_refused_in_one_line(exported: Path, tmp_
             load_saved_model(exported)
         (exported / name).write_bytes(original)
     load_saved_model(exported)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("density", "0.5"),
+        ("image_shape", [2, -2, 3]),
+        ("image_shape", None),
+        ("class_names", {}),
+        ("format", 3),
+        ("files", {"../round-02-trained/saved_model.pb": "00"}),
+        ("files", {"/etc/passwd": "00"}),
+        ("files", {}),
+    ],
+)
+def test_a_strangers_ticket_cannot_lead_out_of_its_folder(
+    name: str, value: object, exported: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "network"
+    shutil.copytree(exported, folder)
+    ticket = json.loads((folder / "ticket.json").read_text())
+    (folder / "ticket.json").write_bytes(to_json({**ticket, name: value}))
+    with pytest.raises(StoreError, match=r"does not say|not the name of a file|does not know"):
+        load_saved_model(folder)
 
 
 def test_rounds_are_picked_by_word_and_number(run: Run, tmp_path: Path) -> None:
