@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tfimp import data, export, store
+from tfimp import data, export, store, tensorboard
 from tfimp.config import RunConfig
 from tfimp.errors import DivergedError
 from tfimp.laboratory import Laboratory
@@ -78,6 +78,7 @@ def iterative_magnitude_pruning(laboratory: Laboratory, writer: store.RunWriter,
         writer.write_round(
             index, weights=without_optimizer(trained), masks=masks, probes=arrays, metrics=metrics, initial=initial
         )
+        tensorboard.write_round(writer.run, index)
         tell(RoundDone(metrics))
         index += 1
     return reason
