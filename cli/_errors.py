@@ -47,7 +47,7 @@ def report(error: BaseException, *, debug: bool = False) -> int:
         # The reader of our pipe has gone (`| head`). Python would complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    if debug and not isinstance(error, Ended):
+    if debug and (not isinstance(error, Ended) or error.__cause__):
         traceback.print_exception(error)
     code, message = explain(error)
     if message:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfimp.cli import _options, _table
-from tfimp.cli._errors import INTERRUPTED, Ended, one_line
+from tfimp.cli._errors import FAILED, INTERRUPTED, Ended, one_line
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
 
@@ -140,7 +140,7 @@ def work(config: RunConfig, path: Path, *, resume: bool, figures: bool, verbose:
     """Run with a display, draw the figures, say what was written."""
     from tfimp.cli import _display, _tensorflow
     from tfimp.cli._signals import Interruptions, Stopped
-    from tfimp.errors import DivergedError
+    from tfimp.errors import DivergedError, TfimpError
 
     display = _display.choose_display()
     began = time.monotonic()
@@ -156,12 +156,16 @@ def work(config: RunConfig, path: Path, *, resume: bool, figures: bool, verbose:
             if figures:
                 display.open("drawing figures")
                 drawn = draw_figures(run)
-        except DivergedError as error:
-            raise DivergedError(f"{error}; {kept(path)}") from error
+        except TfimpError as error:
+            if not listener.started:
+                raise
+            # The run had begun, so this is a run that failed and no mistake in what was asked for.
+            advice = kept(path) if isinstance(error, DivergedError) else how_to_go_on(path, figures)
+            raise Ended(FAILED, f"{error}; {advice}") from error
         except KeyboardInterrupt as stop:
             display.close()
             code = stop.code if isinstance(stop, Stopped) else INTERRUPTED
-            raise Ended(code, how_to_go_on(path, figures)) from None
+            raise Ended(code, f"stopped; {how_to_go_on(path, figures)}") from None
         finally:
             display.close()
     summarise(run, listener.finished, drawn, time.monotonic() - began)
@@ -171,6 +175,7 @@ class Listener:
     """Passes events to the display, and stops the run between two of them when a signal has come."""
 
     def __init__(self, display: Display, interruptions: Any) -> None:
+        self.started = False
         self.finished: Finished | None = None
         self._display = display
         self._interruptions = interruptions
@@ -181,7 +186,7 @@ class Listener:
 
         # From the first round on, a stop waits for the end of a block or of a round's files.
         if isinstance(event, Started):
-            self._interruptions.waiting = True
+            self.started = self._interruptions.waiting = True
         if isinstance(event, Finished):
             self._interruptions.waiting = False
             self.finished = event
@@ -218,20 +223,20 @@ def kept(path: Path) -> str:
 
 
 def how_to_go_on(path: Path, figures: bool) -> str:
-    """What to tell somebody who stopped a run: the exact command that goes on."""
+    """What is stored of a run that did not end by itself, and the exact command that goes on."""
     from tfimp import store
     from tfimp.errors import TfimpError
 
     quoted = shlex.quote(str(path))
     try:
         run = store.open_run(path)
+        done = count(len(run.rounds), "complete round")
     except (TfimpError, OSError):
-        return "stopped; nothing was written yet"
+        return "nothing is stored yet"
     if run.status == "complete":
-        return f"stopped; the run is complete. Its figures: tfimp plot {quoted}"
-    done = count(len(run.rounds), "complete round")
+        return f"the run is complete, its figures are drawn by: tfimp plot {quoted}"
     flag = "" if figures else " --no-figures"
-    return f"stopped after {done}; go on with: tfimp run --resume --out {quoted}{flag}"
+    return f"{done} stored, go on with: tfimp run --resume --out {quoted}{flag}"
 
 
 def summarise(run: Run, finished: Finished | None, drawn: list[Path], seconds: float) -> None:

@@ -16,7 +16,7 @@ from conftest import round_metrics
 
 from tfimp import store
 from tfimp.cli import _tensorflow, main
-from tfimp.errors import DivergedError
+from tfimp.errors import DivergedError, StoreError
 from tfimp.progress import Block, Finished, Note, RoundDone, Started
 
 STEPS = 5
@@ -38,6 +38,8 @@ def experiment(rounds: int, pause: float) -> types.ModuleType:
                 if rounds < 0 and index == 1:
                     writer.finish("diverged")
                     raise DivergedError("the loss became nan in round 1 between steps 0 and 50")
+                if (path / "full").exists():
+                    raise StoreError("cannot write 'x': No space left on device")
                 arrays = {"dense_0/kernel": np.ones((2, 2), np.float32)}
                 masks = {"dense_0/kernel": np.ones((2, 2), bool)}
                 metrics = {"round": index, **round_metrics(index)}

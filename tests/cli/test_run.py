@@ -125,6 +125,17 @@ def test_a_diverged_run_ends_with_1_and_says_what_is_kept(tmp_path: Path) -> Non
     assert "runs/photos" in err
 
 
+def test_a_disk_that_fills_up_is_a_failed_run_that_can_go_on(tmp_path: Path) -> None:
+    with started(tmp_path, rounds=200, pause=0.05) as process:
+        wait_for(tmp_path / "runs" / "photos" / "rounds" / "00" / "metrics.json", process)
+        (tmp_path / "runs" / "photos" / "full").touch()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err.count("\n") == 1
+    assert "No space left on device" in err
+    assert "tfimp run --resume --out runs/photos" in err
+
+
 def test_print_config_prints_toml_and_writes_nothing(tmp_path: Path) -> None:
     code, out, _ = finish(tmp_path, "--print-config", "--set", "prune.fraction=0.25", "--seed", "7")
     assert code == 0
