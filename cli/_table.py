@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfimp.cli._pace import clock_text
@@ -104,7 +104,7 @@ def _cell(column: Column, metrics: Mapping[str, Any]) -> str:
     return ("-" if value is None else column.write(value)).rjust(column.width)
 
 
-def best_sparse(rounds: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def best_sparse(rounds: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The pruned round of highest validation accuracy (the sparser of equals); ``None`` without pruned rounds."""
     pruned = [metrics for metrics in rounds if (find(metrics, ("density",)) or 1.0) < 1]
     return max(

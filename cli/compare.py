@@ -91,7 +91,7 @@ def difference_lines(rows: list[Difference]) -> list[str]:
     """The differences as a table of fixed width, one block per pair of groups."""
     if not rows:
         return ["no differences: there is one group only, or the groups share no measure or density"]
-    lines = []
+    lines: list[str] = []
     pair = None
     for row in rows:
         if pair != (row.first, row.second):
