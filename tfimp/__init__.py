@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tfimp.pruning.registration import register as _register
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ _HOME = {
     "strip": "tfimp.pruning.wrapper",
 }
 __all__ = ["__version__", *_HOME]
+
+
+_register()
 
 
 def __getattr__(name: str) -> Any:

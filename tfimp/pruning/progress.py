@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ class Progress:
       round: the round being trained.
       point: the rewind point, once it is known: weights, layer state and optimiser by name.
       dense: the weights that round 0 ended with, where the procedure needs them.
+      optimizer: the optimiser's state when the model was saved, until training goes on. Keras restores it for some
+        formats only.
+      read_optimizer: gives that state while the model trains.
     """
 
     step: int = 0
@@ -30,12 +34,15 @@ class Progress:
     round: int = 0
     point: Arrays | None = None
     dense: Arrays | None = None
+    optimizer: Arrays | None = None
+    read_optimizer: Callable[[], Arrays] | None = dataclasses.field(default=None, repr=False, compare=False)
 
     def to_bytes(self) -> bytes:
         """Everything, as one safetensors text."""
         arrays: Arrays = {}
-        for part in ("point", "dense"):
-            arrays |= {f"{part}:{name}": value for name, value in (getattr(self, part) or {}).items()}
+        optimizer = self.read_optimizer() if self.read_optimizer else self.optimizer
+        for part, values in (("point", self.point), ("dense", self.dense), ("optimizer", optimizer)):
+            arrays |= {f"{part}:{name}": value for name, value in (values or {}).items()}
         # safetensors wants plain C-ordered arrays; dtypes that it may not know go as bytes, and are named here.
         kinds = {name: [value.dtype.name, list(value.shape)] for name, value in arrays.items()}
         facts = {"step": self.step, "epoch": self.epoch, "round": self.round, "kinds": kinds}
@@ -53,7 +60,8 @@ class Progress:
             value = np.frombuffer(tensors[name].tobytes() if name in tensors else b"", _dtype(kind)).reshape(shape)
             part, _, key = name.partition(":")
             parts.setdefault(part, {})[key] = value
-        self.point, self.dense = parts.get("point"), parts.get("dense")
+        self.point, self.dense, self.optimizer = parts.get("point"), parts.get("dense"), parts.get("optimizer")
+        self.read_optimizer = None
 
 
 def _dtype(name: str) -> np.dtype[Any]:

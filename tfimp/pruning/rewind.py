@@ -74,6 +74,7 @@ class Rewind:
         self.saliency = saliency
         self._optimizer = optimizer
         self._epoch_start = 0
+        self._execution = 1
         if model is not None:
             self._begin()
 
@@ -116,6 +117,8 @@ class Rewind:
         """Take the rewind point, or prune and rewind, if it is time to."""
         if self._schedule.unit == "steps":
             self._before()
+        # Counted here already, so that a callback that saves the model after this batch finds it counted.
+        self._progress.step = self._epoch_start + batch + self._execution
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count the steps; `batch` is the last one that was executed."""
@@ -127,6 +130,13 @@ class Rewind:
         if not self._home.prunable_variables(self.model):
             raise ConfigError("the model has no weights yet, so there is nothing to rewind to; call model.build first")
         self._progress: Progress = self._home.progress_of(self.model)
+        variables = self._home.optimizer_variables(self.model, self._optimizer)
+        for name, value in (self._progress.optimizer or {}).items():
+            if name in variables and tuple(variables[name].shape) == value.shape:
+                variables[name].assign(value)
+        self._progress.optimizer = None
+        self._progress.read_optimizer = lambda: self._read(variables)
+        self._execution = wrapper.steps_per_execution(self.model)
 
     def _before(self) -> None:
         """What has to happen before the next training step: nothing, most of the time."""
@@ -186,7 +196,7 @@ class Rewind:
 
     def _check_executions(self) -> None:
         """Each coming start of a round has to be the start of an execution; say so before hours of training."""
-        steps, execution = self.params.get("steps"), wrapper.steps_per_execution(self.model)
+        steps, execution = self.params.get("steps"), self._execution
         if not steps or execution == 1 or self._schedule.unit == "epochs":
             return
         for due in (self._schedule.rewind_step, *self._schedule.boundaries):

@@ -18,7 +18,9 @@ from tensorflow_model_optimization.python.core.sparsity.keras import prune_regis
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_schedule as tfmot_schedule
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper as tfmot_wrapper
 
+from tfimp.pruning.names import short_names
 from tfimp.pruning.progress import Progress
+from tfimp.pruning.registration import make_room
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 
 _PACKAGE = "tfimp"
@@ -26,6 +28,8 @@ _CELLS = prune_registry.PruneRegistry._RNN_CELLS_WEIGHTS_MAP
 for _cell in ("GRUCell", "LSTMCell", "SimpleRNNCell"):
     # TF-MOT lists the cells of tf.keras, which are Keras 3's where tf.keras was loaded first.
     _CELLS.setdefault(getattr(tf_keras.layers, _cell), ["kernel", "recurrent_kernel"])
+
+make_room("tf_keras", tf_keras.utils.get_custom_objects())
 
 
 @tf_keras.utils.register_keras_serializable(_PACKAGE)
@@ -92,24 +96,33 @@ class PruneByRounds(tfmot_wrapper.PruneLowMagnitude):
         self._track_trackable(_SavedProgress(self.progress), name="pruning_progress")
 
     def build(self, input_shape: Any) -> None:
-        """Create the layer's weights and a mask of ones for each prunable one."""
-        if not self.layer.built:
-            self.layer.build(input_shape)
-            self.layer.built = True
-        weights = self.layer.get_prunable_weights
-        bias = getattr(self.layer, "bias", None) if self.include_bias else None
-        if bias is not None:
-            self.layer.get_prunable_weights = lambda: [*weights(), bias]
-        try:
-            super().build(input_shape)
-        finally:
-            if bias is not None:
-                self.layer.get_prunable_weights = weights
+        """Create the layer's weights and a mask of ones for each prunable one.
+
+        TF-MOT's thresholds and step counter are left out: nothing here changes from step to step.
+        """
+        tf_keras.layers.Wrapper.build(self, input_shape)
+        weights = list(self.layer.get_prunable_weights())
+        if self.include_bias and getattr(self.layer, "bias", None) is not None:
+            weights.append(self.layer.bias)
+        names = [f"{name.replace('/', '_')}_mask" for name in short_names([weight.name for weight in weights])]
+        masks = [
+            self.add_weight(
+                name,
+                shape=weight.shape,
+                initializer="ones",
+                dtype=getattr(weight, "true_dtype", weight.dtype),  # not the dtype that mixed precision casts to
+                trainable=False,
+                aggregation=tf.VariableAggregation.MEAN,
+            )
+            for name, weight in zip(names, weights, strict=True)
+        ]
+        # Written past __setattr__, which would make the layer's weights the wrapper's own as well.
+        self.__dict__["pruning_vars"] = list(zip(weights, masks, strict=True))
         self._mask_regularizers()
 
     def _mask_regularizers(self) -> None:
         """Mask the gradient of weight regularizers too: some, such as the orthogonal one, pull on zeros."""
-        masks = {id(weight): mask for weight, mask, _ in self.pruning_vars}
+        masks = {id(weight): mask for weight, mask in self.pruning_vars}
         losses = self.layer._callable_losses
         for index, tagged in enumerate(losses):
             loss = tagged.args[0] if isinstance(tagged, functools.partial) and tagged.args else None
@@ -164,7 +177,8 @@ class _SavedProgress(tf.train.experimental.PythonState):
         self._progress = progress
 
     def serialize(self) -> bytes:
-        return self._progress.to_bytes()
+        with tf.__internal__.eager_context.eager_mode():  # a SavedModel is written inside a graph
+            return self._progress.to_bytes()
 
     def deserialize(self, string_value: bytes) -> None:
         self._progress.load_bytes(string_value)
@@ -184,9 +198,9 @@ def can_prune(layer: Any) -> bool:
 
 
 @contextmanager
-def _masked_gradients(layer: Any, pruning_vars: Sequence[tuple[Any, Any, Any]]) -> Iterator[None]:
+def _masked_gradients(layer: Any, pruning_vars: Sequence[tuple[Any, Any]]) -> Iterator[None]:
     """Within the block the layer's pruned weights are tensors whose gradient is masked."""
-    masks = {id(weight): mask for weight, mask, _ in pruning_vars}
+    masks = {id(weight): mask for weight, mask in pruning_vars}
     replaced: list[tuple[dict[str, Any], str, Any]] = []
     try:
         for owner in layer._flatten_modules(include_self=True):

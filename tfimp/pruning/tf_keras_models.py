@@ -137,7 +137,7 @@ def pruned_layers(model: Any) -> Iterator[PruneByRounds]:
 def _prunable(model: Any) -> Iterator[tuple[str, tf.Variable, tf.Variable]]:
     names = {id(variable): name for name, variable in model_variables(model).items()}
     for layer in pruned_layers(model):
-        for weight, mask, _ in layer.pruning_vars:
+        for weight, mask in layer.pruning_vars:
             yield names[id(weight)], weight, mask
 
 
