@@ -45,12 +45,14 @@ VARIANTS = {
     "reinitialise": {"prune": {"procedure": "reinitialise"}},
     "one_shot": {"prune": {"procedure": "one_shot"}},
 }
+BRIEF = {"model": {"hidden": [8]}, "probe": {"samples": 32, "what": ["ipr"]}}
 ATTEMPTS = 60
 
 
-def configuration(variant: str, seed: int) -> RunConfig:
-    """A small run of one of the variants."""
-    sections = {name: {**values, **VARIANTS[variant].get(name, {})} for name, values in SMALL.items()}
+def configuration(variant: str, seed: int, brief: bool) -> RunConfig:
+    """A small run of one of the variants; a brief one has less to compile."""
+    base = {**SMALL, **BRIEF} if brief else SMALL
+    sections = {name: {**values, **VARIANTS[variant].get(name, {})} for name, values in base.items()}
     return RunConfig.from_dict({**sections, "seed": seed})
 
 
@@ -122,6 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--brief", action="store_true", help="one hidden layer and one measure: less to compile")
     options = parser.parse_args()
 
     preload()
@@ -131,7 +134,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         while kills < options.kills:
             variant = list(VARIANTS)[runs % len(VARIANTS)]
-            config = configuration(variant, options.seed + runs)
+            config = configuration(variant, options.seed + runs, options.brief)
             whole, broken = Path(folder, f"{runs}-whole"), Path(folder, f"{runs}-broken")
             attempt(config, whole, None)
             expected = contents(whole)
