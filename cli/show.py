@@ -36,12 +36,12 @@ def command(run: Path, as_json: bool) -> None:
         return
     for line in essentials(stored):
         click.echo(printable(line))
-    click.echo("")
-    click.echo(_table.heading())
+    if not metrics:
+        return
+    click.echo(f"\n{_table.heading()}")
     for line in map(_table.row, metrics):
         click.echo(line)
-    click.echo("")
-    click.echo(_table.LEGEND)
+    click.echo(f"\n{_table.LEGEND}")
 
 
 def essentials(run: Run) -> list[str]:
