@@ -9,9 +9,10 @@ from tfimp.config import DataConfig
 from tfimp.data._stored import Progress
 from tfimp.data.conditions import apply_conditions
 from tfimp.data.dataset import Dataset, Split
+from tfimp.data.description import Description, describe
 from tfimp.errors import ConfigError
 
-__all__ = ["Dataset", "Progress", "Split", "apply_conditions", "load"]
+__all__ = ["Dataset", "Description", "Progress", "Split", "apply_conditions", "describe", "load"]
 
 # The module of each source, by the name before the colon; the names themselves are checked in tfimp._inputs.
 _MODULES = {
