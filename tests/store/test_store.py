@@ -133,6 +133,14 @@ def test_someone_elses_config_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "config.toml").read_text() == "seed = 3"
 
 
+def test_a_new_run_takes_no_checkpoint_that_it_finds(tmp_path: Path) -> None:
+    with make_run(tmp_path / "old", rounds=0) as writer:
+        writer.write_checkpoint({"x/y": np.zeros(1)}, {"step": 5})
+    (tmp_path / "old" / "run.json").unlink()
+    with pytest.raises(StoreError, match="already has a 'checkpoint'"):
+        create_run(tmp_path / "old", CONFIG, INFO)
+
+
 def test_an_unfinished_round_is_dropped_on_resuming(tmp_path: Path) -> None:
     make_run(tmp_path / "run").close()
     before = snapshot(tmp_path / "run")

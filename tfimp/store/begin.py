@@ -39,6 +39,9 @@ def create_run(path: str | Path, config: RunConfig, info: Mapping[str, Any]) -> 
         text = config.to_toml().encode()
         if os.path.lexists(path / "config.toml") and read_whole(path, "config.toml", limit=MAX_TEXT) != text:
             raise StoreError(f"{str(path)!r} already has another config.toml; choose another --out")
+        if os.path.lexists(path / CHECKPOINT):
+            # A new run would take it for its own.
+            raise StoreError(f"{str(path)!r} already has a {CHECKPOINT!r} that is not of a run; choose another --out")
         make_folder(inside(path, "rounds"))
         write_whole(inside(path, "config.toml"), text)
         created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
