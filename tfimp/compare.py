@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from tfimp import probes
 from tfimp.errors import ConfigError
 from tfimp.plots import read
 from tfimp.store import Run
@@ -321,10 +322,8 @@ def overlaps(runs: Sequence[Run], most: int = 10) -> list[Overlap]:
         masks = [read.mask(run.rounds[index], layer) for run in (first, second)]
         if masks[0].shape != masks[1].shape or not all(mask.any() for mask in masks):
             continue
-        shares = [float(mask.mean()) for mask in masks]
-        either = float((masks[0] | masks[1]).mean())
-        both = shares[0] * shares[1]
-        chance = both / (shares[0] + shares[1] - both)
-        jaccard = float((masks[0] & masks[1]).mean()) / either
-        rows.append(Overlap(read.name_of(first), read.name_of(second), sum(shares) / 2, jaccard, chance))
+        found, sizes = probes.mask_overlap(*masks), [int(mask.sum()) for mask in masks]
+        chance = found.expected / (sum(sizes) - found.expected)
+        density = sum(sizes) / (2 * masks[0].size)
+        rows.append(Overlap(read.name_of(first), read.name_of(second), density, found.jaccard, chance))
     return rows

@@ -16,8 +16,9 @@ from tfimp.errors import ConfigError
 from tfimp.plots import FIGURES, draw, figure
 from tfimp.plots.locality_share import unit_ratios
 from tfimp.plots.mosaic import NOTHING, SURVIVES, mask_pictures, mosaic, weight_pictures
-from tfimp.plots.pairs import full_counts
-from tfimp.plots.structure import field_moments
+from tfimp.plots.pairs import profile_ratio
+from tfimp.plots.patterns import gabor
+from tfimp.probes import displacements, expected_displacements, fit_gabor
 from tfimp.store import Run
 
 DEGENERATE = {
@@ -141,21 +142,18 @@ def test_unit_ratios_equal_a_double_loop() -> None:
     np.testing.assert_allclose(unit_ratios(mask, shape), expected, equal_nan=True)
 
 
-def test_full_counts_equal_a_double_loop() -> None:
-    same, different = np.zeros((3, 5)), np.zeros((3, 5))
-    inputs = [(y, x, c) for y in range(2) for x in range(3) for c in range(2)]
-    for a in inputs:
-        for b in inputs:
-            target = same if a[2] == b[2] else different
-            target[b[0] - a[0] + 1, b[1] - a[1] + 2] += a != b
-    counted = full_counts((2, 3, 2))
-    np.testing.assert_array_equal(counted["same_channel"], same)
-    np.testing.assert_array_equal(counted["different_channel"], different)
+def test_the_drawn_gabor_function_is_the_one_that_was_fitted() -> None:
+    known = {"amplitude": 2.0, "row": 4.0, "column": 5.0, "sigma_along": 2.0, "sigma_across": 1.5, "angle": 0.6}
+    field = gabor(known | {"frequency": 0.2, "phase": 1.0, "offset": 0.1}, (10, 11, 1))
+    fit = fit_gabor(field)
+    np.testing.assert_allclose(gabor(fit.parameters, (10, 11, 1)), field, atol=0.02)
 
 
-def test_the_size_of_a_hand_made_field() -> None:
-    kernel = np.zeros((5 * 5, 2))
-    kernel[1 * 5 + 1, 0] = kernel[1 * 5 + 3, 0] = -2.0  # two equal weights, two pixels apart: radius 1 around (1, 2)
-    centres, sizes = field_moments(kernel, (5, 5, 1))
-    np.testing.assert_allclose(centres[0], [1, 2])
-    np.testing.assert_allclose(sizes, [1, np.nan])
+def test_profiles_of_even_pairs_are_one() -> None:
+    pairs = displacements(np.ones((5 * 4 * 3, 2), bool), (5, 4, 3))
+    for observed, expected in zip(
+        (pairs.same_channel, pairs.different_channel), expected_displacements(np.ones((60, 2)), (5, 4, 3)), strict=True
+    ):
+        distance, ratio = profile_ratio(observed, expected, (5, 4, 3))
+        np.testing.assert_allclose(ratio, 1)
+        assert distance.max() == 4

@@ -13,6 +13,7 @@ from tfimp.plots.connections import connectivity, input_usage
 from tfimp.plots.curves import accuracy, inverse_participation_ratio, kurtosis, locality
 from tfimp.plots.fields import receptive_field_masks, receptive_field_weights
 from tfimp.plots.pairs import displacement_enrichment, displacements, radial_profile
+from tfimp.plots.patterns import field_fits, pairs_by_connectivity, translation
 from tfimp.plots.structure import deeper_fields, field_size, mask_overlap
 from tfimp.plots.style import missing_figure, styled
 from tfimp.store import Run
@@ -24,12 +25,15 @@ FIGURES: dict[str, Callable[[Run], Figure]] = {
     "kurtosis": kurtosis,
     "inverse-participation-ratio": inverse_participation_ratio,
     "locality": locality,
+    "translation": translation,
     "receptive-field-masks": receptive_field_masks,
     "receptive-field-weights": receptive_field_weights,
     "displacements": displacements,
     "displacement-enrichment": displacement_enrichment,
     "radial-profile": radial_profile,
+    "pairs-by-connectivity": pairs_by_connectivity,
     "field-size": field_size,
+    "field-fits": field_fits,
     "connectivity": connectivity,
     "input-usage": input_usage,
     "cavity": cavity,

@@ -46,6 +46,12 @@ CAPTIONS = {
         "Whether the inputs that a unit keeps lie close together, against two ideas of chance.",
         ("locality",),
     ),
+    "translation": Caption(
+        "One pattern at several places",
+        "A convolution repeats a pattern over the image. Do units do so? The best match of two units over all shifts, "
+        "against units whose inputs are shuffled.",
+        ("translation",),
+    ),
     "displacements": Caption(
         "Pairs of surviving inputs by displacement",
         "All pairs of inputs that one unit keeps, by how far apart they lie, within a colour channel and across.",
@@ -62,10 +68,21 @@ CAPTIONS = {
         "The maps above, averaged around the centre: how far locality reaches.",
         ("pairs",),
     ),
+    "pairs-by-connectivity": Caption(
+        "Pairs against distance, by number of connections",
+        "The pairs of well connected units hide those of the others; here each band of units stands for itself.",
+        ("pairs",),
+    ),
     "field-size": Caption(
         "Size and place of the receptive fields",
         "How large the fields are as the density falls, and which parts of the image they cover in the end.",
         ("size",),
+    ),
+    "field-fits": Caption(
+        "Fields and the Gabor functions that fit them best",
+        "Edge detectors, in visual cortex and in the first layers of deep networks, are close to Gabor functions. How "
+        "close are the best connected units?",
+        ("gabor",),
     ),
     "connectivity": Caption(
         "Surviving inputs per unit",

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
+from tfimp import probes
 from tfimp.plots import read
 from tfimp.plots.style import (
     COLOURS,
@@ -55,14 +55,13 @@ def _histogram(axes: Axes, mask: np.ndarray) -> None:
     if not mask.any():
         missing(axes, "The layer died out: no weight survives.")
         return
-    fan_in, units = mask.shape
-    counts, density = mask.sum(axis=0), float(mask.mean())
-    null = stats.binom(fan_in, density)
-    low, high = min(counts.min(), int(null.ppf(0.001))), max(counts.max(), int(null.ppf(0.999)))
+    counts, null = mask.sum(axis=0), probes.binomial_null(mask)
+    likely = np.flatnonzero((null.cumsum() > 0.001 * mask.shape[1]) & (null.cumsum() < 0.999 * mask.shape[1]))
+    low, high = (end([*counts, *likely]) for end in (min, max))
     width = max(1, round((high - low) / 36))
     edges = np.arange(low, high + 2 * width, width) - 0.5
     axes.hist(counts, edges.tolist(), color=COLOURS[5], edgecolor="white", linewidth=0.3, label="units")
-    expected = units * (null.cdf(edges[1:] - 0.5) - null.cdf(edges[:-1] - 0.5))
+    expected = np.histogram(np.arange(len(null)), edges, weights=null)[0]
     axes.stairs(expected, edges, color=COLOURS[1], linewidth=1.2, label="binomial null")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))

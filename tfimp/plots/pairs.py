@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import NullLocator
 
+from tfimp import probes
 from tfimp.plots import read
 from tfimp.plots.style import (
     COLOURS,
@@ -29,6 +30,7 @@ from tfimp.store import Round, Run
 Shape = tuple[int, int, int]
 Colour = tuple[float, float, float, float]
 KINDS = {"same_channel": "same channel, $S^{sc}$", "different_channel": "different channels, $S^{dc}$"}
+FEW = 2  # pairs; where chance gives fewer, a quotient is noise
 NOTHING = "This run has no stored pair counts (measure 'locality')."
 
 
@@ -77,29 +79,19 @@ def _counts(stored: Round, layer: str, kind: str) -> np.ndarray:
     return np.atleast_2d(read.probe(stored, f"{layer}/{kind}").astype(float))
 
 
-def _enrichment(stored: Round, layer: str, kind: str, shape: tuple[int, int, int]) -> np.ndarray:
+def _enrichment(stored: Round, layer: str, kind: str, shape: Shape) -> np.ndarray:
     """Observed pairs over those expected if a unit's connections were any of its inputs, NaN where there are none."""
-    observed = _counts(stored, layer, kind)
-    every = full_counts(shape)[kind]
-    mask = read.mask(stored, layer)
-    if observed.shape != every.shape or not mask.size:
+    observed, expected = _counts(stored, layer, kind), _expected(stored, layer, kind, shape)
+    if observed.shape != expected.shape:
         return np.zeros((0, 0))
-    connections = mask.sum(axis=0).astype(float)
-    fan_in = len(mask)
-    chance = (connections * (connections - 1)).sum() / max(fan_in * (fan_in - 1.0), 1.0)
-    expected = every * chance
-    return np.divide(observed, expected, out=np.full(observed.shape, np.nan), where=expected >= 2)
+    return np.divide(observed, expected, out=np.full(observed.shape, np.nan), where=expected >= FEW)
 
 
-def full_counts(shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
-    """Ordered pairs of distinct inputs at each displacement for one unit that keeps every input."""
-    height, width, channels = shape
-    rows = height - np.abs(np.arange(1 - height, height))
-    columns = width - np.abs(np.arange(1 - width, width))
-    positions = np.outer(rows, columns).astype(float)
-    same = channels * positions
-    same[height - 1, width - 1] = 0  # an input makes no pair with itself
-    return {"same_channel": same, "different_channel": channels * (channels - 1) * positions}
+def _expected(stored: Round, layer: str, kind: str, shape: Shape) -> np.ndarray:
+    mask = read.mask(stored, layer)
+    if not mask.size:
+        return np.zeros((0, 0))
+    return dict(zip(KINDS, probes.expected_displacements(mask, shape), strict=True))[kind]
 
 
 def _pictures(figure: Figure, row: np.ndarray, maps: list[np.ndarray], enriched: bool) -> None:
@@ -186,17 +178,15 @@ def radial_profile(run: Run) -> Figure:
 
 
 def _profile(axes: Axes, stored: Round, layer: str, kind: str, shape: Shape, marker: str, shade: Colour) -> None:
-    observed, every = _counts(stored, layer, kind), full_counts(shape)[kind]
-    if observed.shape != every.shape or not observed.any():
+    observed, expected = _counts(stored, layer, kind), _expected(stored, layer, kind, shape)
+    if observed.shape != expected.shape or not observed.any():
         return
-    connections = read.mask(stored, layer).sum(axis=0).astype(float)
-    fan_in = float(np.prod(shape))
-    chance = (connections * (connections - 1)).sum() / max(fan_in * (fan_in - 1), 1)
-    rows, columns = np.indices(every.shape)
-    distance = np.round(np.hypot(rows - shape[0] + 1, columns - shape[1] + 1)).astype(int).ravel()
-    inside = distance <= max(shape[:2]) - 1
-    pairs = np.bincount(distance[inside], observed.ravel()[inside])
-    expected = chance * np.bincount(distance[inside], every.ravel()[inside])
-    seen = expected > 0
-    ratio = pairs[seen] / expected[seen]
-    axes.plot(np.flatnonzero(seen), ratio, marker=marker, color=shade, label=f"{stored.index}")
+    distance, ratio = profile_ratio(observed, expected, shape)
+    axes.plot(distance, ratio, marker=marker, color=shade, label=f"{stored.index}")
+
+
+def profile_ratio(observed: np.ndarray, expected: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """Distances in pixels up to the longer side, and observed over expected pairs there."""
+    rings, by_chance = probes.radial_profile(observed), probes.radial_profile(expected)
+    seen = (by_chance.total >= FEW) & (rings.radius < max(shape[:2]))
+    return rings.radius[seen], rings.total[seen] / by_chance.total[seen]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -9,6 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tfimp import probes
 from tfimp.plots import read
 from tfimp.plots.curves import band
 from tfimp.plots.mosaic import mosaic, weight_pictures
@@ -94,44 +97,35 @@ def field_size(run: Run) -> Figure:
     if layer is None:
         return missing_figure(title, "No pruned layer sees the image: there are no receptive fields.")
     shape, densities = read.image_shape(run), read.densities(run)
-    moments = [field_moments(read.masked_kernel(stored, layer), shape) for stored in run.rounds]
+    fields = [_receptive_fields(stored, layer, shape) for stored in run.rounds]
     note = (
         "Size: root mean square distance from the field's centre, each input weighted by its squared weight; line and "
         "band: median and quartiles over units; dashed: equal weights on every input."
     )
     figure = new_figure(title, PAGE, 3.0, note)
     left, right = figure.subplots(1, 2)
-    spread = np.stack([read.quartiles_of(sizes) for _, sizes in moments], axis=1)
+    spread = np.stack([read.quartiles_of(found.size) for found in fields], axis=1)
     if not np.isfinite(spread).any():
         missing(left, "No unit has a surviving weight.")
     else:
-        even = field_moments(np.ones((int(np.prod(shape)), 1)), shape)[1][0]
+        even = probes.receptive_fields(np.ones((int(np.prod(shape)), 1)), shape).size[0]
         left.axhline(even, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
         band(left, densities, spread, 0, layer)
         density_axis(left, densities)
         left.set_ylabel("size (pixels)" if shape[0] > 1 else "size (inputs)")
         left.set_ylim(bottom=0)
         left.set_title("size against density")
-    _centres(right, moments[-1], shape, run.rounds[-1])
+    _centres(right, fields[-1], shape, run.rounds[-1])
     return figure
 
 
-def field_moments(kernel: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Centre (units, 2: row, column) and root mean square radius (units,) in pixels, weighted by squared weights."""
-    if not kernel.size:
-        return np.zeros((0, 2)), np.zeros(0)
-    power = (kernel.astype(float) ** 2).reshape(*shape, -1).sum(axis=2)
-    total = power.sum(axis=(0, 1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rows = np.arange(shape[0])[:, None, None]
-        columns = np.arange(shape[1])[None, :, None]
-        y, x = ((power * place).sum(axis=(0, 1)) / total for place in (rows, columns))
-        square = (power * ((rows - y) ** 2 + (columns - x) ** 2)).sum(axis=(0, 1)) / total
-    return np.stack([y, x], axis=1), np.sqrt(square)
+def _receptive_fields(stored: Round, layer: str, shape: tuple[int, int, int]) -> probes.Fields:
+    kernel = read.masked_kernel(stored, layer)
+    return probes.receptive_fields(kernel if kernel.size else np.zeros((int(np.prod(shape)), 0)), shape)
 
 
-def _centres(axes: Axes, moments: tuple[np.ndarray, np.ndarray], shape: tuple[int, int, int], stored: Round) -> None:
-    centres, sizes = moments
+def _centres(axes: Axes, fields: probes.Fields, shape: tuple[int, int, int], stored: Round) -> None:
+    centres, sizes = fields.centre, fields.size
     axes.set_title(f"centres, {round_title(stored.index, read.number(stored, 'density'))}")
     if not np.isfinite(sizes).any():
         missing(axes, "No unit has a surviving weight.")
@@ -183,8 +177,7 @@ def mask_overlap(run: Run) -> Figure:
 
 def _jaccard(masks: list[np.ndarray]) -> np.ndarray:
     """(rounds, rounds); NaN where both masks are empty."""
-    flat = np.stack([mask.ravel() for mask in masks]).astype(np.float32)
-    both = flat @ flat.T
-    sizes = flat.sum(axis=1)
-    either = sizes[:, None] + sizes[None] - both
-    return np.divide(both, either, out=np.full(both.shape, np.nan, np.float32), where=either > 0)
+    index = np.empty((len(masks), len(masks)))
+    for first, second in itertools.combinations_with_replacement(range(len(masks)), 2):
+        index[first, second] = index[second, first] = probes.mask_overlap(masks[first], masks[second]).jaccard
+    return index

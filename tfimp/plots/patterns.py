@@ -1,0 +1,149 @@
+"""What the fields are like: one pattern at several places, Gabor functions, locality by number of connections."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfimp import probes
+from tfimp.plots import read
+from tfimp.plots.mosaic import most_connected
+from tfimp.plots.pairs import KINDS, profile_ratio
+from tfimp.plots.style import (
+    COLOURS,
+    COLUMN,
+    DIVERGING,
+    GREY,
+    MARKERS,
+    PAGE,
+    SEQUENTIAL,
+    bare,
+    density_axis,
+    legend_above,
+    missing,
+    missing_figure,
+    new_figure,
+)
+from tfimp.store import Run
+
+FITTED = 8  # units; a fit takes a quarter of a second
+PAIRS, SHUFFLES = 200, 10
+
+
+def translation(run: Run) -> Figure:
+    """Whether units share a pattern at different places: masks and masked weights, against shuffled ones."""
+    title = "One pattern at several places"
+    layer, shape = read.image_layer(run), read.image_shape(run)
+    if layer is None:
+        return missing_figure(title, "No pruned layer sees the image.")
+    rounds = read.chosen(run, 6)
+    note = (
+        f"Best match of pairs of units over all shifts (normalised cross-correlation, mean of up to {PAIRS} pairs); "
+        "dotted: inputs shuffled within units. Between the two: shared patterns."
+    )
+    figure = new_figure(title, COLUMN, 3.0, note)
+    axes = figure.add_subplot()
+    densities = np.array([read.number(stored, "density") for stored in rounds])
+    drawn = False
+    for position, (name, pick) in enumerate((("masks", read.mask), ("masked weights", read.masked_kernel))):
+        columns = [pick(stored, layer) for stored in rounds]
+        found = [
+            probes.translation(kernel, shape, pairs=PAIRS, shuffles=SHUFFLES) if kernel.size else None
+            for kernel in columns
+        ]
+        values = np.array([(one.mean, one.mean_shuffled) if one else (np.nan, np.nan) for one in found])
+        if not np.isfinite(values[:, 0]).any():
+            continue
+        drawn = True
+        axes.plot(densities, values[:, 0], marker=MARKERS[position], color=COLOURS[position], label=name)
+        axes.plot(densities, values[:, 1], ":", color=COLOURS[position], linewidth=1.2)
+    if not drawn:
+        missing(axes, "Fewer than two units have surviving inputs.")
+        return figure
+    density_axis(axes, densities)
+    axes.set_ylabel("best match")
+    axes.set_ylim(0, 1.02)
+    legend_above(axes)
+    return figure
+
+
+def field_fits(run: Run) -> Figure:
+    """The most connected units' fields beside the Gabor functions that fit them best."""
+    title = "Fields and the Gabor functions that fit them best"
+    layer, shape = read.image_layer(run), read.image_shape(run)
+    if layer is None or min(shape[:2]) < 3:
+        return missing_figure(title, "Gabor functions are fitted to images of at least 3 x 3 pixels only.")
+    stored = run.rounds[-1]
+    kernel = read.masked_kernel(stored, layer)
+    units = [unit for unit in most_connected(read.mask(stored, layer), FITTED) if kernel.size and kernel[:, unit].any()]
+    if not units:
+        return missing_figure(title, f"No unit of round {stored.index} has a stored, surviving weight.")
+    note = (
+        f"The {len(units)} most connected units of {layer} in round {stored.index}; colour channels are weighed as the "
+        "field itself weighs them. Red: positive; blue: negative; each tile over its largest magnitude. R²: share of "
+        "the field's variance that the function explains."
+    )
+    figure = new_figure(title, PAGE, 2.9, note)
+    grid = figure.subplots(2, FITTED, squeeze=False)
+    maps = probes.field_maps(kernel[:, units], shape)
+    for index in range(FITTED):
+        for axes in grid[:, index]:
+            bare(axes)
+            axes.set_axis_on() if index < len(units) else axes.set_axis_off()
+    for index, (unit, field) in enumerate(zip(units, maps, strict=True)):
+        fit = probes.fit_gabor(field)
+        largest = float(np.abs(field).max())
+        scale = {"cmap": DIVERGING, "vmin": -largest, "vmax": largest}
+        grid[0, index].imshow(field, **scale)
+        grid[0, index].set_title(f"unit {unit}", fontsize=7.5)
+        grid[1, index].imshow(gabor(fit.parameters, shape), **scale)
+        quality = f"{fit.goodness:.2f}" if np.isfinite(fit.goodness) else "undefined"
+        grid[1, index].set_xlabel(f"$R^2$ {quality}", fontsize=7.5)
+    grid[0, 0].set_ylabel("field")
+    grid[1, 0].set_ylabel("fit")
+    return figure
+
+
+def gabor(parameters: dict[str, float], shape: tuple[int, int, int]) -> np.ndarray:
+    """(height, width) values of a Gabor function with the parameters of ``probes.fit_gabor``."""
+    rows, columns = np.indices(shape[:2]).astype(float)
+    down, right = rows - parameters["row"], columns - parameters["column"]
+    cosine, sine = np.cos(parameters["angle"]), np.sin(parameters["angle"])
+    along, across = right * cosine + down * sine, down * cosine - right * sine
+    envelope = np.exp(
+        -0.5 * ((along / parameters["sigma_along"]) ** 2 + (across / parameters["sigma_across"]) ** 2)
+    )  # fmt: skip
+    wave = np.cos(2 * np.pi * parameters["frequency"] * along + parameters["phase"])
+    return parameters["amplitude"] * envelope * wave + parameters["offset"]
+
+
+def pairs_by_connectivity(run: Run) -> Figure:
+    """Pairs against distance in the last round, for units with few and with many connections."""
+    title = "Pairs against distance, by number of connections"
+    layer, shape, stored = read.image_layer(run), read.image_shape(run), run.rounds[-1]
+    mask = read.mask(stored, layer) if layer else np.zeros((0, 0), bool)
+    bands = [band for band in (probes.displacements_by_band(mask, shape) if mask.any() else []) if band.most > 1]
+    if not bands:
+        return missing_figure(title, f"No unit of round {stored.index} has two surviving inputs.")
+    kinds = {kind: label for kind, label in KINDS.items() if kind == "same_channel" or shape[2] > 1}
+    note = (
+        f"{layer}, round {stored.index}, its units in bands of equal number from few connections to many: pairs over "
+        "those expected if connections fell anywhere with equal chance (dashed)."
+    )
+    figure = new_figure(title, PAGE if len(kinds) > 1 else PAGE / 2, 2.9, note)
+    panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
+    for which, (axes, label) in enumerate(zip(panels, kinds.values(), strict=True)):
+        axes.set_title(label)
+        axes.axhline(1, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+        for position, band in enumerate(bands):
+            expected = probes.expected_displacements(mask[:, band.units], shape)[which]
+            observed = (band.displacements.same_channel, band.displacements.different_channel)[which]
+            distance, ratio = profile_ratio(observed, expected, shape)
+            shade = matplotlib.colormaps[SEQUENTIAL](0.88 * (1 - position / max(len(bands) - 1, 1)))
+            span = f"{band.fewest}" if band.fewest == band.most else f"{band.fewest} to {band.most}"
+            axes.plot(distance, ratio, marker=MARKERS[position], color=shade, label=span)
+        axes.set_xlabel("distance (pixels)" if shape[0] > 1 else "distance (inputs)")
+    panels[0].set_ylabel("pairs / expected by chance")
+    panels[-1].legend(title="connections", alignment="left")
+    return figure
