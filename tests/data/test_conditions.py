@@ -200,6 +200,8 @@ def test_modulo_and_class_map_relabel(original, tmp_path):
     mapping = [0, 1, 0, 1, 2, 2, 2, 0]
     assert merged.test.labels.tolist() == [mapping[label] for label in original.test.labels]
     assert len(merged.class_names) == 3
+    file.write_text("0,1,2,3,4,5,6,11")
+    assert len(after(original, f"class-map:{file}").class_names) == 12
     assert after(original, "modulo:3").train.labels.tolist() == [label % 3 for label in original.train.labels.tolist()]
 
 

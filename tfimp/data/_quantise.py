@@ -46,7 +46,7 @@ def writeable(dataset: Dataset) -> Dataset:
         part: split if split.images.flags.writeable else Split(split.images.copy(), split.labels)
         for part, split in dataset.parts.items()
     }
-    return dataclasses.replace(dataset, **parts)
+    return dataset.with_parts(parts)
 
 
 def transform_images(dataset: Dataset, transform: Transform) -> Dataset:

@@ -105,7 +105,7 @@ def _shuffled_labels(dataset: Dataset, condition: Condition, seed: int, salt: st
         part: Split(split.images, stream(seed, "shuffled-labels", salt, part).permutation(split.labels))
         for part, split in dataset.parts.items()
     }
-    return dataclasses.replace(dataset, **parts)
+    return dataset.with_parts(parts)
 
 
 def _fraction(dataset: Dataset, condition: Condition, seed: int, salt: str) -> Dataset:
@@ -157,7 +157,10 @@ def read_class_map(path: str) -> np.ndarray:
 
 def _relabelled(dataset: Dataset, mapping: np.ndarray, names: list[str]) -> Dataset:
     parts = {part: Split(split.images, mapping[split.labels].astype(np.int32)) for part, split in dataset.parts.items()}
-    return dataclasses.replace(dataset, **parts, class_names=tuple(names))
+    # in one step: new labels may be more than the old names, and old labels more than the new ones
+    return dataclasses.replace(
+        dataset, train=parts["train"], validation=parts["validation"], test=parts["test"], class_names=tuple(names)
+    )
 
 
 _CONDITIONS: dict[str, Callable[[Dataset, Condition, int, str], Dataset]] = {

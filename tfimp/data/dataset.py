@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -59,6 +60,10 @@ class Dataset:
     def parts(self) -> dict[str, Split]:
         """The three parts by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def with_parts(self, parts: Mapping[str, Split]) -> Dataset:
+        """The data set with other parts; nothing that is remembered of the old bytes stays."""
+        return dataclasses.replace(self, train=parts["train"], validation=parts["validation"], test=parts["test"])
 
     @functools.cached_property
     def mean(self) -> np.ndarray:

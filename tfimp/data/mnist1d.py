@@ -11,7 +11,7 @@ import numpy as np
 from tfimp.config import DataConfig
 from tfimp.data._sampling import PARTS, assemble, class_counts, stream
 from tfimp.data._stored import Progress
-from tfimp.data.dataset import Dataset
+from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError
 
 _CLASSES = 10
@@ -34,14 +34,14 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     per_class = sum(max(count) for count in counts.values())
     signals, labels = _generate(per_class * _CLASSES, length, config.seed)
     of_class = [signals[labels == label] for label in range(_CLASSES)]
-    splits = {}
+    splits: dict[str, Split] = {}
     start = 0
     for part in PARTS:
         blocks = [block[start : start + count] for block, count in zip(of_class, counts[part], strict=True)]
         splits[part] = assemble(blocks, stream(config.seed, "mnist1d", "order", part))
         start += max(counts[part])
     names = tuple(str(digit) for digit in range(_CLASSES))
-    return Dataset("mnist1d", **splits, image_shape=(1, length, 1), class_names=names)
+    return Dataset("mnist1d", **splits, image_shape=(1, length, 1), class_names=names, scale=1.0)
 
 
 def _generate(samples: int, length: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ import numpy as np
 from tfimp.config import DataConfig
 from tfimp.data._sampling import PARTS, assemble, class_counts, stream
 from tfimp.data._stored import Progress
-from tfimp.data.dataset import Dataset
+from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError
 
 _SIDE = {1: 100, 2: 20}
@@ -54,10 +54,12 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
         for part in PARTS:
             generator = stream(config.seed, config.source, part, index)
             parts[part].append(_draw(sampler, counts[part][index], side**config.dimensions, generator))
-    splits = {part: assemble(blocks, stream(config.seed, "nlgp", "order", part)) for part, blocks in parts.items()}
+    splits: dict[str, Split] = {
+        part: assemble(blocks, stream(config.seed, "nlgp", "order", part)) for part, blocks in parts.items()
+    }
     names = tuple(f"xi={xi:g}" for xi in config.xi)
     shape = (1, side, 1) if config.dimensions == 1 else (side, side, 1)
-    return Dataset(config.source, **splits, image_shape=shape, class_names=names)
+    return Dataset(config.source, **splits, image_shape=shape, class_names=names, scale=1.0)
 
 
 def field_covariance(side: int, xi: float, periodic: bool = False) -> np.ndarray:

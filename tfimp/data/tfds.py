@@ -167,7 +167,7 @@ def _write_split(
     stored = builder.as_dataset(split=split)
     fixed = None not in declared
     labels = np.empty(count, np.int32)
-    images: np.ndarray | None = None
+    images: np.memmap | None = None
     shape: list[int] = []
     done = 0
     for batch in tfds.as_numpy(stored.batch(_BATCH) if fixed else stored):
