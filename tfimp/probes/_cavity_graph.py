@@ -23,7 +23,7 @@ def first_pass(start: Start) -> tuple[int, np.ndarray, np.ndarray]:
             # Deviations from the first row: a constant input gives exact zeros, and a large offset costs nothing.
             pivot = np.asarray(batch[0], np.float64)
             sums = np.zeros((2, len(pivot)))
-        sums += _input_sums(batch, rows, pivot).numpy()
+        sums += _input_sums(batch, tf.constant(rows), pivot).numpy()
         count += rows
     if pivot is None:
         raise DataError("inputs: got no rows; accepted: (n, fan_in) with at least one row")
@@ -42,14 +42,14 @@ def second_pass(
     weights = tf.constant(kernel)
     with _full_precision():
         for batch, rows in _padded(start):
-            sums = _add_products(sums, batch, rows, weights, mean, x_factor)
+            sums = _add_products(sums, batch, tf.constant(rows), weights, mean, x_factor)
     return sums
 
 
 def finish(
     kernel: np.ndarray, sums: dict[str, tf.Tensor], count: int, little_left: float, constant: float
 ) -> tuple[np.ndarray, ...]:
-    """Kurtosis, its change, skewness, its change, and the entries whose removal leaves little; zeros if not summed."""
+    """Kurtosis, its change, skewness, its change, and the entries whose removal leaves little."""
     parts = _finish(tf.constant(kernel), sums, *(tf.constant(v, tf.float64) for v in (count, little_left, constant)))
     return tuple(np.array(part) for part in parts)
 
@@ -81,13 +81,37 @@ def _true_rows(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     return tf.where((tf.range(tf.shape(values)[0]) < rows)[:, None], values, tf.zeros_like(values))
 
 
+def _column_sums(values: tf.Tensor) -> tf.Tensor:
+    """Sum over the rows in float64. Short runs of rows are added in the values' own type first: that costs no digit
+    that shows, and a quarter of the time of widening every value."""
+    run = 32
+    filled = tf.pad(values, [[0, -values.shape[0] % run], [0, 0]])
+    short = tf.reduce_sum(tf.reshape(filled, (-1, run, values.shape[1])), axis=1)
+    return tf.reduce_sum(tf.cast(short, tf.float64), axis=0)
+
+
 @tf.function(jit_compile=True)
 def _input_sums(batch: tf.Tensor, rows: tf.Tensor, pivot: tf.Tensor) -> tf.Tensor:
     deviation = _true_rows(tf.cast(batch, tf.float64) - pivot, rows)
-    return tf.stack([tf.reduce_sum(deviation, 0), tf.reduce_sum(deviation * deviation, 0)])
+    return tf.stack([_column_sums(deviation), _column_sums(deviation * deviation)])
 
 
 @tf.function(jit_compile=True)
+def _centred(batch: tf.Tensor, rows: tf.Tensor, mean: tf.Tensor, factor: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    return tf.cast(_true_rows((tf.cast(batch, tf.float64) - mean) * factor, rows), dtype)
+
+
+@tf.function(jit_compile=True)
+def _powers(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Square and cube of the values, and the sums of their second to fourth powers over the rows."""
+    square = values * values
+    cube = square * values
+    return square, cube, tf.stack([_column_sums(power) for power in (square, cube, square * square)])
+
+
+# XLA compiles the parts above into single passes over memory; the products are left to TensorFlow, whose matrix
+# multiplication is the faster one on processors and the same one on GPUs.
+@tf.function
 def _add_products(
     sums: dict[str, tf.Tensor],
     batch: tf.Tensor,
@@ -96,20 +120,16 @@ def _add_products(
     mean: tf.Tensor,
     x_factor: tf.Tensor,
 ) -> dict[str, tf.Tensor]:
-    x = tf.cast(_true_rows((tf.cast(batch, tf.float64) - mean) * x_factor, rows), kernel.dtype)
+    x = _centred(batch, rows, mean, x_factor, kernel.dtype)
     h = tf.matmul(x, kernel)
-    powers = {"h": h, "hh": h * h, "hhh": h * h * h, "x": x, "xx": x * x, "xxx": x * x * x}
-    added = {"h": _power_sums(h), "x": _power_sums(x)}
+    x_square, x_cube, x_sums = _powers(x)
+    h_square, h_cube, h_sums = _powers(h)
+    powers = {"h": h, "hh": h_square, "hhh": h_cube, "x": x, "xx": x_square, "xxx": x_cube}
+    added = {"h": h_sums, "x": x_sums}
     for name in (pair for pair in sums if len(pair) > 1):
         h_part, x_part = powers["h" * name.count("h")], powers["x" * name.count("x")]
         added[name] = tf.cast(tf.matmul(x_part, h_part, transpose_a=True), tf.float64)
     return {name: sums[name] + added[name] for name in sums}
-
-
-def _power_sums(values: tf.Tensor) -> tf.Tensor:
-    wide = tf.cast(values, tf.float64)
-    square = wide * wide
-    return tf.stack([tf.reduce_sum(power, 0) for power in (square, square * wide, square * square)])
 
 
 @tf.function(jit_compile=True)
@@ -127,7 +147,7 @@ def _finish(
     left = m2 + d2
     delta = (d4 * m2 * m2 - m4 * (2 * m2 + d2) * d2) / (m2 * m2 * left * left)
     again = (left < little_left * m2) & (w != 0)
-    skewness, skewness_delta = tf.zeros_like(m2), tf.zeros_like(w)
+    skewness, skewness_delta = tf.zeros_like(m2), tf.zeros((0,), w.dtype)
     if "hhx" in mean:
         d3 = w * (-3 * mean["hhx"] + w * (3 * mean["hxx"] - w * x3))
         skewness = m3 / m2**1.5

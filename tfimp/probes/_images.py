@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -23,3 +24,8 @@ def as_maps(values: Any, image_shape: Any, name: str = "mask") -> np.ndarray:
             "image_shape (height, width, channel) and fan_in = height * width * channel"
         )
     return array.reshape(*shape, array.shape[1])
+
+
+def available_cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

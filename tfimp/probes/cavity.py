@@ -104,7 +104,8 @@ def cavity(
     if len(rows):
         kurtosis_left, skew_left = _remeasured(start, scaled, mean, 1 / x_scale, (rows, units))
         delta[rows, units] = kurtosis_left - kurtosis[units]
-        skew_delta[rows, units] = skew_left - skew[units]
+        if skewness:
+            skew_delta[rows, units] = skew_left - skew[units]
     return Cavity(kurtosis, delta, skew, skew_delta) if skewness else Cavity(kurtosis, delta)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from tfimp.probes._images import as_maps
+from tfimp.probes._images import as_maps, available_cores
 
 _BLOCK_BYTES = 2**25
 
@@ -66,7 +65,7 @@ def _spectra(maps: np.ndarray, size: tuple[int, int]) -> Iterator[np.ndarray]:
     planes = maps.transpose(3, 2, 0, 1).astype(bool)
     planes = planes[planes.any(axis=(1, 2, 3))]
     at_once = max(1, _BLOCK_BYTES // (16 * maps.shape[2] * size[0] * (size[1] // 2 + 1)))
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = available_cores()
     for first in range(0, len(planes), at_once):
         block = planes[first : first + at_once].astype(np.float64)
         # Rows first: the zero rows of the padding need no transform.

@@ -139,8 +139,8 @@ def _best(
 
     # A start that fits badly seldom ends best: only the most promising ones are followed.
     inside = [np.clip(start, lower + 1e-3, upper - 1e-3) for start in starts]
-    promising = sorted(inside, key=lambda start: float((residual(start) ** 2).sum()))[:6]
-    fits = [scipy.optimize.least_squares(residual, start, bounds=(lower, upper), max_nfev=200) for start in promising]
+    promising = sorted(inside, key=lambda start: float((residual(start) ** 2).sum()))[:3]
+    fits = [scipy.optimize.least_squares(residual, start, bounds=(lower, upper), max_nfev=100) for start in promising]
     best = min(fits, key=lambda fit: float(fit.cost))
     parameters = best.x.copy()
     parameters[[0, -1]] *= scale

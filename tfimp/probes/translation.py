@@ -9,9 +9,9 @@ import numpy as np
 import scipy.fft
 
 from tfimp.errors import DataError
-from tfimp.probes._images import as_maps
+from tfimp.probes._images import as_maps, available_cores
 
-_BLOCK = 256
+_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -93,16 +93,18 @@ def _best_shifts(
 ) -> tuple[np.ndarray, np.ndarray]:
     height, width, channels = image_shape
     size = (scipy.fft.next_fast_len(2 * height - 1), scipy.fft.next_fast_len(2 * width - 1, real=True))
+    workers = available_cores()
     best, shift = np.zeros(len(chosen)), np.zeros((len(chosen), 2), np.int64)
     for start in range(0, len(chosen), _BLOCK):
         block = slice(start, start + _BLOCK)
-        planes = values[:, chosen[block]].reshape(height, width, channels, -1, 2)
-        planes = planes / np.sqrt((planes**2).sum(axis=(0, 1, 2)))
-        spectra = scipy.fft.rfft2(planes, s=size, axes=(0, 1))
-        product = (np.conj(spectra[..., 0]) * spectra[..., 1]).sum(axis=2)
-        match = scipy.fft.irfft2(product, s=size, axes=(0, 1)).reshape(-1, planes.shape[3])
-        place = match.argmax(axis=0)
-        best[block] = match.max(axis=0)
+        fields = np.ascontiguousarray(values[:, chosen[block].ravel()].T)
+        fields /= np.sqrt((fields**2).sum(axis=1, keepdims=True))
+        planes = fields.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
+        spectra = scipy.fft.rfft2(planes, s=size, workers=workers)
+        product = np.einsum("pcij,pcij->pij", np.conj(spectra[0::2]), spectra[1::2])
+        match = scipy.fft.irfft2(product, s=size, workers=workers).reshape(len(product), -1)
+        place = match.argmax(axis=1)
+        best[block] = match.max(axis=1)
         for axis, (at, side) in enumerate(zip(np.unravel_index(place, size), (height, width), strict=True)):
             shift[block, axis] = np.where(at < side, at, at - size[axis])
     return best, shift

@@ -1,0 +1,1 @@
+"""What tfimp costs, measured: each module has a `measure` that returns numbers and says what they compare."""
