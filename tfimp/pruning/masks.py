@@ -6,6 +6,7 @@ layer (same text before the last ``/``) share one threshold in scope ``"layer"``
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -57,8 +58,8 @@ def magnitude_masks(
             raise ConfigError(f"mask {name!r} has shape {np.shape(mask)}, its weight has {received}; they must agree")
     new = {name: np.array(mask, dtype=bool) for name, mask in masks.items()}
     for names in groups(masks, scope):
-        scores = [_scores(name, weights[name], new[name], saliency) for name in names]
-        _remove(new, names, lambda survivors, scores=scores: _lowest(np.concatenate(scores), survivors), fraction)
+        scores = np.concatenate([_scores(name, weights[name], new[name], saliency) for name in names])
+        _remove(new, names, functools.partial(_lowest, scores), fraction)
     return new
 
 
@@ -83,7 +84,7 @@ def random_masks(
     new = {name: np.array(mask, dtype=bool) for name, mask in masks.items()}
     for names in groups(masks, scope):
         size = sum(int(new[name].sum()) for name in names)
-        _remove(new, names, lambda count, size=size: rng.choice(size, count, replace=False), fraction)
+        _remove(new, names, functools.partial(rng.choice, size, replace=False), fraction)
     return new
 
 
@@ -132,7 +133,7 @@ def _lowest(scores: NDArray[Any], count: int) -> NDArray[np.intp]:
 
 
 def _remove(
-    masks: dict[str, NDArray[np.bool_]], names: list[str], choose: Callable[[int], NDArray[Any]], fraction: float
+    masks: dict[str, NDArray[np.bool_]], names: list[str], choose: Callable[[int], Any], fraction: float
 ) -> None:
     """Clear, in place, the survivors of one group that `choose` picks among their joint positions."""
     sizes = [int(np.count_nonzero(masks[name])) for name in names]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
 
 Variable = TypeVar("Variable")
 
@@ -60,3 +62,15 @@ def optimizer_names(
         candidates = [f"optimizer/{slot}/{name}" for name in by_path[path[start:]]]
         named[next((name for name in candidates if name not in named), unique(candidates[-1], named))] = variable
     return named
+
+
+def reseeded(seed: int) -> Callable[[Any], Any]:
+    """A function that gives each ``"seed"`` in a layer's configuration the next number drawn from `seed`."""
+    seeds = iter(np.random.SeedSequence(seed).generate_state(10_000).tolist())
+
+    def reseed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: next(seeds) if key == "seed" else reseed(item) for key, item in value.items()}
+        return [reseed(item) for item in value] if isinstance(value, list) else value
+
+    return reseed

@@ -1,12 +1,8 @@
-"""Pruning tf_keras models: wrapping and unwrapping, and the names of their variables.
-
-Weights are named ``layer/variable`` (``dense/kernel``), nested ones ``model/layer/variable``; the wrapper has no part
-in a name, so that arrays go from a plain model to a pruned one and back.
-"""
+"""Pruning tf_keras models: wrapping and unwrapping, and their variables by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,11 +10,17 @@ import tensorflow as tf
 import tf_keras
 
 from tfimp.errors import ConfigError
-from tfimp.pruning.names import optimizer_names, short_names, unique
-from tfimp.pruning.progress import Progress
+from tfimp.pruning.layer_tree import LayerTree
+from tfimp.pruning.names import optimizer_names, reseeded
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 from tfimp.pruning.selection import Selection, select
 from tfimp.pruning.tf_keras_layers import IterativePruning, PruneByRounds, can_prune
+
+_TREE = LayerTree(tf_keras.Model, PruneByRounds)
+model_variables = _TREE.variables
+pruned_layers = _TREE.pruned_layers
+schedule_of = _TREE.schedule_of
+progress_of = _TREE.progress_of
 
 
 def prune(
@@ -29,7 +31,7 @@ def prune(
         if not can_prune(model):
             raise ConfigError(f"layer {model.name!r} ({type(model).__name__}) has no weights that can be pruned")
         return PruneByRounds(model, IterativePruning(schedule, model.name), scope=scope, include_bias=include_bias)
-    named = dict(_named_layers(model))
+    named = dict(_TREE.named_layers(model))
     names = {id(layer): name for name, layer in named.items()}
     chosen = {id(layer) for layer in select(named, layers, can_prune)}
     for name, layer in named.items():
@@ -52,36 +54,18 @@ def strip(model: Any) -> Any:
 
 def fresh_weights(model: Any, seed: int) -> dict[str, np.ndarray]:
     """New weights by name, from the initialisers of the model's layers with seeds drawn from `seed`."""
-    seeds = iter(np.random.SeedSequence(seed).generate_state(10_000).tolist())
-
-    def reseed(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: next(seeds) if key == "seed" else reseed(item) for key, item in value.items()}
-        return [reseed(item) for item in value] if isinstance(value, list) else value
-
-    clone = _clone(model, lambda original, copy: copy, reseed)
+    clone = _clone(model, lambda original, copy: copy, reseeded(seed))
     return {name: variable.numpy() for name, variable in model_variables(clone).items()}
 
 
 def mask_variables(model: Any) -> dict[str, tf.Variable]:
     """The variables that hold the masks, 1 = survives, in the dtype of their weights, by the weight's name."""
-    return {name: mask for name, _, mask in _prunable(model)}
+    return {name: mask for name, (_, mask) in _TREE.prunable(model).items()}
 
 
 def prunable_variables(model: Any) -> dict[str, tf.Variable]:
     """The weights that have a mask, by name."""
-    return {name: weight for name, weight, _ in _prunable(model)}
-
-
-def model_variables(model: Any) -> dict[str, tf.Variable]:
-    """Every weight and state variable of the model's own layers by name, the wrappers' masks left out."""
-    named: dict[str, tf.Variable] = {}
-    seen: set[int] = set()
-    for name, variable in _walk(model, ""):
-        if id(variable) not in seen:
-            seen.add(id(variable))
-            named[unique(name, named)] = variable
-    return named
+    return {name: weight for name, (weight, _) in _TREE.prunable(model).items()}
 
 
 def optimizer_variables(model: Any, optimizer: Any = None) -> dict[str, tf.Variable]:
@@ -108,60 +92,8 @@ def optimizer_variables(model: Any, optimizer: Any = None) -> dict[str, tf.Varia
     return named | ({"optimizer/learning_rate": rate} if isinstance(rate, tf.Variable) else {})
 
 
-def schedule_of(model: Any) -> tuple[IterativeMagnitudeSchedule, str]:
-    """The schedule and the scope that the model was pruned with.
-
-    Raises:
-      ConfigError: a model without wrapped layers.
-    """
-    for layer in pruned_layers(model):
-        return layer.pruning_schedule.schedule, layer.scope
-    raise ConfigError("the model has no pruned layers; wrap it first: model = tfimp.prune(model, schedule)")
-
-
-def progress_of(model: Any) -> Progress:
-    """Where the model is in its schedule; kept on its first wrapped layer."""
-    return next(pruned_layers(model)).progress
-
-
 def synchronise(model: Any) -> None:
     """Nothing to do: the variables of tf_keras always hold what training left."""
-
-
-def pruned_layers(model: Any) -> Iterator[PruneByRounds]:
-    """The wrapped layers of a model, nested ones included, each once."""
-    found = (layer for layer in model._flatten_layers() if isinstance(layer, PruneByRounds))
-    return iter({id(layer): layer for layer in found}.values())
-
-
-def _prunable(model: Any) -> Iterator[tuple[str, tf.Variable, tf.Variable]]:
-    names = {id(variable): name for name, variable in model_variables(model).items()}
-    for layer in pruned_layers(model):
-        for weight, mask in layer.pruning_vars:
-            yield names[id(weight)], weight, mask
-
-
-def _walk(layer: Any, prefix: str) -> Iterator[tuple[str, tf.Variable]]:
-    """The variables below a layer with their names; models and layers that hold wrapped layers are opened."""
-    children = list(layer._flatten_layers(recursive=False, include_self=False))
-    for child in children:
-        plain = child.layer if isinstance(child, PruneByRounds) else child
-        if isinstance(child, tf_keras.Model) or (child is plain and any(True for _ in pruned_layers(child))):
-            yield from _walk(child, f"{prefix}{child.name}/")
-        elif not isinstance(child, tf_keras.metrics.Metric):
-            names = short_names([variable.name for variable in plain.weights])
-            yield from ((f"{prefix}{plain.name}/{name}", value) for name, value in zip(names, plain.weights))  # noqa: B905
-    own = layer._trainable_weights + layer._non_trainable_weights
-    yield from zip((prefix + name for name in short_names([variable.name for variable in own])), own)  # noqa: B905
-
-
-def _named_layers(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The layers that are no models, with their names; those of a nested model are prefixed by its name."""
-    for layer in model.layers:
-        if isinstance(layer, tf_keras.Model):
-            yield from _named_layers(layer, f"{prefix}{layer.name}/")
-        else:
-            yield prefix + layer.name, layer
 
 
 def _clone(model: Any, finish: Callable[[Any, Any], Any], configure: Callable[[Any], Any] | None = None) -> Any:

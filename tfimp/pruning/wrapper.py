@@ -18,7 +18,7 @@ from tfimp.pruning.masks import SCOPES
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 from tfimp.pruning.selection import Selection
 
-_HOMES = {"tf_keras": "tfimp.pruning.tf_keras_models"}
+_HOMES = {"tf_keras": "tfimp.pruning.tf_keras_models", "keras": "tfimp.pruning.keras3_models"}
 
 
 def home(model: Any) -> Any:
@@ -136,5 +136,7 @@ def steps_per_execution(model: Any) -> int:
 
 
 def to_numpy(variable: Any) -> NDArray[Any]:
-    """The value of a variable of any Keras, as an array of its own dtype."""
+    """The value of a variable of any Keras, as a copy in its own dtype."""
+    if type(variable).__module__.partition(".")[0] == "keras":
+        return np.array(importlib.import_module("keras").ops.convert_to_numpy(variable))
     return np.asarray(variable.numpy() if hasattr(variable, "numpy") else variable)
