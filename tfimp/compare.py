@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from tfimp import probes
 from tfimp.errors import ConfigError
 from tfimp.plots import read
+from tfimp.probes.overlap import mask_overlap
 from tfimp.store import Run
 
 SEEDS = ("seed", "data.seed")
@@ -322,7 +322,7 @@ def overlaps(runs: Sequence[Run], most: int = 10) -> list[Overlap]:
         masks = [read.mask(run.rounds[index], layer) for run in (first, second)]
         if masks[0].shape != masks[1].shape or not all(mask.any() for mask in masks):
             continue
-        found, sizes = probes.mask_overlap(*masks), [int(mask.sum()) for mask in masks]
+        found, sizes = mask_overlap(*masks), [int(mask.sum()) for mask in masks]
         chance = found.expected / (sum(sizes) - found.expected)
         density = sum(sizes) / (2 * masks[0].size)
         rows.append(Overlap(read.name_of(first), read.name_of(second), density, found.jaccard, chance))

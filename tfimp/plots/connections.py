@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tfimp import probes
 from tfimp.plots import read
 from tfimp.plots.style import (
     COLOURS,
@@ -20,6 +19,7 @@ from tfimp.plots.style import (
     new_figure,
     round_title,
 )
+from tfimp.probes.connectivity import binomial_null
 from tfimp.store import Run
 
 
@@ -55,7 +55,7 @@ def _histogram(axes: Axes, mask: np.ndarray) -> None:
     if not mask.any():
         missing(axes, "The layer died out: no weight survives.")
         return
-    counts, null = mask.sum(axis=0), probes.binomial_null(mask)
+    counts, null = mask.sum(axis=0), binomial_null(mask)
     likely = np.flatnonzero((null.cumsum() > 0.001 * mask.shape[1]) & (null.cumsum() < 0.999 * mask.shape[1]))
     low, high = (end([*counts, *likely]) for end in (min, max))
     width = max(1, round((high - low) / 36))

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import NullLocator
 
-from tfimp import probes
 from tfimp.plots import read
 from tfimp.plots.style import (
     COLOURS,
@@ -25,6 +24,8 @@ from tfimp.plots.style import (
     new_figure,
     round_title,
 )
+from tfimp.probes.profiles import expected_displacements
+from tfimp.probes.profiles import radial_profile as measured_profile
 from tfimp.store import Round, Run
 
 Shape = tuple[int, int, int]
@@ -91,7 +92,7 @@ def _expected(stored: Round, layer: str, kind: str, shape: Shape) -> np.ndarray:
     mask = read.mask(stored, layer)
     if not mask.size:
         return np.zeros((0, 0))
-    return dict(zip(KINDS, probes.expected_displacements(mask, shape), strict=True))[kind]
+    return dict(zip(KINDS, expected_displacements(mask, shape), strict=True))[kind]
 
 
 def _pictures(figure: Figure, row: np.ndarray, maps: list[np.ndarray], enriched: bool) -> None:
@@ -187,6 +188,6 @@ def _profile(axes: Axes, stored: Round, layer: str, kind: str, shape: Shape, mar
 
 def profile_ratio(observed: np.ndarray, expected: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     """Distances in pixels up to the longer side, and observed over expected pairs there."""
-    rings, by_chance = probes.radial_profile(observed), probes.radial_profile(expected)
+    rings, by_chance = measured_profile(observed), measured_profile(expected)
     seen = (by_chance.total >= FEW) & (rings.radius < max(shape[:2]))
     return rings.radius[seen], rings.total[seen] / by_chance.total[seen]

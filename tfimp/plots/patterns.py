@@ -6,7 +6,6 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfimp import probes
 from tfimp.plots import read
 from tfimp.plots.mosaic import most_connected
 from tfimp.plots.pairs import KINDS, profile_ratio
@@ -25,6 +24,9 @@ from tfimp.plots.style import (
     missing_figure,
     new_figure,
 )
+from tfimp.probes.fits import field_maps, fit_gabor
+from tfimp.probes.profiles import displacements_by_band, expected_displacements
+from tfimp.probes.translation import translation as measured_translation
 from tfimp.store import Run
 
 FITTED = 8  # units; a fit takes a quarter of a second
@@ -49,7 +51,7 @@ def translation(run: Run) -> Figure:
     for position, (name, pick) in enumerate((("masks", read.mask), ("masked weights", read.masked_kernel))):
         columns = [pick(stored, layer) for stored in rounds]
         found = [
-            probes.translation(kernel, shape, pairs=PAIRS, shuffles=SHUFFLES) if kernel.size else None
+            measured_translation(kernel, shape, pairs=PAIRS, shuffles=SHUFFLES) if kernel.size else None
             for kernel in columns
         ]
         values = np.array([(one.mean, one.mean_shuffled) if one else (np.nan, np.nan) for one in found])
@@ -86,13 +88,13 @@ def field_fits(run: Run) -> Figure:
     )
     figure = new_figure(title, PAGE, 2.9, note)
     grid = figure.subplots(2, FITTED, squeeze=False)
-    maps = probes.field_maps(kernel[:, units], shape)
+    maps = field_maps(kernel[:, units], shape)
     for index in range(FITTED):
         for axes in grid[:, index]:
             bare(axes)
             axes.set_axis_on() if index < len(units) else axes.set_axis_off()
     for index, (unit, field) in enumerate(zip(units, maps, strict=True)):
-        fit = probes.fit_gabor(field)
+        fit = fit_gabor(field)
         largest = float(np.abs(field).max())
         scale = {"cmap": DIVERGING, "vmin": -largest, "vmax": largest}
         grid[0, index].imshow(field, **scale)
@@ -123,7 +125,7 @@ def pairs_by_connectivity(run: Run) -> Figure:
     title = "Pairs against distance, by number of connections"
     layer, shape, stored = read.image_layer(run), read.image_shape(run), run.rounds[-1]
     mask = read.mask(stored, layer) if layer else np.zeros((0, 0), bool)
-    bands = [band for band in (probes.displacements_by_band(mask, shape) if mask.any() else []) if band.most > 1]
+    bands = [band for band in (displacements_by_band(mask, shape) if mask.any() else []) if band.most > 1]
     if not bands:
         return missing_figure(title, f"No unit of round {stored.index} has two surviving inputs.")
     kinds = {kind: label for kind, label in KINDS.items() if kind == "same_channel" or shape[2] > 1}
@@ -137,7 +139,7 @@ def pairs_by_connectivity(run: Run) -> Figure:
         axes.set_title(label)
         axes.axhline(1, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
         for position, band in enumerate(bands):
-            expected = probes.expected_displacements(mask[:, band.units], shape)[which]
+            expected = expected_displacements(mask[:, band.units], shape)[which]
             observed = (band.displacements.same_channel, band.displacements.different_channel)[which]
             distance, ratio = profile_ratio(observed, expected, shape)
             shade = matplotlib.colormaps[SEQUENTIAL](0.88 * (1 - position / max(len(bands) - 1, 1)))

@@ -11,7 +11,6 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tfimp import probes
 from tfimp.plots import read
 from tfimp.plots.curves import band
 from tfimp.plots.mosaic import mosaic, weight_pictures
@@ -28,6 +27,8 @@ from tfimp.plots.style import (
     new_figure,
     round_title,
 )
+from tfimp.probes.fields import Fields, receptive_fields
+from tfimp.probes.overlap import mask_overlap as measured_overlap
 from tfimp.store import Round, Run
 
 SIDE = 6  # units along a side of a grid
@@ -108,7 +109,7 @@ def field_size(run: Run) -> Figure:
     if not np.isfinite(spread).any():
         missing(left, "No unit has a surviving weight.")
     else:
-        even = probes.receptive_fields(np.ones((int(np.prod(shape)), 1)), shape).size[0]
+        even = receptive_fields(np.ones((int(np.prod(shape)), 1)), shape).size[0]
         left.axhline(even, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
         band(left, densities, spread, 0, layer)
         density_axis(left, densities)
@@ -119,12 +120,12 @@ def field_size(run: Run) -> Figure:
     return figure
 
 
-def _receptive_fields(stored: Round, layer: str, shape: tuple[int, int, int]) -> probes.Fields:
+def _receptive_fields(stored: Round, layer: str, shape: tuple[int, int, int]) -> Fields:
     kernel = read.masked_kernel(stored, layer)
-    return probes.receptive_fields(kernel if kernel.size else np.zeros((int(np.prod(shape)), 0)), shape)
+    return receptive_fields(kernel if kernel.size else np.zeros((int(np.prod(shape)), 0)), shape)
 
 
-def _centres(axes: Axes, fields: probes.Fields, shape: tuple[int, int, int], stored: Round) -> None:
+def _centres(axes: Axes, fields: Fields, shape: tuple[int, int, int], stored: Round) -> None:
     centres, sizes = fields.centre, fields.size
     axes.set_title(f"centres, {round_title(stored.index, read.number(stored, 'density'))}")
     if not np.isfinite(sizes).any():
@@ -179,5 +180,5 @@ def _jaccard(masks: list[np.ndarray]) -> np.ndarray:
     """(rounds, rounds); NaN where both masks are empty."""
     index = np.empty((len(masks), len(masks)))
     for first, second in itertools.combinations_with_replacement(range(len(masks)), 2):
-        index[first, second] = index[second, first] = probes.mask_overlap(masks[first], masks[second]).jaccard
+        index[first, second] = index[second, first] = measured_overlap(masks[first], masks[second]).jaccard
     return index
