@@ -161,3 +161,16 @@ def test_a_radial_profile_sums_rings() -> None:
     assert found.mean[0] == counts[2, 3]
     with pytest.raises(DataError, match=r"\(4, 7\)"):
         radial_profile(counts[:4])
+
+
+def test_a_fit_moves_with_its_field_and_scales_with_it() -> None:
+    truth = dict(
+        zip(("amplitude", "row", "column", "sigma_along", "sigma_across", "angle"), (1, 6, 7, 2.5, 1.5, 1), strict=True)
+    )
+    image = gabor_image(18, {**truth, "offset": 0.0, "frequency": 0.15, "phase": 1.0})
+    for fit in (fit_gaussian, fit_gabor):
+        first, second = fit(image), fit(1e-3 * np.roll(image, (2, 3), axis=(0, 1)))
+        assert second.goodness == pytest.approx(first.goodness, abs=0.02)
+        assert second.parameters["row"] == pytest.approx(first.parameters["row"] + 2, abs=0.2)
+        assert second.parameters["column"] == pytest.approx(first.parameters["column"] + 3, abs=0.2)
+        assert second.parameters["amplitude"] == pytest.approx(1e-3 * first.parameters["amplitude"], rel=0.1)

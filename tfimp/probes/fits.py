@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +45,7 @@ def fit_gaussian(image: Any) -> Fit:
     field, first = _prepared(image)
     angles = np.arange(4) * np.pi / 4
     starts = [[sign, *first[:2], first[2], 0.6 * first[2], angle, 0.0] for sign in (1, -1) for angle in angles]
-    best, goodness = _best(_gaussian, starts, field, first)
+    best, goodness = _best(starts, field, first)
     found = dict(zip(GAUSSIAN, best, strict=True))
     if found["sigma_across"] > found["sigma_along"]:
         found["sigma_along"], found["sigma_across"] = found["sigma_across"], found["sigma_along"]
@@ -76,7 +75,7 @@ def fit_gabor(image: Any) -> Fit:
         for phase in (0.0, np.pi / 2, np.pi, 3 * np.pi / 2)
         for width in (0.6, 1.0)
     ]
-    best, goodness = _best(_gabor, starts, field, first)
+    best, goodness = _best(starts, field, first)
     found = dict(zip(GABOR, best, strict=True))
     if found["amplitude"] < 0:
         found["amplitude"], found["phase"] = -found["amplitude"], found["phase"] + np.pi
@@ -120,48 +119,66 @@ def _prepared(image: Any) -> tuple[np.ndarray, np.ndarray]:
     return field / scale, np.array([*fields.centre[0], max(0.5, fields.size[0] / np.sqrt(2)), scale])
 
 
-def _best(
-    function: Callable[..., np.ndarray], starts: list[list[float]], field: np.ndarray, first: np.ndarray
-) -> tuple[np.ndarray, float]:
+def _best(starts: list[list[float]], field: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, float]:
     scale = first[3]
     total = ((field - field.mean()) ** 2).sum()
     if scale == 0.0 or total == 0.0:
-        return np.full(len(starts[0]) if starts else len(GABOR), np.nan), float("nan")
-    rows, columns = (part.astype(float) for part in np.indices(field.shape))
+        return np.full(len(starts[0]), np.nan), float("nan")
+    free = np.delete(np.arange(len(GABOR)), [6, 7]) if len(starts[0]) == len(GAUSSIAN) else np.arange(len(GABOR))
+    rows, columns = (part.astype(float).ravel() for part in np.indices(field.shape))
     side = float(max(field.shape))
-    lower, upper = np.full(len(starts[0]), -np.inf), np.full(len(starts[0]), np.inf)
-    lower[1:5], upper[1:5] = [-side, -side, 0.25, 0.25], [2 * side, 2 * side, 2 * side, 2 * side]
-    if len(lower) == len(GABOR):
-        lower[6], upper[6] = 0.0, 0.5
+    lower, upper = np.full(len(GABOR), -np.inf), np.full(len(GABOR), np.inf)
+    lower[[1, 2]], lower[[3, 4]], upper[1:5] = -side, 0.25, 2 * side
+    lower[6], upper[6] = 0.0, 0.5
+    lower, upper = lower[free], upper[free]
 
     def residual(parameters: np.ndarray) -> np.ndarray:
-        return (function(parameters, rows, columns) - field).ravel()
+        return _gabor(_filled(parameters), rows, columns)[0] - field.ravel()
+
+    def slope(parameters: np.ndarray) -> np.ndarray:
+        return _gabor(_filled(parameters), rows, columns)[1][:, free]
 
     # A start that fits badly seldom ends best: only the most promising ones are followed.
     inside = [np.clip(start, lower + 1e-3, upper - 1e-3) for start in starts]
-    promising = sorted(inside, key=lambda start: float((residual(start) ** 2).sum()))[:3]
-    fits = [scipy.optimize.least_squares(residual, start, bounds=(lower, upper), max_nfev=100) for start in promising]
+    promising = sorted(inside, key=lambda start: float((residual(start) ** 2).sum()))[:4]
+    fits = [
+        scipy.optimize.least_squares(residual, start, jac=slope, bounds=(lower, upper), max_nfev=100)
+        for start in promising
+    ]
     best = min(fits, key=lambda fit: float(fit.cost))
     parameters = best.x.copy()
     parameters[[0, -1]] *= scale
     return parameters, float(1 - 2 * best.cost / total)
 
 
-def _along_across(p: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    down, right = rows - p[1], columns - p[2]
-    cosine, sine = np.cos(p[5]), np.sin(p[5])
-    return right * cosine + down * sine, down * cosine - right * sine
+def _filled(parameters: np.ndarray) -> np.ndarray:
+    """A Gaussian is a Gabor function of frequency and phase 0."""
+    return parameters if len(parameters) == len(GABOR) else np.insert(parameters, 6, [0.0, 0.0])
 
 
-def _gaussian(p: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    a, b = _along_across(p, rows, columns)
-    return p[0] * np.exp(-0.5 * (a / p[3]) ** 2 - 0.5 * (b / p[4]) ** 2) + p[-1]
-
-
-def _gabor(p: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    a, b = _along_across(p, rows, columns)
-    envelope = np.exp(-0.5 * (a / p[3]) ** 2 - 0.5 * (b / p[4]) ** 2)
-    return p[0] * envelope * np.cos(2 * np.pi * p[6] * a + p[7]) + p[-1]
+def _gabor(p: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values (pixels,) of the function, and their derivatives (pixels, parameters)."""
+    amplitude, row, column, along, across, angle, frequency, phase, offset = p
+    down, right = rows - row, columns - column
+    cosine, sine = np.cos(angle), np.sin(angle)
+    a, b = right * cosine + down * sine, down * cosine - right * sine
+    envelope = np.exp(-0.5 * (a / along) ** 2 - 0.5 * (b / across) ** 2)
+    wave = envelope * np.cos(2 * np.pi * frequency * a + phase)
+    by_phase = -amplitude * envelope * np.sin(2 * np.pi * frequency * a + phase)
+    by_a = -amplitude * wave * a / along**2 + 2 * np.pi * frequency * by_phase
+    by_b = -amplitude * wave * b / across**2
+    derivatives = [
+        wave,
+        -by_a * sine - by_b * cosine,
+        -by_a * cosine + by_b * sine,
+        amplitude * wave * a**2 / along**3,
+        amplitude * wave * b**2 / across**3,
+        by_a * b - by_b * a,
+        2 * np.pi * a * by_phase,
+        by_phase,
+        np.ones_like(wave),
+    ]
+    return amplitude * wave + offset, np.stack(derivatives, axis=1)
 
 
 def _waves(field: np.ndarray, count: int = 4) -> list[tuple[float, float]]:

@@ -36,7 +36,7 @@ class Translation:
 
 
 def translation(
-    kernel: Any, image_shape: tuple[int, int, int], *, pairs: int = 500, shuffles: int = 20, seed: int = 0
+    kernel: Any, image_shape: tuple[int, int, int], *, pairs: int = 200, shuffles: int = 20, seed: int = 0
 ) -> Translation:
     """Best normalised cross-correlation over shifts of pairs of units, against units with shuffled inputs.
 
