@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tfimp._arch import parse_arch
 from tfimp._fields import at_least, between, build, check, every, key, one_of
 from tfimp._inputs import check_source, parse_condition
 from tfimp.errors import ConfigError, nearest
@@ -73,9 +74,15 @@ class ModelConfig:
     hidden: tuple[int, ...] = key((256, 256), "units of each hidden layer", every(between(1, 1_000_000)))
     activation: str = key("relu", "activation of the hidden layers", one_of("relu", "tanh", "erf"))
     batch_norm: bool = key(True, "batch normalisation on each layer's input")
+    batch_norm_momentum: float = key(0.99, "momentum of its moving averages", between(0, 1, open_high=True))
+    arch: str = key("", "the papers' architecture string, as c5,32,2:p2,2:f1024:x (empty: what model.hidden says)")
 
     def __post_init__(self) -> None:
         check(self, "model")
+        if self.arch:
+            parse_arch(self.arch)
+            if self.hidden != (256, 256):
+                raise ConfigError(f"model.hidden and model.arch exclude each other, got {list(self.hidden)} and {self.arch!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +101,7 @@ class TrainConfig:
     decay: float = key(0.1, "step schedule: factor at each milestone", between(0, 1, open_low=True))
     batch_size: int = key(100, "samples per step", at_least(1))
     steps: int = key(800, "training steps per round (T)", at_least(1))
-    engine: str = key("auto", "how a round is computed", one_of("auto", "dense"))
+    engine: str = key("auto", "how a round is computed", one_of("auto", "dense", "sparse"))
 
     def __post_init__(self) -> None:
         check(self, "train")
@@ -118,7 +125,9 @@ class PruneConfig:
     scope: str = key("layer", "one magnitude threshold per layer, or one for all", one_of("layer", "global"))
     rewind_step: int = key(0, "step k whose weights the survivors return to", at_least(0))
     include_bias: bool = key(False, "biases can be pruned too")
+    layers: tuple[str, ...] = key((), "names of the hidden layers that are pruned (empty: all)")
     output_layer: bool = key(False, "the output layer is pruned too")
+    initial_sparsity: float = key(0.0, "share of the weights that a random mask takes at the start", between(0, 1, open_high=True))
     min_live_units: float = key(
         0.2, "stop once a layer's share of live units is this or less (0: never)", between(0, 1, open_high=True)
     )

@@ -32,8 +32,8 @@ def run(config: RunConfig, path: str | Path, *, resume: bool = False, progress: 
     """
     tell = progress or ignore
     laboratory = Laboratory(config, data.load(config.data, lambda *facts: tell(Loading(*facts))))
-    facts = laboratory.facts()
-    with store.resume_run(path, config) if resume else store.create_run(path, config, facts) as writer:
+    with store.resume_run(path, config) if resume else store.create_run(path, config, laboratory.facts()) as writer:
+        laboratory.sparse_below = writer.run.info["sparse_below"]
         tell(Started(writer.path, config.prune.rounds, config.train.steps, len(writer.run.rounds)))
         try:
             reason = iterative_magnitude_pruning(laboratory, writer, tell)

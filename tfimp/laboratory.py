@@ -1,7 +1,8 @@
-"""What an experiment works with: one wrapped network, its compiled trainer, and the probes."""
+"""What an experiment works with: one wrapped network, its training engine, and the probes."""
 
 from __future__ import annotations
 
+import functools
 import platform
 from typing import Any
 
@@ -18,8 +19,10 @@ from tfimp.pruning.masks import density
 from tfimp.pruning.procedures import round_start
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 from tfimp.pruning.wrapper import masks as current_masks
-from tfimp.pruning.wrapper import model_variables, prune, set_masks
-from tfimp.training.loop import Trainer
+from tfimp.pruning.wrapper import model_variables, prune
+from tfimp.training.crossover import WORTH_IT, measured_crossover, operations
+from tfimp.training.dense import DenseEngine
+from tfimp.training.engine import Engine
 
 Arrays = dict[str, np.ndarray]
 
@@ -44,10 +47,33 @@ class Laboratory:
             include_bias=settings.include_bias,
         )
         self.last_step = settings.rewind_step + config.train.steps
-        self.trainer = Trainer(self.model, dataset, config.train, seed=config.seed, total_steps=self.last_step)
+        self.dense = DenseEngine(self.model, dataset, config.train, seed=config.seed, total_steps=self.last_step)
         self._inputs = KernelInputs(self.model)
         # part of what a network computes, though nothing trains it
         self._constants = {"normalise/mean": dataset.mean, "normalise/scale": np.float32(dataset.scale)}
+
+    @functools.cached_property
+    def sparse(self) -> Engine:
+        """The engine whose cost falls with the survivors; imported and compiled when it is first needed."""
+        from tfimp.training.sparse import SparseEngine
+
+        config = self.config
+        return SparseEngine(config.model, self.dataset, config.train, seed=config.seed, total_steps=self.last_step)
+
+    @functools.cached_property
+    def sparse_below(self) -> float:
+        """The density below which rounds are trained by the sparse engine; a resumed run takes it from its run.json."""
+        config, data = self.config, self.dataset
+        if config.train.engine != "auto":
+            return 2.0 if config.train.engine == "sparse" else 0.0
+        features, classes = data.train.images.shape[1], len(data.class_names)
+        work = operations(config.model, config.train, features, classes, config.prune.rounds)
+        if work < WORTH_IT or tf.config.list_physical_devices("GPU"):
+            return 0.0
+        start, masks = self.dense.state(), self.full_masks()
+        crossover = measured_crossover(self.dense, self.sparse, start, masks)
+        self.dense.load(start, masks)
+        return crossover
 
     def full_masks(self) -> Arrays:
         """Masks under which every prunable weight survives."""
@@ -55,7 +81,7 @@ class Laboratory:
 
     def rewind_point(self) -> Arrays:
         """Train k steps from initialisation; the whole state that survivors return to."""
-        self.trainer.train(0, 0, self.config.prune.rewind_step)
+        self.dense.train(0, 0, self.config.prune.rewind_step)
         return self._state()
 
     def start(self, round_index: int, masks: Arrays, rewind_point: Arrays, trained: Arrays) -> Arrays:
@@ -71,15 +97,17 @@ class Laboratory:
     def train_round(self, round_index: int, start: Arrays, masks: Arrays, tell: Progress) -> tuple[Arrays, float]:
         """Train T steps from a state under masks; the state at the end and the loss of the last block of steps."""
         first, steps = self.config.prune.rewind_step, self.config.train.steps
-        set_masks(self.model, masks)
-        self.trainer.load_state(start)
-        loss = self.trainer.train(
+        engine = self.sparse if density(masks) < self.sparse_below else self.dense
+        engine.load(start, masks)
+        loss = engine.train(
             round_index, first, first + steps, lambda step, loss: tell(Block(round_index, step - first, steps, loss))
         )
+        if engine is not self.dense:
+            self.dense.load(engine.state(), masks)
         return self._state(), loss
 
     def _state(self) -> Arrays:
-        return {**self.trainer.state(), **self._constants}
+        return {**self.dense.state(), **self._constants}
 
     def _fresh_weights(self, round_index: int) -> Arrays:
         seed = int(np.random.SeedSequence((self.config.seed, 3, round_index)).generate_state(1)[0])
@@ -90,8 +118,8 @@ class Laboratory:
         layers, arrays = measure_layers(self._inputs, trained, masks, next_masks, self.dataset, self.config.probe)
         return {
             "density": density(masks),
-            "validation_accuracy": self.trainer.evaluate(self.dataset.validation),
-            "test_accuracy": self.trainer.evaluate(self.dataset.test),
+            "validation_accuracy": self.dense.evaluate(self.dataset.validation),
+            "test_accuracy": self.dense.evaluate(self.dataset.test),
             "layers": layers,
         }, arrays
 
@@ -108,6 +136,7 @@ class Laboratory:
             "numpy": np.__version__,
             "python": platform.python_version(),
             "seed": self.config.seed,
+            "sparse_below": self.sparse_below,
             "data": {
                 "source": self.config.data.source,
                 "fingerprint": data.fingerprint,

@@ -14,9 +14,9 @@ from tfimp.models import build_network
 from tfimp.pruning.masks import magnitude_masks
 from tfimp.pruning.rewind import Rewind, rewound
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
-from tfimp.pruning.wrapper import masks, prune, set_masks
+from tfimp.pruning.wrapper import masks, prune
 from tfimp.training.batches import BLOCK, block_indices
-from tfimp.training.loop import Trainer
+from tfimp.training.dense import DenseEngine
 from tfimp.training.optimizers import build_optimizer
 
 SHAPE, CLASSES, STEPS, ROUNDS = (4, 4, 3), 5, 60, 3
@@ -41,19 +41,19 @@ def wrapped_network(dataset: Dataset, steps: int = STEPS) -> tf_keras.Model:
     return prune(network, IterativeMagnitudeSchedule(ROUNDS, steps, 0.3), layers=HIDDEN)
 
 
-def trainer_for(dataset: Dataset, **settings: object) -> Trainer:
+def trainer_for(dataset: Dataset, **settings: object) -> DenseEngine:
     config = TrainConfig(batch_size=20, steps=STEPS, **settings)
-    return Trainer(wrapped_network(dataset), dataset, config, seed=7, total_steps=STEPS)
+    return DenseEngine(wrapped_network(dataset), dataset, config, seed=7, total_steps=STEPS)
 
 
 @pytest.fixture(scope="module")
-def adam(dataset: Dataset) -> Trainer:
+def adam(dataset: Dataset) -> DenseEngine:
     """Shared by the tests that need any compiled program, because compiling takes seconds."""
     return trainer_for(dataset, optimizer="adam", learning_rate=0.01, weight_decay=0.01, schedule="cosine")
 
 
 @pytest.fixture
-def nesterov(dataset: Dataset) -> Trainer:
+def nesterov(dataset: Dataset) -> DenseEngine:
     return trainer_for(dataset, momentum=0.9, nesterov=True, weight_decay=0.01)
 
 
@@ -70,8 +70,7 @@ def test_the_compiled_loop_and_model_fit_give_the_same_masks_and_weights(dataset
     for index in range(ROUNDS):
         if index:
             masks_compiled = magnitude_masks(compiled.state(), masks_compiled, 0.3)
-        set_masks(compiled.model, masks_compiled)
-        compiled.load_state(rewound(start, masks_compiled))
+        compiled.load(rewound(start, masks_compiled), masks_compiled)
         compiled.train(index, 0, STEPS)
 
         order = block_indices(7, index, 0, 20, len(dataset.train))[:STEPS].ravel()
@@ -97,8 +96,7 @@ def test_no_pruned_weight_is_ever_non_zero(optimizer: str, request: pytest.Fixtu
     dense = {name: np.ones_like(mask) for name, mask in masks(trainer.model).items()}
     trainer.train(0, 0, 5)  # slots of all weights hold something before pruning
     pruned = magnitude_masks(trainer.state(), dense, 0.5)
-    set_masks(trainer.model, pruned)
-    trainer.load_state(rewound(trainer.state(), pruned))
+    trainer.load(rewound(trainer.state(), pruned), pruned)
     for step in range(5, 15):
         trainer.train(0, step, step + 1)
         state = trainer.state()
@@ -106,11 +104,11 @@ def test_no_pruned_weight_is_ever_non_zero(optimizer: str, request: pytest.Fixtu
         assert all((state[name][mask] != 0).all() for name, mask in pruned.items())
 
 
-def test_training_is_replayable_and_compiles_once(adam: Trainer) -> None:
+def test_training_is_replayable_and_compiles_once(adam: DenseEngine) -> None:
     start = adam.state()
     adam.train(1, 0, BLOCK + 50)
     once = adam.state()
-    adam.load_state(start)
+    adam.load(start, {})
     for begin, end in ((0, 30), (30, 130), (130, BLOCK + 50)):
         adam.train(1, begin, end)
     for name, array in adam.state().items():
@@ -132,7 +130,7 @@ def test_batches_are_a_function_of_seed_round_and_block() -> None:
     np.testing.assert_array_equal(drawn[2], block_indices(0, 1, 0, 8, 100))
 
 
-def test_learning_rate_schedules_follow_their_formula(adam: Trainer) -> None:
+def test_learning_rate_schedules_follow_their_formula(adam: DenseEngine) -> None:
     for step in (0, 15, STEPS):
         expected = 0.005 * (1 + np.cos(np.pi * step / STEPS))
         assert float(adam.optimizer._learning_rate(step)) == pytest.approx(expected, abs=1e-8)
@@ -142,12 +140,12 @@ def test_learning_rate_schedules_follow_their_formula(adam: Trainer) -> None:
     assert rates == pytest.approx([0.2, 0.2, 0.02, 0.02, 0.002])
 
 
-def test_accuracy_counts_every_sample_once(dataset: Dataset, adam: Trainer) -> None:
+def test_accuracy_counts_every_sample_once(dataset: Dataset, adam: DenseEngine) -> None:
     logits = adam.model(dataset.test.images.astype(np.float32), training=False).numpy()
     assert adam.evaluate(dataset.test) == np.mean(logits.argmax(axis=1) == dataset.test.labels)
 
 
-def test_a_loss_that_is_not_finite_says_where_and_what_to_try(adam: Trainer) -> None:
-    adam.load_state({name: array * np.nan if "kernel" in name else array for name, array in adam.state().items()})
+def test_a_loss_that_is_not_finite_says_where_and_what_to_try(adam: DenseEngine) -> None:
+    adam.load({name: array * np.nan if "kernel" in name else array for name, array in adam.state().items()}, {})
     with pytest.raises(DivergedError, match=r"round 2 between steps 0 and .*smaller train.learning_rate"):
         adam.train(2, 0, STEPS)

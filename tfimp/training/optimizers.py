@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tf_keras
 
 from tfimp.config import TrainConfig
@@ -32,3 +33,22 @@ def build_optimizer(config: TrainConfig, total_steps: int) -> Any:
     if config.optimizer == "adam":
         return tf_keras.optimizers.Adam(**common)
     return tf_keras.optimizers.SGD(momentum=config.momentum, nesterov=config.nesterov, **common)
+
+
+def learning_rates(config: TrainConfig, total_steps: int, first: int, count: int) -> np.ndarray:
+    """The learning rate of ``count`` steps from step ``first``, float32; what the optimiser's schedule gives.
+
+    Args:
+        config, total_steps: As for ``build_optimizer``.
+        first: Step counted from initialisation.
+        count: Number of steps.
+    """
+    steps = np.arange(first, first + count)
+    if config.schedule == "cosine":
+        factors = 0.5 * (1 + np.cos(np.pi * np.minimum(steps, total_steps) / total_steps))
+    elif config.schedule == "step":
+        boundaries = np.array([round(share * total_steps) for share in config.milestones])
+        factors = config.decay ** np.searchsorted(boundaries, steps, side="left")
+    else:
+        factors = np.ones(count)
+    return (config.learning_rate * factors).astype(np.float32)

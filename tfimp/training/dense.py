@@ -7,7 +7,7 @@ rounds. The masks act inside the wrapped layers (``tfimp.pruning``), as they do 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ import tf_keras
 
 from tfimp.config import TrainConfig
 from tfimp.data.dataset import Dataset, Split
-from tfimp.errors import DivergedError
 from tfimp.pruning.tf_keras_models import model_variables, optimizer_variables
-from tfimp.training.batches import BLOCK, block_indices
+from tfimp.pruning.wrapper import set_masks
+from tfimp.training.engine import Engine, State
 from tfimp.training.optimizers import build_optimizer
 
 EVALUATION_BATCH = 1000
@@ -31,8 +31,8 @@ def to_device(array: np.ndarray) -> tf.Tensor:
     return tf.constant(array)
 
 
-class Trainer:
-    """Trains a network for a range of steps, evaluates it, and hands its whole state in and out as arrays.
+class DenseEngine(Engine):
+    """Trains and evaluates a tf_keras model by one compiled program.
 
     Args:
         model: A tf_keras model, images to logits, its layers wrapped or not.
@@ -43,56 +43,27 @@ class Trainer:
     """
 
     def __init__(self, model: Any, dataset: Dataset, config: TrainConfig, *, seed: int, total_steps: int) -> None:
-        self.model, self.dataset, self.config, self.seed = model, dataset, config, seed
+        super().__init__(dataset, config, seed)
+        self.model = model
         self.optimizer = build_optimizer(config, total_steps)
         model.compile(self.optimizer)
         self.variables: dict[str, tf.Variable] = model_variables(model) | optimizer_variables(model)
         self._images, self._labels = to_device(dataset.train.images), to_device(dataset.train.labels)
         self._loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
-    def state(self) -> dict[str, np.ndarray]:
+    def state(self) -> State:
         """Every weight (``layer/variable``) and optimiser variable (``optimizer/...``) as a copy."""
         return {name: variable.numpy() for name, variable in self.variables.items()}
 
-    def load_state(self, state: dict[str, np.ndarray]) -> None:
-        """Put a whole state, as ``state`` returned it, into the network and the optimiser."""
+    def load(self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> None:
+        """Put a whole state and masks into the network and the optimiser."""
+        set_masks(self.model, masks)
         for name, variable in self.variables.items():
             variable.assign(state[name])
 
-    def train(
-        self, round_index: int, start: int, stop: int, on_block: Callable[[int, float], None] | None = None
-    ) -> float:
-        """Train from step ``start`` to step ``stop`` of a round.
-
-        Args:
-            round_index: Round; it keys the batch order.
-            start, stop: Steps, counted from initialisation.
-            on_block: Called after each block with the step reached and the block's mean loss.
-
-        Returns:
-            Mean loss over the last (at most ``BLOCK``) steps.
-
-        Raises:
-            DivergedError: a loss that is not finite.
-        """
-        loss = float("nan")
-        while start < stop:
-            block = start // BLOCK
-            end = min(stop, (block + 1) * BLOCK)
-            order = block_indices(self.seed, round_index, block, self.config.batch_size, len(self.dataset.train))
-            first = block * BLOCK
-            span = tf.constant([start - first, end - first])
-            total = self._block(self._images, self._labels, tf.constant(order), span)
-            loss = float(total) / (end - start)
-            if not np.isfinite(loss):
-                raise DivergedError(
-                    f"the loss became {loss} in round {round_index} between steps {start} and {end}; "
-                    f"try a smaller train.learning_rate (it was {self.config.learning_rate:g})"
-                )
-            start = end
-            if on_block is not None:
-                on_block(end, loss)
-        return loss
+    def steps(self, order: np.ndarray, start: int, stop: int) -> float:
+        """Train on batches ``start`` to ``stop`` of ``order``; the sum of their losses."""
+        return float(self._block(self._images, self._labels, tf.constant(order), tf.constant([start, stop])))
 
     @tf.function(jit_compile=True)
     def _block(self, images: Any, labels: Any, order: Any, span: Any) -> Any:

@@ -1,0 +1,121 @@
+"""Where sparse training becomes cheaper than dense training on this machine: measured, and remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tfimp
+from tfimp.config import ModelConfig, TrainConfig
+from tfimp.pruning.rewind import rewound
+from tfimp.training.batches import BLOCK
+from tfimp.training.engine import Engine
+
+DENSITIES = (0.4, 0.1)
+WORTH_IT = 1e13
+"""Floating-point operations of a run below which compiling the sparse engine costs more than it can save."""
+
+
+def operations(model: ModelConfig, train: TrainConfig, features: int, classes: int, rounds: int) -> float:
+    """Floating-point operations of a run whose every round is dense: three products of 2 per weight and sample."""
+    widths = [features, *model.hidden, classes]
+    weights = sum(a * b for a, b in itertools.pairwise(widths))
+    return 6.0 * weights * train.batch_size * train.steps * rounds
+
+
+def measured_crossover(
+    dense: Engine, sparse: Engine, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]
+) -> float:
+    """The density below which a sparse step takes less time than a dense one.
+
+    A sparse step costs a constant and a share of the survivors, so two densities give the line; the answer is where it
+    meets the time of a dense step. It is kept in the user's cache for the same machine, network and batch, so that
+    equal runs choose equally.
+
+    Args:
+        dense, sparse: The engines; both are left with a state of no meaning.
+        state: A whole state to start from.
+        masks: Masks of the prunable weights, only their shapes matter.
+
+    Returns:
+        A density in [0, 1]; 0 means never.
+    """
+    key = _key(dense, masks)
+    known = _remembered()
+    if key in known:
+        return known[key]
+    times = []
+    for density in DENSITIES:
+        rng = np.random.default_rng(0)
+        drawn = {name: rng.random(mask.shape) < density for name, mask in masks.items()}
+        times.append(_step_time(sparse, rewound(state, drawn), drawn))
+    dense_time = _step_time(dense, state, {name: np.ones_like(mask, bool) for name, mask in masks.items()})
+    slope = max((times[0] - times[1]) / (DENSITIES[0] - DENSITIES[1]), 1e-12)
+    found = float(np.clip((dense_time - times[1]) / slope + DENSITIES[1], 0.0, 1.0))
+    _remember({**known, key: round(found, 3)})
+    return round(found, 3)
+
+
+def _step_time(engine: Engine, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> float:
+    """Best time of a step over a few short stretches, compilation left out; half a second at most once compiled."""
+    engine.load(state, masks)
+    order = np.random.default_rng(0).integers(
+        len(engine.dataset.train), size=(BLOCK, engine.config.batch_size), dtype=np.int32
+    )
+    engine.steps(order, 0, 1)
+    clock = time.perf_counter()
+    engine.steps(order, 0, 1)
+    count = int(np.clip(0.1 / max(time.perf_counter() - clock, 1e-9), 1, 20))
+    best = np.inf
+    for _ in range(4):
+        clock = time.perf_counter()
+        engine.steps(order, 0, count)
+        best = min(best, (time.perf_counter() - clock) / count)
+    return float(best)
+
+
+def _key(engine: Engine, masks: Mapping[str, np.ndarray]) -> str:
+    facts: list[Any] = [
+        tfimp.__version__,
+        platform.machine(),
+        platform.processor(),
+        os.cpu_count(),
+        sorted((name, mask.shape) for name, mask in masks.items()),
+        engine.dataset.train.images.shape[1],
+        engine.config.batch_size,
+        engine.config.optimizer,
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _cache_file() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "tfimp" / "crossover.json"
+
+
+def _remembered() -> dict[str, float]:
+    try:
+        found = json.loads(_cache_file().read_text())
+        return {str(key): float(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    except (OSError, ValueError, TypeError, RuntimeError):
+        return {}
+
+
+def _remember(known: Mapping[str, float]) -> None:
+    try:
+        file = _cache_file()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(known, indent=1))
+        temporary.replace(file)
+    except (OSError, RuntimeError):
+        pass  # a cache that cannot be written is measured again

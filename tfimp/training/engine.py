@@ -1,0 +1,72 @@
+"""What every training engine does alike: walk through a round block by block, and stop where the loss is not finite."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from tfimp.config import TrainConfig
+from tfimp.data.dataset import Dataset
+from tfimp.errors import DivergedError
+from tfimp.training.batches import BLOCK, block_indices
+
+State = dict[str, np.ndarray]
+
+
+class Engine(abc.ABC):
+    """Trains a network for a range of steps and hands its whole state in and out as arrays.
+
+    Args:
+        dataset: Where batches come from.
+        config: Section ``train``.
+        seed: Seed of the batch order.
+    """
+
+    def __init__(self, dataset: Dataset, config: TrainConfig, seed: int) -> None:
+        self.dataset, self.config, self.seed = dataset, config, seed
+
+    @abc.abstractmethod
+    def state(self) -> State:
+        """Every weight (``layer/variable``) and optimiser variable (``optimizer/...``) as a copy."""
+
+    @abc.abstractmethod
+    def load(self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> None:
+        """Take over a whole state, as ``state`` returned it, and the masks under which training goes on."""
+
+    @abc.abstractmethod
+    def steps(self, order: np.ndarray, start: int, stop: int) -> float:
+        """Train on batches ``start`` to ``stop`` of ``order`` (BLOCK, batch); the sum of their losses."""
+
+    def train(
+        self, round_index: int, start: int, stop: int, on_block: Callable[[int, float], None] | None = None
+    ) -> float:
+        """Train from step ``start`` to step ``stop`` of a round.
+
+        Args:
+            round_index: Round; it keys the batch order.
+            start, stop: Steps, counted from initialisation.
+            on_block: Called after each block with the step reached and the block's mean loss.
+
+        Returns:
+            Mean loss over the last (at most ``BLOCK``) steps.
+
+        Raises:
+            DivergedError: a loss that is not finite.
+        """
+        loss = float("nan")
+        while start < stop:
+            block = start // BLOCK
+            first, end = block * BLOCK, min(stop, (block + 1) * BLOCK)
+            order = block_indices(self.seed, round_index, block, self.config.batch_size, len(self.dataset.train))
+            loss = self.steps(order, start - first, end - first) / (end - start)
+            if not np.isfinite(loss):
+                raise DivergedError(
+                    f"the loss became {loss} in round {round_index} between steps {start} and {end}; "
+                    f"try a smaller train.learning_rate (it was {self.config.learning_rate:g})"
+                )
+            start = end
+            if on_block is not None:
+                on_block(end, loss)
+        return loss
