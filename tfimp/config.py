@@ -23,7 +23,7 @@ else:
 
 PRESETS = Path(__file__).parent / "presets"
 PROCEDURES = ("imp", "one_shot", "random", "fine_tune", "reinitialise")
-MEASURES = ("kurtosis", "cavity", "ipr", "locality", "connectivity")
+MEASURES = ("kurtosis", "cavity", "ipr", "locality", "connectivity", "selectivity")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,8 @@ class ModelConfig:
         if self.arch:
             parse_arch(self.arch)
             if self.hidden != (256, 256):
-                raise ConfigError(f"model.hidden and model.arch exclude each other, got {list(self.hidden)} and {self.arch!r}")
+                both = f"{list(self.hidden)} and {self.arch!r}"
+                raise ConfigError(f"model.hidden and model.arch exclude each other, got {both}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +128,9 @@ class PruneConfig:
     include_bias: bool = key(False, "biases can be pruned too")
     layers: tuple[str, ...] = key((), "names of the hidden layers that are pruned (empty: all)")
     output_layer: bool = key(False, "the output layer is pruned too")
-    initial_sparsity: float = key(0.0, "share of the weights that a random mask takes at the start", between(0, 1, open_high=True))
+    initial_sparsity: float = key(
+        0.0, "share of the weights that a random mask takes at the start", between(0, 1, open_high=True)
+    )
     min_live_units: float = key(
         0.2, "stop once a layer's share of live units is this or less (0: never)", between(0, 1, open_high=True)
     )
