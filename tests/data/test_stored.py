@@ -142,8 +142,8 @@ def test_cifar10_as_its_site_packs_it(tmp_path):
         name = "test_batch" if number == 5 else f"data_batch_{number + 1}"
         (folder / name).write_bytes(pickle.dumps(content, protocol=2))
     dataset = tfimp.data.load(DataConfig(source="cifar10", dir=str(tmp_path)))
-    assert [len(split) for split in dataset.parts.values()] == [450, 50, 100]
-    assert np.array_equal(dataset.test.images, IMAGES[500:600].reshape(100, -1))
+    assert [len(split) for split in dataset.parts.values()] == [500, 10, 90]
+    assert np.array_equal(dataset.train.images, IMAGES[:500].reshape(500, -1))
     assert dataset.class_names[3] == "cat"
     with pytest.raises(DataError, match="tfds:cifar10"):
         tfimp.data.load(DataConfig(source="cifar10", dir=str(tmp_path / "nowhere")))

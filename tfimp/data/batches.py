@@ -5,8 +5,8 @@ ImageNet32/64 (image-net.org): ``train_data_batch_1`` ... ``_10`` and ``val_data
 ``_5`` and ``test_batch``, labels from 0. Images become (height, width, channel) uint8 in one array per part, so the
 peak of memory is the data set and one file of it.
 
-ImageNet's test labels are not public, so, as in Pellegrini & Biroli 2022, the whole training set trains; validation
-and test share ``val_data``. CIFAR-10's validation part is held out of the training set.
+As in the papers' code the whole training set trains, and networks are judged by the other file (ImageNet's own test
+labels are not public): validation and test share it.
 """
 
 from __future__ import annotations
@@ -36,14 +36,13 @@ class _Format:
     first_label: int
     class_names: tuple[str, ...]
     subfolder: str = ""
-    shared_test: bool = False
 
 
 _IMAGENET_CLASSES = tuple(map(str, range(1000)))
 _CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _FORMATS = {
-    "imagenet32": _Format(32, "train_data_batch_", "val_data", 1, _IMAGENET_CLASSES, shared_test=True),
-    "imagenet64": _Format(64, "train_data_batch_", "val_data", 1, _IMAGENET_CLASSES, shared_test=True),
+    "imagenet32": _Format(32, "train_data_batch_", "val_data", 1, _IMAGENET_CLASSES),
+    "imagenet64": _Format(64, "train_data_batch_", "val_data", 1, _IMAGENET_CLASSES),
     "cifar10": _Format(32, "data_batch_", "test_batch", 0, _CIFAR_CLASSES, "cifar-10-batches-py"),
 }
 
@@ -64,8 +63,7 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     test = _read([test_file], form, config, tell)
     parts = {"train": train, "test": test}
     shape = (form.side, form.side, 3 if config.colour else 1)
-    held_out_of = "test" if form.shared_test else "train"
-    return make_dataset(config.source, parts, shape, form.class_names, config, held_out_of)
+    return make_dataset(config.source, parts, shape, form.class_names, config, held_out_of="test")
 
 
 def find_files(config: DataConfig) -> tuple[list[Path], Path]:
