@@ -51,9 +51,10 @@ def command(
     for line in describe(dataset):
         click.echo(line)
     if preview is not None:
-        from tfimp.cli._preview import draw_samples
+        from tfimp.plots.data import preview as draw
 
-        draw_samples(dataset, preview)
+        preview.parent.mkdir(parents=True, exist_ok=True)
+        draw(dataset).savefig(preview)
         click.echo(f"  preview      {preview}")
 
 
@@ -66,20 +67,20 @@ def show_progress(text: str, done: int, total: int) -> None:
 
 
 def describe(dataset: Dataset) -> Iterator[str]:
-    """Shape, counts, values, memory, classes and fingerprint of a data set, as lines."""
-    import numpy as np
+    """Shape, counts, values, statistics, memory, classes and fingerprint of a data set, as lines."""
+    from tfimp import data
 
-    images = dataset.train.images
-    shape = " x ".join(map(str, dataset.image_shape))
-    yield f"{dataset.name}: {len(dataset.class_names)} classes of {shape} images ({images.dtype})"
-    for part, split in dataset.parts.items():
-        counts = np.bincount(split.labels, minlength=len(dataset.class_names))
-        spread = f"{counts.min()} per class" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
-        yield f"  {part:<11}  {len(split)} samples, {spread}{'' if counts.min() == counts.max() else ' per class'}"
-    sample = images[:: max(1, len(images) // 2000)].astype(np.float64)
-    yield f"  values       {sample.min():.4g} to {sample.max():.4g}, mean {sample.mean():.4g}, std {sample.std():.4g}"
-    size = sum(split.images.nbytes + split.labels.nbytes for split in dataset.parts.values())
-    yield f"  memory       {size / 1e6:.1f} MB"
-    names = ", ".join(dataset.class_names[:20])
-    yield f"  classes      {names}{', ...' if len(dataset.class_names) > 20 else ''}"
-    yield f"  fingerprint  {dataset.fingerprint}"
+    found = data.describe(dataset)
+    shape = " x ".join(map(str, found.image_shape))
+    yield f"{found.name}: {len(found.class_names)} classes of {shape} images ({found.dtype})"
+    for part, counts in found.counts.items():
+        least, most = min(counts), max(counts)
+        yield f"  {part:<11}  {sum(counts)} samples, {least if least == most else f'{least} to {most}'} per class"
+    spread = f"mean {found.mean:.4g}, std {found.standard_deviation:.4g}"
+    yield f"  values       {found.minimum:.4g} to {found.maximum:.4g}, {spread}"
+    yield f"  kurtosis     {found.pixel_kurtosis:.3g} (excess, mean over pixels; 0: Gaussian)"
+    yield f"  spectrum     power falls as frequency^{found.spectrum_slope:.3g} (natural images: about -2)"
+    yield f"  memory       {found.bytes / 1e6:.1f} MB"
+    names = ", ".join(found.class_names[:20])
+    yield f"  classes      {names}{', ...' if len(found.class_names) > 20 else ''}"
+    yield f"  fingerprint  {found.fingerprint}"
