@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +55,7 @@ def command(
         from tfimp.plots.data import preview as draw
 
         preview.parent.mkdir(parents=True, exist_ok=True)
-        draw(dataset).savefig(preview)
+        draw(dataset).savefig(preview, dpi=150)
         click.echo(f"  preview      {preview}")
 
 
@@ -79,7 +80,8 @@ def describe(dataset: Dataset) -> Iterator[str]:
     spread = f"mean {found.mean:.4g}, std {found.standard_deviation:.4g}"
     yield f"  values       {found.minimum:.4g} to {found.maximum:.4g}, {spread}"
     yield f"  kurtosis     {found.pixel_kurtosis:.3g} (excess, mean over pixels; 0: Gaussian)"
-    yield f"  spectrum     power falls as frequency^{found.spectrum_slope:.3g} (natural images: about -2)"
+    if not math.isnan(found.spectrum_slope):
+        yield f"  spectrum     power falls as frequency^{found.spectrum_slope:.3g} (natural images: about -2)"
     yield f"  memory       {found.bytes / 1e6:.1f} MB"
     names = ", ".join(found.class_names[:20])
     yield f"  classes      {names}{', ...' if len(found.class_names) > 20 else ''}"
