@@ -19,6 +19,7 @@ from tfimp.pruning.tf_keras_models import model_variables
 from tfimp.store import Run
 
 Arrays = dict[str, np.ndarray]
+PREFERRED = 3  # classes named per unit
 
 
 class KernelInputs:
@@ -44,10 +45,11 @@ class KernelInputs:
         return outputs if isinstance(outputs, list) else [outputs]
 
 
-def probe_samples(split: Split, samples: int) -> np.ndarray:
-    """Images spread evenly over a part, (at most ``samples``, features): always the same ones."""
+def probe_samples(split: Split, samples: int) -> Split:
+    """Samples spread evenly over a part, at most ``samples``: always the same ones."""
     count = min(samples, len(split))
-    return split.images[np.arange(count) * len(split) // count]
+    chosen = np.arange(count) * len(split) // count
+    return Split(split.images[chosen], split.labels[chosen])
 
 
 def measure_layers(
@@ -73,7 +75,8 @@ def measure_layers(
     """
     metrics: dict[str, Any] = {}
     arrays: Arrays = {}
-    kernel_inputs = inputs(probe_samples(dataset.train, config.samples))
+    samples = probe_samples(dataset.train, config.samples)
+    kernel_inputs = inputs(samples.images)
     for index, name in enumerate(inputs.names):
         kernel = weights[f"{name}/kernel"]
         mask = masks.get(f"{name}/kernel", np.ones(kernel.shape, bool))
@@ -84,6 +87,7 @@ def measure_layers(
             "units": int(mask.shape[1]),
             "alive_units": int(mask.any(axis=0).sum()),
             **_non_gaussianity(kernel, mask, removed, kernel_inputs[name], config, found),
+            **_selectivity(weights, name, mask, kernel_inputs[name], samples.labels, config, found),
             **_structure(kernel, mask, dataset.image_shape if index == 0 else None, config, found),
         }
         arrays |= {f"{name}/{measure}": array for measure, array in found.items()}
@@ -139,6 +143,26 @@ def _non_gaussianity(
         found["excess_kurtosis"] = kurtosis.astype(np.float32)
         metrics["excess_kurtosis"] = summary(kurtosis)
     return metrics
+
+
+def _selectivity(
+    weights: Mapping[str, np.ndarray],
+    name: str,
+    mask: np.ndarray,
+    x: np.ndarray,
+    labels: np.ndarray,
+    config: ProbeConfig,
+    found: Arrays,
+) -> dict[str, Any]:
+    """Which classes drive a unit above zero, and how much one class stands out; dead units have -1 and NaN."""
+    if "selectivity" not in config.what:
+        return {}
+    responses = np.maximum(x @ weights[f"{name}/kernel"] + weights.get(f"{name}/bias", np.float32(0)), 0)
+    selectivity, alive = probes.class_selectivity(responses, labels), mask.any(axis=0)
+    order = np.argsort(-np.nan_to_num(selectivity.mean_response, nan=-np.inf), axis=0, kind="stable")[:PREFERRED]
+    found["preferred_classes"] = np.where(alive, order, -1).astype(np.int32)
+    found["selectivity"] = np.where(alive, selectivity.index, np.nan).astype(np.float32)
+    return {"selectivity": summary(found["selectivity"])}
 
 
 def _structure(

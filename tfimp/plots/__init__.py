@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from tfimp.errors import ConfigError, nearest
 from tfimp.plots.cavities import cavity, cavity_by_magnitude
+from tfimp.plots.classes import class_selectivity
 from tfimp.plots.connections import connectivity, input_usage
 from tfimp.plots.curves import accuracy, inverse_participation_ratio, kurtosis, locality
 from tfimp.plots.fields import receptive_field_masks, receptive_field_weights
@@ -38,6 +39,7 @@ FIGURES: dict[str, Callable[[Run], Figure]] = {
     "input-usage": input_usage,
     "cavity": cavity,
     "cavity-by-magnitude": cavity_by_magnitude,
+    "class-selectivity": class_selectivity,
     "deeper-fields": deeper_fields,
     "mask-overlap": mask_overlap,
 }

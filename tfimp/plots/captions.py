@@ -104,6 +104,11 @@ CAPTIONS = {
         "The same question for every magnitude: a weight's effect on its unit's kurtosis against its size.",
         ("cavity",),
     ),
+    "class-selectivity": Caption(
+        "Class selectivity",
+        "How much one class stands out for each unit, and whether all classes have units of their own.",
+        ("selectivity",),
+    ),
     "deeper-fields": Caption(
         "Deeper layers in input space",
         "What deeper units can see: the ways from each input through surviving weights, and the product of the masked "

@@ -62,7 +62,7 @@ def _round(stored: Round, layer: str, shown: np.ndarray, shape: tuple[int, int, 
         "kurtosis": _chosen(read.probe(stored, f"{layer}/excess_kurtosis"), shown, mask.shape[1]),
         "participation": _chosen(read.probe(stored, f"{layer}/ipr"), shown, mask.shape[1]),
         "locality": _plain(unit_ratios(mask[:, shown], shape)),
-        "selectivity": _preferred(read.probe(stored, f"{layer}/class_response"), shown),
+        "preferred": _preferred(read.probe(stored, f"{layer}/preferred_classes"), mask.shape[1], shown),
     }
 
 
@@ -95,11 +95,11 @@ def _plain(values: Any) -> list[float | None]:
     return [float(f"{value:.5g}") if np.isfinite(value) else None for value in np.asarray(values, float)]
 
 
-def _preferred(responses: np.ndarray, shown: np.ndarray, count: int = 3) -> list[list[int]] | None:
-    """Indices of the classes that drive a unit most, largest mean response first; None where it was not stored."""
-    if responses.ndim != 2 or responses.shape[1] <= shown.max(initial=0):
+def _preferred(classes: np.ndarray, units: int, shown: np.ndarray) -> list[list[int]] | None:
+    """Per unit the classes that drive it most, none for a dead unit; None where they were not stored."""
+    if classes.ndim != 2 or classes.shape[1] != units:
         return None
-    return np.argsort(-responses[:, shown], axis=0, kind="stable")[:count].T.tolist()
+    return [[int(index) for index in column if index >= 0] for column in classes[:, shown].T]
 
 
 def colour_scales() -> dict[str, list[list[int]]]:

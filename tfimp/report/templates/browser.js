@@ -145,7 +145,7 @@
         ["Excess kurtosis", number(stored.kurtosis?.[unit])],
         ["Inverse participation ratio", number(stored.participation?.[unit])],
         ["Locality ratio of the unit", number(stored.locality[unit])],
-        ["Preferred classes", stored.selectivity ? stored.selectivity[unit].map((index) => data.classes[index] ?? index).join(", ") : "not stored"],
+        ["Preferred classes", stored.preferred ? stored.preferred[unit].map((index) => data.classes[index] ?? index).join(", ") || "–" : "not stored"],
       ];
       numbers.replaceChildren(...facts.flatMap(([term, value]) => [
         Object.assign(document.createElement("dt"), { textContent: term }),

@@ -1,0 +1,30 @@
+"""The preferred classes that a run stores are those of a plain loop over units and classes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfimp.config import ProbeConfig
+
+
+def test_preferred_classes_are_those_of_the_largest_mean_response() -> None:
+    from tfimp.measure import _selectivity
+
+    rng = np.random.default_rng(0)
+    x, kernel = rng.standard_normal((60, 7)).astype(np.float32), rng.standard_normal((7, 5)).astype(np.float32)
+    mask, labels, bias = np.ones((7, 5), bool), rng.integers(0, 4, 60), rng.standard_normal(5).astype(np.float32)
+    mask[:, 2] = False
+    found: dict[str, np.ndarray] = {}
+    weights = {"dense_0/kernel": kernel * mask, "dense_0/bias": bias}
+    numbers = _selectivity(weights, "dense_0", mask, x, labels, ProbeConfig(what=("selectivity",)), found)
+    for unit in (0, 1, 3, 4):
+        responses = np.maximum(x.astype(float) @ kernel[:, unit].astype(float) + bias[unit], 0)
+        means = [responses[labels == label].mean() for label in range(4)]
+        ranked = sorted(range(4), key=lambda label: -means[label])
+        assert found["preferred_classes"][:, unit].tolist() == ranked[:3]
+        best, rest = max(means), (sum(means) - max(means)) / 3
+        np.testing.assert_allclose(found["selectivity"][unit], (best - rest) / (best + rest), rtol=1e-5)
+    assert found["preferred_classes"][:, 2].tolist() == [-1, -1, -1]
+    assert np.isnan(found["selectivity"][2])
+    np.testing.assert_allclose(numbers["selectivity"]["median"], np.nanmedian(found["selectivity"]))
+    assert _selectivity(weights, "dense_0", mask, x, labels, ProbeConfig(what=("ipr",)), {}) == {}

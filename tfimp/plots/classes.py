@@ -1,0 +1,74 @@
+"""Which classes units answer to."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tfimp.plots import read
+from tfimp.plots.curves import band
+from tfimp.plots.style import COLOURS, PAGE, density_axis, missing, missing_figure, new_figure, round_title
+from tfimp.store import Run
+
+NAMED = 30  # classes; more are numbered
+SHORT = 14  # letters of a class's name
+
+
+def class_selectivity(run: Run) -> Figure:
+    """How much one class stands out for a unit, and how many units prefer each class in the last round."""
+    title = "Class selectivity"
+    layers = [
+        layer for layer in read.layers(run) if any(read.probe(s, f"{layer}/selectivity").size for s in run.rounds)
+    ]
+    if not layers:
+        return missing_figure(title, "This run has no stored class selectivity.")
+    note = (
+        "Index: (response to the preferred class - mean response to the others) / (their sum), of responses above "
+        "zero; 0: no preference, 1: one class only. Line and band: median and quartiles over living units."
+    )
+    figure = new_figure(title, PAGE, 3.2, note)
+    left, right = figure.subplots(1, 2, width_ratios=[2, 3])
+    left.set_title("selectivity against density")
+    for position, layer in enumerate(layers):
+        band(left, read.densities(run), read.quartiles(run, f"{layer}/selectivity"), position, layer)
+    density_axis(left, read.densities(run), narrow=True)
+    left.set_ylabel("selectivity index")
+    left.set_ylim(0, 1.02)
+    left.legend()
+    _preferences(right, run, layers)
+    return figure
+
+
+def _preferences(axes: Axes, run: Run, layers: list[str]) -> None:
+    stored = run.rounds[-1]
+    axes.set_title(f"preferred class, {round_title(stored.index, float('nan'))}")
+    names = _class_names(run)
+    counts = []
+    for layer in layers:
+        classes = read.probe(stored, f"{layer}/preferred_classes")
+        first = classes[0][classes[0] >= 0] if classes.ndim == 2 and len(classes) else np.zeros(0, int)
+        counts.append(np.bincount(first, minlength=len(names)))
+    length = max(map(len, counts))
+    if not sum(int(count.sum()) for count in counts):
+        missing(axes, "No unit is alive, or no preferred classes were stored.")
+        return
+    width = 0.8 / len(layers)
+    for position, (layer, count) in enumerate(zip(layers, counts, strict=True)):
+        x = np.arange(len(count)) + (position - (len(layers) - 1) / 2) * width
+        axes.bar(x, count, width, color=COLOURS[position % len(COLOURS)], label=layer)
+    axes.set_ylabel("units")
+    axes.grid(False, axis="x")
+    if len(names) == length <= NAMED:
+        axes.set_xticks(np.arange(length), names, rotation=45, ha="right", rotation_mode="anchor")
+    else:
+        axes.set_xlabel("class")
+
+
+def _class_names(run: Run) -> list[str]:
+    """Names for an axis: short, and without what matplotlib would read as a formula."""
+    data = run.info.get("data")
+    names = data.get("class_names") if isinstance(data, dict) else None
+    words = [str(name) for name in names] if isinstance(names, list) else []
+    cut = [word if len(word) <= SHORT else word[: SHORT - 1] + "…" for word in words]
+    return [word.replace("$", r"\$") for word in cut]
