@@ -12,12 +12,14 @@ import tensorflow as tf
 import tfimp
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
+from tfimp.errors import ConfigError, nearest
 from tfimp.measure import KernelInputs, measure_layers
 from tfimp.models import build_network
 from tfimp.progress import Block, Progress
-from tfimp.pruning.masks import density
+from tfimp.pruning.masks import density, random_masks
 from tfimp.pruning.procedures import round_start
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
+from tfimp.pruning.state import rewound
 from tfimp.pruning.wrapper import masks as current_masks
 from tfimp.pruning.wrapper import model_variables, prune
 from tfimp.training.crossover import WORTH_IT, measured_crossover, operations
@@ -25,6 +27,20 @@ from tfimp.training.dense import DenseEngine
 from tfimp.training.engine import Engine
 
 Arrays = dict[str, np.ndarray]
+
+
+def pruned_layers(config: RunConfig) -> list[str]:
+    """The hidden layers that are pruned: those of ``prune.layers``, or all.
+
+    Raises:
+        ConfigError: a layer that the network does not have.
+    """
+    hidden = [f"dense_{index}" for index in range(len(config.model.hidden))]
+    for name in config.prune.layers:
+        if name not in hidden:
+            accepted = f"{', '.join(hidden)} (and prune.output_layer)"
+            raise ConfigError(f"prune.layers: no hidden layer {name!r}{nearest(name, hidden)}; accepted: {accepted}")
+    return list(config.prune.layers) or hidden
 
 
 class Laboratory:
@@ -38,7 +54,7 @@ class Laboratory:
     def __init__(self, config: RunConfig, dataset: Dataset) -> None:
         self.config, self.dataset = config, dataset
         settings = config.prune
-        hidden = [f"dense_{index}" for index in range(len(config.model.hidden))]
+        hidden = pruned_layers(config)
         self.model = prune(
             self._network(config.seed),
             IterativeMagnitudeSchedule(settings.rounds, config.train.steps, settings.fraction, settings.rewind_step),
@@ -76,11 +92,18 @@ class Laboratory:
         return crossover
 
     def full_masks(self) -> Arrays:
-        """Masks under which every prunable weight survives."""
-        return {name: np.ones_like(mask, bool) for name, mask in current_masks(self.model).items()}
+        """The masks of round 0: every prunable weight survives, less a random ``initial_sparsity`` of the kernels."""
+        masks = {name: np.ones_like(mask, bool) for name, mask in current_masks(self.model).items()}
+        sparsity = self.config.prune.initial_sparsity
+        if sparsity:
+            kernels = {name: mask for name, mask in masks.items() if not name.endswith("/bias")}
+            masks |= random_masks(kernels, sparsity, np.random.default_rng((self.config.seed, 4)))
+        return masks
 
     def rewind_point(self) -> Arrays:
         """Train k steps from initialisation; the whole state that survivors return to."""
+        masks = self.full_masks()
+        self.dense.load(rewound(self.dense.state(), masks), masks)
         self.dense.train(0, 0, self.config.prune.rewind_step)
         return self._state()
 

@@ -57,7 +57,7 @@ def build_network(
         is_output = index == len(model.hidden)
         suffix = "output" if is_output else str(index)
         if model.batch_norm:
-            x = layers.BatchNormalization(name=f"norm_{suffix}")(x)
+            x = layers.BatchNormalization(momentum=model.batch_norm_momentum, name=f"norm_{suffix}")(x)
         x = layers.Dense(
             units,
             kernel_initializer=tf_keras.initializers.GlorotNormal(seed=int(seeds[index])),

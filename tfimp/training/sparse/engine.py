@@ -17,7 +17,7 @@ from tfimp.training.sparse.kernels import ERF, RELU, TANH
 from tfimp.training.sparse.products import Survivors, products, tiling
 
 # tf_keras' defaults for batch normalisation
-EPSILON, MOVING_DECAY = np.float32(1e-3), np.float32(1 - 0.99)
+EPSILON = np.float32(1e-3)
 _KIND = {"relu": RELU, "tanh": TANH, "erf": ERF}
 
 
@@ -96,6 +96,7 @@ class SparseEngine(Engine):
         self.products = products(vectors)
         self.names = [f"dense_{index}" for index in range(len(model.hidden))] + ["output"]
         self._scale = np.float32(dataset.scale)
+        self._moving_decay = np.float32(1 - model.batch_norm_momentum)
         self._layers: list[_Layer] = []
         # plain SGD updates the kernels while their gradients are at hand
         self._plain = config.optimizer == "sgd" and not config.momentum and not config.weight_decay
@@ -181,7 +182,7 @@ class SparseEngine(Engine):
             if index:
                 kernels.activate(self._layers[index - 1].h, samples, kind, layer.x)
             if layer.gamma:
-                kernels.normalise(layer.x, samples, EPSILON, MOVING_DECAY, *layer.moving.values(), layer.inverse)
+                kernels.normalise(layer.x, samples, EPSILON, self._moving_decay, *layer.moving.values(), layer.inverse)
             self.products.forward(
                 layer.x,
                 where.starts,
