@@ -40,6 +40,8 @@ VARIANTS = {
     "imp, sgd": {},
     "imp, adam, biases": {"train": {"optimizer": "adam", "learning_rate": 0.01}, "prune": {"include_bias": True}},
     "imp, momentum, global": {"train": {"momentum": 0.9, "weight_decay": 1e-4}, "prune": {"scope": "global"}},
+    "sparse": {"train": {"engine": "sparse"}},
+    "auto engine": {"train": {"engine": "auto", "steps": 1000}},
     "fine_tune": {"prune": {"procedure": "fine_tune"}},
     "random": {"prune": {"procedure": "random"}},
     "reinitialise": {"prune": {"procedure": "reinitialise"}},

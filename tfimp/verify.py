@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tfimp.config import RunConfig
 from tfimp.errors import StoreError
 from tfimp.pruning.masks import density, groups, magnitude_masks
 from tfimp.store import Round, Run
@@ -70,7 +69,12 @@ def repair(path: str | Path) -> list[int]:
 
 
 def network_shapes(run: Run) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every array that the configuration's network has."""
+    """Name and shape of every array that the configuration's network has.
+
+    An architecture string can mean convolutions; there, round 0 says the shapes that all rounds must have.
+    """
+    if run.config.model.arch:
+        return {name: array.shape for name, array in run.rounds[0].initial_weights.items()} if run.rounds else {}
     data, model = run.info["data"], run.config.model
     widths = [math.prod(data["image_shape"]), *model.hidden, len(data["class_names"])]
     shapes: dict[str, tuple[int, ...]] = {}
@@ -141,7 +145,7 @@ def _shape_problems(stored: Round, shapes: dict[str, tuple[int, ...]]) -> Iterat
                 yield f"{kind} have no {name}"
             elif arrays[name].shape != shape:
                 yield f"{kind} {name} have shape {arrays[name].shape}, the configuration says {shape}"
-    expected = set(_prunable(stored.run.config))
+    expected = set(_prunable(stored.run))
     if set(stored.masks) != expected:
         yield f"masks are {', '.join(stored.masks) or 'none'}, the configuration says {', '.join(sorted(expected))}"
     for name, mask in stored.masks.items():
@@ -149,17 +153,22 @@ def _shape_problems(stored: Round, shapes: dict[str, tuple[int, ...]]) -> Iterat
             yield f"mask {name} has shape {mask.shape}, its weight {shapes[name]}"
 
 
-def _prunable(config: RunConfig) -> list[str]:
-    layers = [f"dense_{index}" for index in range(len(config.model.hidden))]
-    layers += ["output"] if config.prune.output_layer else []
-    variables = ("kernel", "bias") if config.prune.include_bias else ("kernel",)
+def _prunable(run: Run) -> list[str]:
+    settings, hidden = run.config.prune, range(len(run.config.model.hidden))
+    if run.config.model.arch:
+        return list(run.rounds[0].masks)
+    layers = [*(settings.layers or [f"dense_{index}" for index in hidden]), *["output"] * settings.output_layer]
+    variables = ("kernel", "bias") if settings.include_bias else ("kernel",)
     return [f"{layer}/{variable}" for layer in layers for variable in variables]
 
 
 def _mask_problems(stored: Round, previous: Round | None) -> Iterator[str]:
     masks, settings = stored.masks, stored.run.config.prune
     if previous is None:
-        yield from (f"mask {name} of the dense round has pruned entries" for name, m in masks.items() if not m.all())
+        for name, mask in masks.items():
+            share = 0.0 if name.endswith("/bias") else settings.initial_sparsity
+            if (pruned := mask.size - int(mask.sum())) != (exact := round(share * mask.size)):
+                yield f"mask {name} of the dense round has {pruned} pruned entries, initial_sparsity says {exact}"
         return
     before = previous.masks
     if list(before) != list(masks) or any(before[name].shape != mask.shape for name, mask in masks.items()):
@@ -167,14 +176,16 @@ def _mask_problems(stored: Round, previous: Round | None) -> Iterator[str]:
     for name, mask in masks.items():
         if returned := int(np.sum(mask & ~before[name])):
             yield f"mask {name} is not inside the one before: {returned} pruned weights came back"
+    is_one_shot = settings.procedure == "one_shot"
+    fraction = 1 - settings.target_density if is_one_shot and settings.target_density else settings.fraction
     for names in groups(masks, settings.scope):
         survivors = sum(int(before[name].sum()) for name in names)
         removed = survivors - sum(int(masks[name].sum()) for name in names)
-        if removed != (exact := round(settings.fraction * survivors)):
-            yield f"{', '.join(names)} lost {removed} of {survivors} weights, fraction {settings.fraction} is {exact}"
+        if removed != (exact := round(fraction * survivors)):
+            yield f"{', '.join(names)} lost {removed} of {survivors} weights, fraction {fraction:g} is {exact}"
     if settings.procedure != "random":
-        source = stored.run.rounds[0] if settings.procedure == "one_shot" else previous
-        expected = magnitude_masks(source.weights, before, settings.fraction, settings.scope)
+        source = stored.run.rounds[0] if is_one_shot else previous
+        expected = magnitude_masks(source.weights, before, fraction, settings.scope)
         for name in (name for name, mask in masks.items() if not np.array_equal(mask, expected[name])):
             yield f"mask {name} is not the one that magnitude pruning of round {source.index} gives"
 

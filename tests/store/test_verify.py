@@ -123,6 +123,11 @@ def test_a_configuration_that_the_arrays_contradict_is_found(tmp_path: Path) -> 
     assert "run.json says seed 3, config.toml 0" in problems
 
 
+def test_a_dense_round_is_as_dense_as_the_configuration_says(tmp_path: Path) -> None:
+    problems = a_run_with(tmp_path / "run", prune_one_more, index=0)
+    assert "round 0: mask dense_0/kernel of the dense round has 1 pruned entries, initial_sparsity says 0" in problems
+
+
 def test_repair_drops_what_a_killed_writer_left(tmp_path: Path) -> None:
     path = tmp_path / "run"
     make_run(path).close()
