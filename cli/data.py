@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tfimp.cli import _options
+from tfimp.cli._errors import printable
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
 
@@ -50,12 +51,13 @@ def command(
         _tensorflow.start(verbosity.verbose)  # TensorFlow Datasets would start it with all its chatter
     dataset = data.load(config.data, show_progress)
     for line in describe(dataset):
-        click.echo(line)
+        click.echo(printable(line))
     if preview is not None:
+        from tfimp import plots
         from tfimp.plots.data import preview as draw
 
         preview.parent.mkdir(parents=True, exist_ok=True)
-        draw(dataset).savefig(preview, dpi=150)
+        plots.save(draw(dataset), preview)
         click.echo(f"  preview      {preview}")
 
 
