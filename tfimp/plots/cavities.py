@@ -10,8 +10,11 @@ from matplotlib.figure import Figure
 
 from tfimp.plots import read
 from tfimp.plots.style import COLOURS, GREY, MARKERS, PAGE, density_axis, missing, missing_figure, new_figure
-from tfimp.store import Run
+from tfimp.probes.removal import removal_statistics
+from tfimp.store import Round, Run
 
+MEANS = 3  # layers whose means have a panel
+MOST = 500_000  # cavity values; the bootstrap of more takes seconds
 ZERO: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
 
 
@@ -25,12 +28,12 @@ def cavity(run: Run) -> Figure:
     note = (
         "Δ: change of a unit's excess kurtosis when one weight is removed; positive: the unit becomes more "
         "non-Gaussian. Removed: the weights that magnitude pruning takes after the round. AUC: chance that a removed "
-        "weight has a larger Δ than a kept one; 0.5 (dashed) is no difference."
+        "weight has a larger Δ than a kept one; 0.5 (dashed) is no difference; bars: 95% bootstrap over units."
     )
     figure = new_figure(title, PAGE, 3.0, note)
-    panels = figure.subplots(1, len(found) + 1, squeeze=False)[0]
+    panels = figure.subplots(1, min(len(found), MEANS) + 1, squeeze=False)[0]
     densities = read.densities(run)
-    for axes, layer in zip(panels, found, strict=False):
+    for axes, layer in zip(panels[:-1], found, strict=False):
         axes.set_title(f"mean Δ, {layer}")
         _means(axes, run, layer, densities)
     panels[0].set_ylabel("mean Δ (excess kurtosis)")
@@ -40,6 +43,9 @@ def cavity(run: Run) -> Figure:
     for position, layer in enumerate(found):
         marker, colour = MARKERS[position % len(MARKERS)], COLOURS[(position + 2) % len(COLOURS)]
         axes.plot(densities, _values(run, layer, "auc"), marker=marker, color=colour, label=layer)
+        for stored in read.chosen(run, 6):
+            low, high = _auc_interval(stored, layer)
+            axes.vlines(read.number(stored, "density"), low, high, color=colour, linewidth=1.0, alpha=0.7)
     density_axis(axes, densities, narrow=True)
     axes.set_ylabel("AUC")
     axes.legend()
@@ -48,6 +54,20 @@ def cavity(run: Run) -> Figure:
 
 def _values(run: Run, layer: str, name: str) -> np.ndarray:
     return read.series(run, "layers", layer, "cavity", name)
+
+
+def _auc_interval(stored: Round, layer: str) -> tuple[float, float]:
+    """Ends of the AUC's bootstrap interval; NaN where the values were not stored, or are too many to draw from here."""
+    mask, delta = read.mask(stored, layer), read.probe(stored, f"{layer}/cavity_delta")
+    removed = read.probe(stored, f"{layer}/removed_next").astype(bool)
+    if not 0 < len(delta) <= MOST or not len(delta) == len(removed) == mask.sum() or removed.all() or not removed.any():
+        return float("nan"), float("nan")
+    values, chosen = np.full(mask.shape, np.nan), np.zeros(mask.shape, bool)
+    values[mask], chosen[mask] = delta, removed
+    if np.isnan(delta[removed]).all() or np.isnan(delta[~removed]).all():
+        return float("nan"), float("nan")
+    found = removal_statistics(values, chosen, resamples=200)
+    return found.auc_low, found.auc_high
 
 
 def _means(axes: Axes, run: Run, layer: str, densities: np.ndarray) -> None:
@@ -94,7 +114,7 @@ def round_title_short(index: int) -> str:
     return f"round {index}" + (" (dense)" if index == 0 else "")
 
 
-def _pairs(stored: read.Round, layer: str) -> tuple[np.ndarray, np.ndarray]:
+def _pairs(stored: Round, layer: str) -> tuple[np.ndarray, np.ndarray]:
     """|weight| and cavity value of every surviving weight; empty where they do not fit each other."""
     kernel, where = read.masked_kernel(stored, layer), read.mask(stored, layer)
     delta = read.probe(stored, f"{layer}/cavity_delta")

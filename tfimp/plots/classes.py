@@ -11,7 +11,7 @@ from tfimp.plots.curves import band
 from tfimp.plots.style import COLOURS, PAGE, density_axis, missing, missing_figure, new_figure, round_title
 from tfimp.store import Run
 
-NAMED = 30  # classes; more are numbered
+NAMED = 30  # classes; more are only counted
 SHORT = 14  # letters of a class's name
 
 
@@ -53,16 +53,21 @@ def _preferences(axes: Axes, run: Run, layers: list[str]) -> None:
     if not sum(int(count.sum()) for count in counts):
         missing(axes, "No unit is alive, or no preferred classes were stored.")
         return
+    if not names or length > NAMED:
+        for position, (layer, count) in enumerate(zip(layers, counts, strict=True)):
+            ranks = np.arange(1, len(count) + 1)
+            axes.step(ranks, np.sort(count)[::-1], where="mid", color=COLOURS[position % len(COLOURS)], label=layer)
+        axes.set_xlabel(f"classes of the layer, most preferred first ({length} in all)")
+        axes.set_ylabel("units")
+        return
     width = 0.8 / len(layers)
     for position, (layer, count) in enumerate(zip(layers, counts, strict=True)):
         x = np.arange(len(count)) + (position - (len(layers) - 1) / 2) * width
         axes.bar(x, count, width, color=COLOURS[position % len(COLOURS)], label=layer)
     axes.set_ylabel("units")
     axes.grid(False, axis="x")
-    if len(names) == length <= NAMED:
-        axes.set_xticks(np.arange(length), names, rotation=45, ha="right", rotation_mode="anchor")
-    else:
-        axes.set_xlabel("class")
+    shown = [*names, *map(str, range(len(names), length))]
+    axes.set_xticks(np.arange(length), shown, rotation=45, ha="right", rotation_mode="anchor")
 
 
 def _class_names(run: Run) -> list[str]:

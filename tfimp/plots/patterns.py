@@ -30,7 +30,7 @@ from tfimp.probes.translation import translation as measured_translation
 from tfimp.store import Run
 
 FITTED = 8  # units; a fit takes a quarter of a second
-PAIRS, SHUFFLES = 200, 10
+PAIRS, SHUFFLES = 120, 6
 
 
 def translation(run: Run) -> Figure:
