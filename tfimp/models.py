@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfimp.config import ModelConfig
+from tfimp.errors import ConfigError
 
 
 @tf_keras.utils.register_keras_serializable("tfimp")
@@ -39,10 +40,16 @@ def build_network(
         scale: What pixels are divided by.
         seed: Seed of the kernels; equal seeds give equal networks.
 
+    Raises:
+        ConfigError: an architecture string, which is not built yet.
+
     Returns:
         A tf_keras functional model, (n, features) -> (n, classes) logits. Dense layers are named ``dense_0``, ... and
         ``output``, their batch-norms ``norm_0``, ... and ``norm_output``.
     """
+    if model.arch:
+        # an architecture string is checked by the configuration; building convolutions and pools is still to come
+        raise ConfigError(f"model.arch cannot be built yet, use model.hidden; got {model.arch!r}")
     layers = tf_keras.layers
     features = int(np.prod(image_shape))
     activation = erf if model.activation == "erf" else model.activation
