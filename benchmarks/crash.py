@@ -41,7 +41,6 @@ VARIANTS = {
     "imp, adam, biases": {"train": {"optimizer": "adam", "learning_rate": 0.01}, "prune": {"include_bias": True}},
     "imp, momentum, global": {"train": {"momentum": 0.9, "weight_decay": 1e-4}, "prune": {"scope": "global"}},
     "sparse": {"train": {"engine": "sparse"}},
-    "auto engine": {"train": {"engine": "auto", "steps": 1000}},
     "fine_tune": {"prune": {"procedure": "fine_tune"}},
     "random": {"prune": {"procedure": "random"}},
     "reinitialise": {"prune": {"procedure": "reinitialise"}},
@@ -126,16 +125,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--variant", choices=VARIANTS, action="append", help="only these; can be repeated")
     parser.add_argument("--brief", action="store_true", help="one hidden layer and one measure: less to compile")
     options = parser.parse_args()
 
+    variants = options.variant or list(VARIANTS)
     preload()
     dice, began = random.Random(options.seed), time.perf_counter()
     kills = runs = longest = 0
     counts: collections.Counter[str] = collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
         while kills < options.kills:
-            variant = list(VARIANTS)[runs % len(VARIANTS)]
+            variant = variants[runs % len(variants)]
             config = configuration(variant, options.seed + runs, options.brief)
             whole, broken = Path(folder, f"{runs}-whole"), Path(folder, f"{runs}-broken")
             attempt(config, whole, None)
