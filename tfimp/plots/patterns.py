@@ -11,7 +11,6 @@ from tfimp.plots.mosaic import most_connected
 from tfimp.plots.pairs import KINDS, profile_ratio
 from tfimp.plots.style import (
     COLOURS,
-    COLUMN,
     DIVERGING,
     GREY,
     MARKERS,
@@ -19,7 +18,6 @@ from tfimp.plots.style import (
     SEQUENTIAL,
     bare,
     density_axis,
-    legend_above,
     missing,
     missing_figure,
     new_figure,
@@ -42,32 +40,32 @@ def translation(run: Run) -> Figure:
     rounds = read.chosen(run, 6)
     note = (
         f"Best match of pairs of units over all shifts (normalised cross-correlation, mean of up to {PAIRS} pairs); "
-        "dotted: inputs shuffled within units. Between the two: shared patterns."
+        "shuffled: the inputs of every unit permuted. Units above shuffled ones share patterns."
     )
-    figure = new_figure(title, COLUMN, 3.0, note)
-    axes = figure.add_subplot()
+    figure = new_figure(title, PAGE, 2.8, note)
     densities = np.array([read.number(stored, "density") for stored in rounds])
-    drawn = False
-    for position, (name, pick) in enumerate((("masks", read.mask), ("masked weights", read.masked_kernel))):
-        columns = [pick(stored, layer) for stored in rounds]
-        found = [
-            measured_translation(kernel, shape, pairs=PAIRS, shuffles=SHUFFLES) if kernel.size else None
-            for kernel in columns
-        ]
-        values = np.array([(one.mean, one.mean_shuffled) if one else (np.nan, np.nan) for one in found])
-        if not np.isfinite(values[:, 0]).any():
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, name, pick in zip(panels, ("masks", "masked weights"), (read.mask, read.masked_kernel), strict=True):
+        axes.set_title(name)
+        matches = np.array([_best_match(pick(stored, layer), shape) for stored in rounds])
+        if not np.isfinite(matches[:, 0]).any():
+            missing(axes, "Fewer than two units have surviving inputs.")
             continue
-        drawn = True
-        axes.plot(densities, values[:, 0], marker=MARKERS[position], color=COLOURS[position], label=name)
-        axes.plot(densities, values[:, 1], ":", color=COLOURS[position], linewidth=1.2)
-    if not drawn:
-        missing(axes, "Fewer than two units have surviving inputs.")
-        return figure
-    density_axis(axes, densities)
-    axes.set_ylabel("best match")
-    axes.set_ylim(0, 1.02)
-    legend_above(axes)
+        axes.plot(densities, matches[:, 0], marker=MARKERS[0], color=COLOURS[0], label="units")
+        axes.plot(densities, matches[:, 1], "--", marker=MARKERS[1], color=COLOURS[1], label="shuffled")
+        density_axis(axes, densities)
+        axes.set_ylim(0, 1.04)
+        axes.legend()
+    panels[0].set_ylabel("best match")
     return figure
+
+
+def _best_match(columns: np.ndarray, shape: tuple[int, int, int]) -> tuple[float, float]:
+    """Mean best match of pairs of units, and that of shuffled units; NaN where there are no pairs."""
+    if not columns.size:
+        return float("nan"), float("nan")
+    found = measured_translation(columns, shape, pairs=PAIRS, shuffles=SHUFFLES)
+    return found.mean, found.mean_shuffled
 
 
 def field_fits(run: Run) -> Figure:

@@ -111,6 +111,6 @@ def _comparison(runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "groups": [{"label": group.label, "runs": [read.name_of(run) for run in group.runs]} for group in groups],
         "figure": as_image(compare_figure(compare.lines(groups), compare.describe(groups))),
-        "differences": compare.differences(groups),
+        "differences": facts.difference_tables(compare.differences(groups)),
         "overlaps": compare.overlaps(runs),
     }

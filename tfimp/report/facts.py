@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tfimp.compare import Difference
 from tfimp.plots import read
 from tfimp.store import Round, Run
 
@@ -208,6 +210,24 @@ def _ends(values: np.ndarray) -> tuple[float, float] | None:
     """The first and the last number that is known; None where there is none."""
     known = values[np.isfinite(values)]
     return (float(known[0]), float(known[-1])) if len(known) else None
+
+
+def difference_tables(rows: Sequence[Difference]) -> list[dict[str, Any]]:
+    """Differences as cells of text, a table per pair of groups."""
+    return [
+        {"first": first, "second": second, "rows": [_difference_cells(row) for row in pair]}
+        for (first, second), pair in itertools.groupby(rows, key=lambda row: (row.first, row.second))
+    ]
+
+
+def _difference_cells(row: Difference) -> list[str]:
+    interval = f"{_signed(row.low)} to {_signed(row.high)}" if math.isfinite(row.low) else DASH
+    values = [significant(value, 3) for value in (row.density, row.first_value, row.second_value)]
+    return [row.measure, *values, _signed(row.difference), interval, row.basis]
+
+
+def _signed(value: float) -> str:
+    return ("+" if value > 0 else "") + significant(value, 3)
 
 
 def _change(first: float, last: float) -> str:
