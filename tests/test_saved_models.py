@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tfimp
+from tfimp.config import read_preset, resolve
 
 SHIPPED = Path(__file__).parent.parent / "saved_models"
 NETWORKS = sorted((SHIPPED / "photos-example").iterdir())
@@ -15,7 +16,7 @@ NETWORKS = sorted((SHIPPED / "photos-example").iterdir())
 
 @pytest.fixture(scope="module")
 def dataset() -> tfimp.data.Dataset:
-    return tfimp.data.load(tfimp.RunConfig().data)
+    return tfimp.data.load(resolve(read_preset("photos")).data)
 
 
 def test_a_dense_and_a_sparse_network_are_shipped_and_small() -> None:
