@@ -76,7 +76,7 @@ def convert(value: Any, kind: Any, where: str) -> Any:
 
 def check(section: Any, name: str) -> None:
     """Check every field of a section in place (called from ``__post_init__``); ``name`` prefixes the keys."""
-    kinds = field_types(type(section))
+    kinds = field_types(type(section))  # type: ignore[arg-type]  # mypy doubts that classes can be hashed
     for field in dataclasses.fields(section):
         if dataclasses.is_dataclass(kinds[field.name]):
             continue
@@ -101,7 +101,7 @@ def show(value: Any) -> str:
 
 def build(cls: type[T], mapping: Mapping[str, Any], name: str = "") -> T:
     """Build a section, and the sections inside it, from a mapping; unknown keys name the nearest valid one."""
-    kinds = field_types(cls)
+    kinds = field_types(cls)  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for word, value in mapping.items():
         where = f"{name}.{word}" if name else word

@@ -66,7 +66,7 @@ class Laboratory:
         self.dense = DenseEngine(self.model, dataset, config.train, seed=config.seed, total_steps=self.last_step)
         self._inputs = KernelInputs(self.model)
         # part of what a network computes, though nothing trains it
-        self._constants = {"normalise/mean": dataset.mean, "normalise/scale": np.float32(dataset.scale)}
+        self._constants = {"normalise/mean": dataset.mean, "normalise/scale": np.array(dataset.scale, np.float32)}
 
     @functools.cached_property
     def sparse(self) -> Engine:

@@ -44,6 +44,7 @@ def learning_rates(config: TrainConfig, total_steps: int, first: int, count: int
         count: Number of steps.
     """
     steps = np.arange(first, first + count)
+    factors: np.ndarray
     if config.schedule == "cosine":
         factors = 0.5 * (1 + np.cos(np.pi * np.minimum(steps, total_steps) / total_steps))
     elif config.schedule == "step":
