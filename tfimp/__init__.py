@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tfimp.config import RunConfig as RunConfig
     from tfimp.experiment import run as run
     from tfimp.export import load_saved_model as load_saved_model
+    from tfimp.pruning.reporting import PruningLog as PruningLog
+    from tfimp.pruning.reporting import save_stripped as save_stripped
+    from tfimp.pruning.reporting import sparsity_report as sparsity_report
+    from tfimp.pruning.reporting import transfer as transfer
     from tfimp.pruning.rewind import Rewind as Rewind
     from tfimp.pruning.schedule import IterativeMagnitudeSchedule as IterativeMagnitudeSchedule
     from tfimp.pruning.wrapper import masks as masks
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "IterativeMagnitudeSchedule": "tfimp.pruning.schedule",
+    "PruningLog": "tfimp.pruning.reporting",
     "Rewind": "tfimp.pruning.rewind",
     "Run": "tfimp.store",
     "RunConfig": "tfimp.config",
@@ -38,7 +43,10 @@ _HOME = {
     "probes": "tfimp.probes",
     "prune": "tfimp.pruning.wrapper",
     "run": "tfimp.experiment",
+    "save_stripped": "tfimp.pruning.reporting",
+    "sparsity_report": "tfimp.pruning.reporting",
     "strip": "tfimp.pruning.wrapper",
+    "transfer": "tfimp.pruning.reporting",
 }
 __all__ = ["__version__", *_HOME]
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tfimp.errors import ConfigError
 from tfimp.pruning import wrapper
+from tfimp.pruning.callback import Callback
 from tfimp.pruning.masks import Saliency
 from tfimp.pruning.procedures import round_start
 from tfimp.pruning.progress import Progress
@@ -17,7 +18,7 @@ from tfimp.pruning.state import SALIENCIES, rewound, round_masks
 __all__ = ["Rewind", "rewound"]
 
 
-class Rewind:
+class Rewind(Callback):
     """Prunes and rewinds a model that `tfimp.prune` returned, while ``model.fit`` trains it.
 
     It keeps the rewind point (weights, biases, batch-norm state, the optimiser's slots, step count and learning rate)
@@ -54,10 +55,6 @@ class Rewind:
         that begin inside one execution of several steps (``steps_per_execution``).
     """
 
-    # Lets fit hand over its logs as tensors, and run asynchronously: this callback does not read them.
-    _supports_tf_logs = True
-    async_safe = False
-
     def __init__(
         self,
         model: Any = None,
@@ -68,8 +65,8 @@ class Rewind:
     ) -> None:
         if isinstance(saliency, str) and saliency not in SALIENCIES:
             raise ConfigError(f"unknown saliency {saliency!r}; accepted: 'magnitude', 'movement' or a function")
+        super().__init__()
         self.model = model
-        self.params: dict[str, Any] = {}
         self.rewind_optimizer = rewind_optimizer
         self.saliency = saliency
         self._optimizer = optimizer
@@ -93,14 +90,6 @@ class Rewind:
             self._progress.epoch += 1
         else:
             self._progress.step += 1
-
-    def set_model(self, model: Any) -> None:
-        """Called by `fit`."""
-        self.model = model
-
-    def set_params(self, params: dict[str, Any] | None) -> None:
-        """Called by `fit`."""
-        self.params = params or {}
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Check that there is something to prune, and that rounds begin where `fit` can stop for it."""
@@ -212,19 +201,3 @@ class Rewind:
             f"step {due}, where a round begins, lies inside one execution of several steps; "
             "steps_per_execution must divide rewind_step, steps_per_round and the steps of an epoch"
         )
-
-    def _ignore(self, *_: Any, **__: Any) -> None:
-        """A hook of Keras callbacks that has nothing to do here."""
-
-    on_batch_begin = on_batch_end = on_epoch_end = on_train_end = _ignore
-    on_test_begin = on_test_end = on_test_batch_begin = on_test_batch_end = _ignore
-    on_predict_begin = on_predict_end = on_predict_batch_begin = on_predict_batch_end = _ignore
-
-    def _implements_train_batch_hooks(self) -> bool:
-        return True
-
-    def _implements_test_batch_hooks(self) -> bool:
-        return False
-
-    def _implements_predict_batch_hooks(self) -> bool:
-        return False

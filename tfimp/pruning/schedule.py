@@ -25,8 +25,9 @@ class IterativeMagnitudeSchedule:
     round's trained network, and one that ends early just leaves later rounds out.
 
     Counts are exact: round r + 1 removes ``round(p * survivors)`` weights of each layer (or of the model, in scope
-    ``"global"``), Python's round. A p so small that this is 0 leaves the mask as it is; a layer whose survivors run out
-    stays empty, passes on its bias only, and trains on without error.
+    ``"global"``), Python's round, half to even. Where that is 0 the mask stays as it is: a layer that has one survivor
+    left keeps it for any p up to 0.5. A layer without survivors stays empty, passes on its bias only, and trains on
+    without error. Weights that became NaN are removed last; rewinding makes them numbers again.
 
     Args:
       rounds: how many rounds are trained, the dense round 0 included; at least 1.

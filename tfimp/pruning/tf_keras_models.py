@@ -80,16 +80,27 @@ def optimizer_variables(model: Any, optimizer: Any = None) -> dict[str, tf.Varia
     optimizer = optimizer or model.optimizer
     if optimizer is None:
         return {}
+    weights = model_variables(model)
     with model.distribute_strategy.scope():
         if isinstance(optimizer, tf_keras.optimizers.legacy.Optimizer):
-            optimizer._create_all_weights(model.trainable_variables)
-        else:
-            optimizer.build(model.trainable_variables)
-    variables = optimizer.variables() if callable(optimizer.variables) else optimizer.variables
-    owners = {name: variable._shared_name for name, variable in model_variables(model).items()}
-    named = optimizer_names([(variable._shared_name, variable) for variable in variables], owners)
+            return _legacy_variables(optimizer, model.trainable_variables, weights)
+        optimizer.build(model.trainable_variables)
+    owners = {name: variable._shared_name for name, variable in weights.items()}
+    named = optimizer_names([(variable._shared_name, variable) for variable in optimizer.variables], owners)
     rate = getattr(optimizer, "_learning_rate", None)
     return named | ({"optimizer/learning_rate": rate} if isinstance(rate, tf.Variable) else {})
+
+
+def _legacy_variables(optimizer: Any, trained: list[Any], weights: dict[str, Any]) -> dict[str, tf.Variable]:
+    optimizer._create_all_weights(trained)
+    names = {id(variable): name for name, variable in weights.items()}
+    named: dict[str, tf.Variable] = {"optimizer/iteration": optimizer.iterations}
+    for name, value in optimizer._hyper.items():
+        if isinstance(value, tf.Variable):
+            named[f"optimizer/{name}"] = value
+    for slot in optimizer.get_slot_names():
+        named |= {f"optimizer/{slot}/{names[id(weight)]}": optimizer.get_slot(weight, slot) for weight in trained}
+    return named
 
 
 def synchronise(model: Any) -> None:
