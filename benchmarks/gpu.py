@@ -1,0 +1,164 @@
+"""Write the hot programs of tfimp as StableHLO, with arguments and the results that TensorFlow gives.
+
+    python -m benchmarks.gpu export DIR [--small]
+
+What is written is what ``tfimp run`` compiles: a block of training steps at batch 40 and 1000, for the network of
+Pellegrini & Biroli 2022 (3072-1024-1024-1024-1000), prediction of a batch of evaluation, and one batch of the cavity's
+sums. ``gpu_run.py``, which needs neither TensorFlow nor tfimp, compiles and times them on any device that JAX has.
+``--small`` writes the same programs for a network that a CPU checks in seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CLASSES = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """Side of the images, hidden units, training images, steps per call of the training block, rows of the cavity."""
+
+    side: int
+    hidden: tuple[int, ...]
+    images: int
+    steps: int
+    rows: int
+
+    @property
+    def widths(self) -> list[int]:
+        """Units of every layer, from the pixels to the classes."""
+        return [3 * self.side**2, *self.hidden, CLASSES]
+
+
+PAPER = Size(32, (1024, 1024, 1024), 10_000, 100, 4096)
+SMALL = Size(8, (64, 48, 32), 2000, 20, 256)
+
+
+def export(folder: Path, size: Size) -> dict[str, Any]:
+    """Write every program; returns what ``programs.json`` says of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    programs: dict[str, Any] = {}
+    for batch_size in (40, 1000):
+        programs[f"train_{batch_size}"] = _training(folder, size, batch_size)
+    programs["predict_1000"] = _prediction(folder, size)
+    programs["cavity"] = _cavity(folder, size)
+    (folder / "programs.json").write_text(json.dumps(programs, indent=1))
+    return programs
+
+
+def _laboratory(size: Size, batch_size: int) -> Any:
+    from benchmarks.subject import configuration
+    from tfimp.data.dataset import Dataset, Split
+    from tfimp.laboratory import Laboratory
+
+    rng = np.random.default_rng(0)
+
+    def split(count: int) -> Split:
+        labels = rng.integers(CLASSES, size=count).astype(np.int32)
+        return Split(rng.integers(0, 256, (count, size.widths[0]), dtype=np.uint8), labels)
+
+    names = tuple(str(label) for label in range(CLASSES))
+    data = Dataset("synthetic", split(size.images), split(10), split(10), (size.side, size.side, 3), names, 255.0)
+    return Laboratory(configuration(batch_size, 1000, size.hidden), data)
+
+
+def _training(folder: Path, size: Size, batch_size: int) -> dict[str, Any]:
+    import tensorflow as tf
+
+    from tfimp.pruning.state import rewound
+    from tfimp.training.batches import block_indices
+
+    lab = _laboratory(size, batch_size)
+    engine, rng = lab.dense, np.random.default_rng(1)
+    masks = {name: rng.random(mask.shape) < 0.5 for name, mask in lab.full_masks().items()}
+    engine.load(rewound(engine.state(), masks), masks)
+    order = block_indices(0, 0, 0, batch_size, size.images)
+    data = engine.dataset.train
+    arguments = [tf.constant(array) for array in (data.images, data.labels, order, [0, size.steps])]
+    weights = [a * b for a, b in itertools.pairwise(size.widths)]
+    operations = 2.0 * batch_size * size.steps * (3 * sum(weights) - weights[0])
+    return _write(folder / f"train_{batch_size}", engine._block, arguments, operations, steps=size.steps)
+
+
+def _prediction(folder: Path, size: Size) -> dict[str, Any]:
+    import tensorflow as tf
+
+    lab = _laboratory(size, 40)
+    images = tf.constant(lab.dataset.train.images[:1000])
+    operations = 2.0 * len(images) * sum(a * b for a, b in itertools.pairwise(size.widths))
+    return _write(folder / "predict_1000", lab.dense._predict, [images], operations)
+
+
+def _cavity(folder: Path, size: Size) -> dict[str, Any]:
+    import tensorflow as tf
+
+    from tfimp.probes import _cavity_graph
+
+    rng = np.random.default_rng(2)
+    fan_in, units = size.widths[:2]
+    pairs = ("hx", "hhhx", "hhxx", "hxxx")
+    shapes = {**dict.fromkeys(pairs, (fan_in, units)), "h": (3, units), "x": (3, fan_in)}
+    batch = tf.constant(rng.standard_normal((size.rows, fan_in)).astype(np.float32))
+    kernel = tf.constant((rng.standard_normal((fan_in, units)) / fan_in**0.5).astype(np.float32))
+    mean, factor = tf.zeros(fan_in, tf.float64), tf.ones(fan_in, tf.float64)
+
+    # on processors TensorFlow multiplies outside of XLA; here the whole batch is one program
+    def sums(batch: Any, rows: Any, kernel: Any, mean: Any, factor: Any) -> Any:
+        zeros = {name: tf.zeros(shape, tf.float64) for name, shape in shapes.items()}
+        added = _cavity_graph._add_products.python_function(zeros, batch, rows, kernel, mean, factor)
+        return [added[name] for name in shapes]
+
+    arguments = [batch, tf.constant(size.rows), kernel, mean, factor]
+    operations = 2.0 * size.rows * fan_in * units * 5
+    return _write(folder / "cavity", tf.function(sums, jit_compile=True), arguments, operations)
+
+
+def _write(path: Path, function: Any, arguments: Sequence[Any], operations: float, steps: int = 1) -> dict[str, Any]:
+    """Write a program, its arguments and its results.
+
+    A compiled program takes the function's arguments, then the variables that it reads; it returns the function's
+    results, then the variables that it assigns, in the same order.
+    """
+    concrete = function.get_concrete_function(*arguments)
+    handles = [handle.ref() for handle in concrete.captured_inputs]
+    variables = {variable.handle.ref(): variable for variable in concrete.graph.variables}
+    captured = [variables.get(handle) for handle in handles]
+    before = [
+        captured_input.numpy() if variable is None else variable.numpy()
+        for captured_input, variable in zip(concrete.captured_inputs, captured, strict=True)
+    ]
+    path.with_suffix(".mlir").write_text(_program(function, arguments))
+    results = function(*arguments)
+    results = [result.numpy() for result in (results if isinstance(results, list) else [results])]
+    np.savez(path.with_suffix(".arguments.npz"), *[argument.numpy() for argument in arguments], *before)
+    np.savez(path.with_suffix(".results.npz"), *results)
+    return {"operations": operations, "steps": steps, "results": len(results)}
+
+
+def _program(function: Callable[..., Any], arguments: Sequence[Any]) -> str:
+    text = function.experimental_get_compiler_ir(*arguments)(stage="stablehlo")  # type: ignore[attr-defined]
+    return text if isinstance(text, str) else text.decode()
+
+
+def main() -> None:
+    """Write the programs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["export"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--small", action="store_true", help="a network that a CPU checks in seconds")
+    options = parser.parse_args()
+    programs = export(options.folder, SMALL if options.small else PAPER)
+    print(f"{len(programs)} programs in {options.folder}; run them with python gpu_run.py {options.folder}")
+
+
+if __name__ == "__main__":
+    main()
