@@ -30,8 +30,10 @@ class KernelInputs:
     """
 
     def __init__(self, model: Any) -> None:
+        plain = [getattr(layer, "layer", layer) for layer in model.layers]
         dense = [layer for layer in model.layers if isinstance(getattr(layer, "layer", layer), tf_keras.layers.Dense)]
         self.names = [getattr(layer, "layer", layer).name for layer in dense]
+        self.convolutions = [layer.name for layer in plain if isinstance(layer, tf_keras.layers.Conv2D)]
         self._model = tf_keras.Model(model.input, [layer.input for layer in dense])
 
     def __call__(self, images: np.ndarray) -> Arrays:
@@ -71,27 +73,35 @@ def measure_layers(
         config: Which measures.
 
     Returns:
-        The ``layers`` of metrics.json, and the arrays of probes.safetensors.
+        The ``layers`` of metrics.json, and the arrays of probes.safetensors. Of convolutions only density and live
+        channels: the measures are those of dense units.
     """
     metrics: dict[str, Any] = {}
     arrays: Arrays = {}
     samples = probe_samples(dataset.train, config.samples)
     kernel_inputs = inputs(samples.images)
+    for name in inputs.convolutions:
+        kept = masks.get(f"{name}/kernel", np.ones(weights[f"{name}/kernel"].shape, bool))
+        metrics[name] = _counts(kept.reshape(-1, kept.shape[-1]))
     for index, name in enumerate(inputs.names):
+        sees_image = index == 0 and not inputs.convolutions
         kernel = weights[f"{name}/kernel"]
         mask = masks.get(f"{name}/kernel", np.ones(kernel.shape, bool))
         removed = (mask & ~next_masks.get(f"{name}/kernel", mask))[mask]
         found: Arrays = {}
         metrics[name] = {
-            "density": float(mask.mean()),
-            "units": int(mask.shape[1]),
-            "alive_units": int(mask.any(axis=0).sum()),
+            **_counts(mask),
             **_non_gaussianity(kernel, mask, removed, kernel_inputs[name], config, found),
             **_selectivity(weights, name, mask, kernel_inputs[name], samples.labels, config, found),
-            **_structure(kernel, mask, dataset.image_shape if index == 0 else None, config, found),
+            **_structure(kernel, mask, dataset.image_shape if sees_image else None, config, found),
         }
         arrays |= {f"{name}/{measure}": array for measure, array in found.items()}
     return metrics, arrays
+
+
+def _counts(mask: np.ndarray) -> dict[str, Any]:
+    alive = int(mask.any(axis=0).sum())
+    return {"density": float(mask.mean()), "units": int(mask.shape[1]), "alive_units": alive}
 
 
 def measure_round(
@@ -132,6 +142,9 @@ def _non_gaussianity(
         cavity = probes.cavity(kernel, x)
         found["cavity_delta"] = cavity.delta[mask].astype(np.float32)
         found["removed_next"] = removed.astype(np.uint8)
+        together = np.zeros(mask.shape, bool)
+        together[mask] = removed
+        found["set_delta"] = probes.set_cavity(kernel * mask, x, together).delta.astype(np.float32)
         comparison = probes.removal_comparison(found["cavity_delta"], removed)
         metrics["cavity"] = {
             "mean_delta_kept": float(comparison.mean_delta_kept),
@@ -142,6 +155,7 @@ def _non_gaussianity(
         kurtosis = cavity.kurtosis if "cavity" in config.what else probes.excess_kurtosis(x @ kernel)
         found["excess_kurtosis"] = kurtosis.astype(np.float32)
         metrics["excess_kurtosis"] = summary(kurtosis)
+        found["negentropy"] = probes.negentropy(x @ kernel).astype(np.float32)
     return metrics
 
 

@@ -133,6 +133,10 @@ def _measure(
             f"{name}/cavity_delta": delta.astype(np.float32),
             f"{name}/removed_next": removed.astype(np.uint8),
             f"{name}/connections": mask.sum(axis=0).astype(np.int32),
+            f"{name}/negentropy": (kurtosis**2 / 48).astype(np.float32),
+            f"{name}/set_delta": np.where(alive, rng.normal(0.02 * index, 0.05, mask.shape[1]), np.nan).astype(
+                np.float32
+            ),
             f"{name}/selectivity": np.where(alive, rng.beta(2, 4, mask.shape[1]), np.nan).astype(np.float32),
             f"{name}/preferred_classes": np.where(alive, np.arange(3)[:, None], -1).astype(np.int32),
             f"{name}/input_usage": mask.sum(axis=1).astype(np.int32),

@@ -14,6 +14,7 @@ from PIL import Image
 
 from tfimp.errors import ConfigError
 from tfimp.plots import FIGURES, draw, figure
+from tfimp.plots.cavities import _together_and_alone
 from tfimp.plots.locality_share import unit_ratios
 from tfimp.plots.mosaic import NOTHING, SURVIVES, mask_pictures, mosaic, weight_pictures
 from tfimp.plots.pairs import profile_ratio
@@ -157,3 +158,18 @@ def test_profiles_of_even_pairs_are_one() -> None:
         distance, ratio = profile_ratio(observed, expected, (5, 4, 3))
         np.testing.assert_allclose(ratio, 1)
         assert distance.max() == 4
+
+
+def test_single_effects_of_removed_weights_are_summed_by_unit(run: Run) -> None:
+    stored = run.rounds[2]
+    mask, probes = stored.masks["dense_0/kernel"], stored.probes
+    alone, losing, position = np.zeros(mask.shape[1]), np.zeros(mask.shape[1], bool), 0
+    for row, unit in np.ndindex(mask.shape):
+        if mask[row, unit]:
+            if probes["dense_0/removed_next"][position]:
+                alone[unit] += probes["dense_0/cavity_delta"][position]
+                losing[unit] = True
+            position += 1
+    joint, summed = _together_and_alone(stored, "dense_0")
+    np.testing.assert_allclose(summed, alone[losing])
+    np.testing.assert_array_equal(joint, probes["dense_0/set_delta"][losing])

@@ -8,10 +8,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from tfimp.errors import ConfigError, nearest
-from tfimp.plots.cavities import cavity, cavity_by_magnitude
+from tfimp.plots.cavities import cavity, cavity_by_magnitude, set_cavity
 from tfimp.plots.classes import class_selectivity
 from tfimp.plots.connections import connectivity, input_usage
-from tfimp.plots.curves import accuracy, inverse_participation_ratio, kurtosis, locality
+from tfimp.plots.curves import accuracy, inverse_participation_ratio, kurtosis, locality, negentropy
 from tfimp.plots.fields import receptive_field_masks, receptive_field_weights
 from tfimp.plots.pairs import displacement_enrichment, displacements, radial_profile
 from tfimp.plots.patterns import field_fits, pairs_by_connectivity, translation
@@ -24,6 +24,7 @@ __all__ = ["FIGURES", "FORMATS", "draw", "figure"]
 FIGURES: dict[str, Callable[[Run], Figure]] = {
     "accuracy": accuracy,
     "kurtosis": kurtosis,
+    "negentropy": negentropy,
     "inverse-participation-ratio": inverse_participation_ratio,
     "locality": locality,
     "translation": translation,
@@ -38,6 +39,7 @@ FIGURES: dict[str, Callable[[Run], Figure]] = {
     "connectivity": connectivity,
     "input-usage": input_usage,
     "cavity": cavity,
+    "set-cavity": set_cavity,
     "cavity-by-magnitude": cavity_by_magnitude,
     "class-selectivity": class_selectivity,
     "deeper-fields": deeper_fields,

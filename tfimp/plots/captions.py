@@ -36,6 +36,12 @@ CAPTIONS = {
         "How far each unit's input is from a Gaussian over the images, as the density falls.",
         ("kurtosis",),
     ),
+    "negentropy": Caption(
+        "Negentropy of the pre-activations",
+        "Another measure of the same: how much less random than a Gaussian of equal variance, which also sees what "
+        "the kurtosis misses and is less moved by a few outliers.",
+        ("negentropy",),
+    ),
     "inverse-participation-ratio": Caption(
         "Localisation of the masked weights",
         "How few weights carry a unit. The dotted line shows what sparsity alone would do to Gaussian weights.",
@@ -98,6 +104,11 @@ CAPTIONS = {
         "Does pruning by magnitude remove the weights that hold a unit's non-Gaussianity down? Then the removed "
         "weights have the larger mean, and the AUC lies above 0.5.",
         ("cavity", "auc"),
+    ),
+    "set-cavity": Caption(
+        "Cavity of the whole set that is removed next",
+        "Pruning removes many weights of a unit at once, and single values do not add up: what they do together.",
+        ("cavity",),
     ),
     "cavity-by-magnitude": Caption(
         "Cavity value against magnitude",

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfimp.plots import read
+from tfimp.plots.curves import band
 from tfimp.plots.style import COLOURS, GREY, MARKERS, PAGE, density_axis, missing, missing_figure, new_figure
 from tfimp.probes.removal import removal_statistics
 from tfimp.store import Round, Run
@@ -78,6 +79,47 @@ def _means(axes: Axes, run: Run, layer: str, densities: np.ndarray) -> None:
     density_axis(axes, densities, narrow=True)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
     axes.legend()
+
+
+def set_cavity(run: Run) -> Figure:
+    """What removing all of a unit's next weights does at once, beside the sum of what each does alone."""
+    title = "Cavity of the whole set that is removed next"
+    layers = [name for name in read.layers(run) if any(read.probe(s, f"{name}/set_delta").size for s in run.rounds)]
+    if not layers:
+        return missing_figure(title, "This run has no stored effect of the weights that are removed next.")
+    note = (
+        "Change of a unit's excess kurtosis when all its weights that are removed next go together, and the sum of the "
+        "changes when each goes alone. Line and band: median and quartiles over units that lose a weight; the axis is "
+        "linear around zero and logarithmic beyond."
+    )
+    figure = new_figure(title, PAGE if len(layers) > 1 else PAGE / 2, 3.0, note)
+    panels = figure.subplots(1, min(len(layers), MEANS), squeeze=False)[0]
+    densities = read.densities(run)
+    for axes, layer in zip(panels, layers, strict=False):
+        axes.set_title(layer)
+        axes.axhline(0, **ZERO)
+        both = [_together_and_alone(stored, layer) for stored in run.rounds]
+        for position, name in enumerate(("together", "sum of each alone")):
+            spread = np.stack([read.quartiles_of(values[position]) for values in both], axis=1)
+            band(axes, densities, spread, position, name)
+        density_axis(axes, densities, narrow=True)
+        axes.set_yscale("symlog", linthresh=0.1)
+        axes.legend(loc="upper left")
+    panels[0].set_ylabel("Δ (excess kurtosis)")
+    return figure
+
+
+def _together_and_alone(stored: Round, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    """Per unit that loses a weight: the joint effect, and the sum of single effects; empty where not stored."""
+    mask, joint = read.mask(stored, layer), read.probe(stored, f"{layer}/set_delta")
+    delta, removed = (read.probe(stored, f"{layer}/{name}") for name in ("cavity_delta", "removed_next"))
+    if not len(delta) == len(removed) == mask.sum() or joint.shape != (mask.shape[1],):
+        return np.zeros(0), np.zeros(0)
+    units = np.nonzero(mask)[1]
+    going = removed.astype(bool)
+    alone = np.bincount(units[going], weights=delta[going], minlength=mask.shape[1])
+    losing = np.bincount(units[going], minlength=mask.shape[1]) > 0
+    return joint[losing], alone[losing]
 
 
 def cavity_by_magnitude(run: Run) -> Figure:

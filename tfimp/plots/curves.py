@@ -57,6 +57,12 @@ def kurtosis(run: Run) -> Figure:
     return figure
 
 
+def negentropy(run: Run) -> Figure:
+    """An estimate of the negentropy of the pre-activations against density, over units."""
+    return _over_units(run, "negentropy", "Negentropy of the pre-activations", "negentropy (nats)", BAND +
+                       " A Gaussian pre-activation has 0.")  # fmt: skip
+
+
 def inverse_participation_ratio(run: Run) -> Figure:
     """Localisation of the masked weights against density, over units."""
     note = BAND + " Dotted: Gaussian weights, 3 / (inputs kept): what sparsity alone gives."

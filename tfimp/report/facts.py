@@ -46,7 +46,7 @@ def what_was_run(run: Run) -> list[tuple[str, str]]:
     shown = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
     counts = ", ".join(f"{data.get(part, '?')} {part}" for part in ("train", "validation", "test"))
     train, prune = config.train, config.prune
-    hidden = "–".join(map(str, config.model.hidden))
+    hidden = config.model.arch or "–".join(map(str, config.model.hidden))
     batch_norm = "with batch normalisation" if config.model.batch_norm else "without batch normalisation"
     momentum = f", momentum {train.momentum:g}" if train.momentum else ""
     decay = f", weight decay {train.weight_decay:g}" if train.weight_decay else ""

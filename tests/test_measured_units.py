@@ -1,4 +1,4 @@
-"""The preferred classes that a run stores are those of a plain loop over units and classes."""
+"""What a run stores per unit: preferred classes, and the joint effect of the weights that are removed next."""
 
 from __future__ import annotations
 
@@ -28,3 +28,20 @@ def test_preferred_classes_are_those_of_the_largest_mean_response() -> None:
     assert np.isnan(found["selectivity"][2])
     np.testing.assert_allclose(numbers["selectivity"]["median"], np.nanmedian(found["selectivity"]))
     assert _selectivity(weights, "dense_0", mask, x, labels, ProbeConfig(what=("ipr",)), {}) == {}
+
+
+def test_the_joint_effect_of_the_next_weights_is_that_of_removing_them() -> None:
+    from scipy import stats
+
+    from tfimp.measure import _non_gaussianity
+
+    rng = np.random.default_rng(1)
+    x, kernel = rng.exponential(1.0, (500, 6)).astype(np.float32), rng.standard_normal((6, 4)).astype(np.float32)
+    mask = rng.random((6, 4)) < 0.8
+    kernel *= mask
+    together = mask & (np.abs(kernel) < 0.5)
+    found: dict[str, np.ndarray] = {}
+    _non_gaussianity(kernel, mask, together[mask], x, ProbeConfig(what=("cavity", "kurtosis")), found)
+    before, after = (stats.kurtosis(x.astype(float) @ w) for w in (kernel, np.where(together, 0, kernel)))
+    np.testing.assert_allclose(found["set_delta"], after - before, rtol=1e-3, atol=1e-4)
+    assert (found["negentropy"] > 0).all()
