@@ -54,7 +54,7 @@ def essentials(run: Run) -> list[str]:
     counts = f"{len(classes)} classes, " if isinstance(classes, list) else ""
     parts = ", ".join(f"{facts.get(part, '?')} {part}" for part in ("train", "validation", "test"))
     train, prune = config.train, config.prune
-    layers = "-".join(map(str, config.model.hidden))
+    layers = config.model.arch or "-".join(map(str, config.model.hidden))
     norm = "with" if config.model.batch_norm else "without"
     goal = "" if run.status == "complete" else f" of {prune.rounds}"
     reason = run.info.get("reason")

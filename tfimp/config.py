@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfimp._arch import parse_arch
+from tfimp._arch import Layer, parse_arch
 from tfimp._fields import at_least, between, build, check, every, key, one_of
 from tfimp._inputs import check_source, parse_condition
 from tfimp.errors import ConfigError, nearest
@@ -84,6 +84,16 @@ class ModelConfig:
             if self.hidden != (256, 256):
                 both = f"{list(self.hidden)} and {self.arch!r}"
                 raise ConfigError(f"model.hidden and model.arch exclude each other, got {both}")
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers in order, the output last, whichever way they were given."""
+        return parse_arch(self.arch or ":".join([*(f"f{units}" for units in self.hidden), "x"]))
+
+    @property
+    def fully_connected(self) -> bool:
+        """Whether there is neither a convolution nor a pool."""
+        return all(layer.kind in ("dense", "output") for layer in self.layers)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,7 +35,7 @@ def pruned_layers(config: RunConfig) -> list[str]:
     Raises:
         ConfigError: a layer that the network does not have.
     """
-    hidden = [f"dense_{index}" for index in range(len(config.model.hidden))]
+    hidden = [layer.name for layer in config.model.layers if layer.kind in ("dense", "convolution")]
     for name in config.prune.layers:
         if name not in hidden:
             accepted = f"{', '.join(hidden)} (and prune.output_layer)"
@@ -80,6 +80,8 @@ class Laboratory:
     def sparse_below(self) -> float:
         """The density below which rounds are trained by the sparse engine; a resumed run takes it from its run.json."""
         config, data = self.config, self.dataset
+        if not config.model.fully_connected:
+            return 0.0
         if config.train.engine != "auto":
             return 2.0 if config.train.engine == "sparse" else 0.0
         features, classes = data.train.images.shape[1], len(data.class_names)

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tfimp._arch import output_shapes
 from tfimp.config import ModelConfig
-from tfimp.errors import ConfigError
 
 
 @tf_keras.utils.register_keras_serializable("tfimp")
@@ -41,35 +41,41 @@ def build_network(
         seed: Seed of the kernels; equal seeds give equal networks.
 
     Raises:
-        ConfigError: an architecture string, which is not built yet.
+        ConfigError: a convolution or pool larger than the image that reaches it.
 
     Returns:
         A tf_keras functional model, (n, features) -> (n, classes) logits. Dense layers are named ``dense_0``, ... and
-        ``output``, their batch-norms ``norm_0``, ... and ``norm_output``.
+        ``output``, their batch-norms ``norm_0``, ... and ``norm_output``; convolutions ``convolution_0``, ... and
+        ``norm_convolution_0``, ...
     """
-    if model.arch:
-        # an architecture string is checked by the configuration; building convolutions and pools is still to come
-        raise ConfigError(f"model.arch cannot be built yet, use model.hidden; got {model.arch!r}")
+    output_shapes(model.layers, image_shape, classes)
     layers = tf_keras.layers
     features = int(np.prod(image_shape))
     activation = erf if model.activation == "erf" else model.activation
-    seeds = np.random.SeedSequence((seed, 0)).generate_state(len(model.hidden) + 1)
+    seeds = np.random.SeedSequence((seed, 0)).generate_state(len(model.layers))
 
     inputs = tf_keras.Input((features,), name="images")
     # float64 to float32 here once; Normalization keeps its mean and variance in its configuration
     x = layers.Normalization(
         mean=np.asarray(mean, np.float32), variance=np.full(features, scale**2, np.float32), name="normalise"
     )(inputs)
-    for index, units in enumerate([*model.hidden, classes]):
-        is_output = index == len(model.hidden)
-        suffix = "output" if is_output else str(index)
+    if not model.fully_connected:
+        x = layers.Reshape(tuple(image_shape), name="image")(x)
+    for layer, layer_seed in zip(model.layers, seeds, strict=True):
+        if layer.kind == "pool":
+            x = layers.MaxPooling2D(layer.size, layer.stride, name=layer.name)(x)
+            continue
+        if layer.kind != "convolution" and len(x.shape) > 2:
+            x = layers.Flatten(name="flatten")(x)
         if model.batch_norm:
-            x = layers.BatchNormalization(momentum=model.batch_norm_momentum, name=f"norm_{suffix}")(x)
-        x = layers.Dense(
-            units,
-            kernel_initializer=tf_keras.initializers.GlorotNormal(seed=int(seeds[index])),
-            name="output" if is_output else f"dense_{index}",
-        )(x)
-        if not is_output:
-            x = layers.Activation(activation, name=f"activation_{index}")(x)
+            norm = "norm_" + layer.name.removeprefix("dense_")
+            x = layers.BatchNormalization(momentum=model.batch_norm_momentum, name=norm)(x)
+        start = tf_keras.initializers.GlorotNormal(seed=int(layer_seed))
+        if layer.kind == "convolution":
+            shape = {"filters": layer.units, "kernel_size": layer.size, "strides": layer.stride}
+            x = layers.Conv2D(**shape, kernel_initializer=start, name=layer.name)(x)
+        else:
+            x = layers.Dense(layer.units or classes, kernel_initializer=start, name=layer.name)(x)
+        if layer.kind != "output":
+            x = layers.Activation(activation, name="activation_" + layer.name.removeprefix("dense_"))(x)
     return tf_keras.Model(inputs, x, name="network")

@@ -71,17 +71,16 @@ def repair(path: str | Path) -> list[int]:
 def network_shapes(run: Run) -> dict[str, tuple[int, ...]]:
     """Name and shape of every array that the configuration's network has.
 
-    An architecture string can mean convolutions; there, round 0 says the shapes that all rounds must have.
+    Where there are convolutions, round 0 says the shapes that all rounds must have.
     """
-    if run.config.model.arch:
+    if not run.config.model.fully_connected:
         return {name: array.shape for name, array in run.rounds[0].initial_weights.items()} if run.rounds else {}
     data, model = run.info["data"], run.config.model
-    widths = [math.prod(data["image_shape"]), *model.hidden, len(data["class_names"])]
+    classes = len(data["class_names"])
+    widths = [math.prod(data["image_shape"]), *(layer.units or classes for layer in model.layers)]
     shapes: dict[str, tuple[int, ...]] = {}
-    for index, (fan_in, units) in enumerate(itertools.pairwise(widths)):
-        dense, norm = f"dense_{index}", f"norm_{index}"
-        if index == len(model.hidden):
-            dense, norm = "output", "norm_output"
+    for layer, (fan_in, units) in zip(model.layers, itertools.pairwise(widths), strict=True):
+        dense, norm = layer.name, "norm_" + layer.name.removeprefix("dense_")
         shapes |= {f"{dense}/kernel": (fan_in, units), f"{dense}/bias": (units,)}
         if model.batch_norm:
             shapes |= {f"{norm}/{name}": (fan_in,) for name in ("gamma", "beta", "moving_mean", "moving_variance")}
@@ -154,10 +153,9 @@ def _shape_problems(stored: Round, shapes: dict[str, tuple[int, ...]]) -> Iterat
 
 
 def _prunable(run: Run) -> list[str]:
-    settings, hidden = run.config.prune, range(len(run.config.model.hidden))
-    if run.config.model.arch:
-        return list(run.rounds[0].masks)
-    layers = [*(settings.layers or [f"dense_{index}" for index in hidden]), *["output"] * settings.output_layer]
+    settings = run.config.prune
+    hidden = [layer.name for layer in run.config.model.layers if layer.kind in ("dense", "convolution")]
+    layers = [*(settings.layers or hidden), *["output"] * settings.output_layer]
     variables = ("kernel", "bias") if settings.include_bias else ("kernel",)
     return [f"{layer}/{variable}" for layer in layers for variable in variables]
 
@@ -218,6 +216,7 @@ def _measure_problems(stored: Round) -> Iterator[str]:
             yield f"metrics.json has numbers of {name[:100]!r}, which is no layer"
             continue
         mask = masks.get(f"{name}/kernel", np.ones(kernel.shape, bool))
+        mask = mask.reshape(-1, mask.shape[-1])
         facts = {"density": mask.mean(), "units": mask.shape[1], "alive_units": int(mask.any(axis=0).sum())}
         for word, value in facts.items():
             if word in measured and measured[word] != value:

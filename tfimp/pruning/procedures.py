@@ -87,7 +87,8 @@ def stop_reason(prune: PruneConfig, masks: Masks, rounds_done: int) -> str:
     if single or reached <= prune.target_density:
         return f"the density reached {reached:.4g} (target {prune.target_density:g})"
     for name, mask in masks.items():
-        if mask.ndim == 2 and (live := float(mask.any(axis=0).mean())) <= prune.min_live_units:
+        units = mask.reshape(-1, mask.shape[-1])
+        if mask.ndim > 1 and (live := float(units.any(axis=0).mean())) <= prune.min_live_units:
             return (
                 f"the share of live units in {name.split('/')[0]} fell to {live:.3g} (limit {prune.min_live_units:g})"
             )

@@ -26,8 +26,8 @@ WORTH_IT = 1e13
 
 
 def operations(model: ModelConfig, train: TrainConfig, features: int, classes: int, rounds: int) -> float:
-    """Floating-point operations of a run whose every round is dense: three products of 2 per weight and sample."""
-    widths = [features, *model.hidden, classes]
+    """Floating-point operations of a run of dense rounds of a fully connected network: three products per step."""
+    widths = [features, *(layer.units or classes for layer in model.layers)]
     weights = sum(a * b for a, b in itertools.pairwise(widths))
     return 6.0 * weights * train.batch_size * train.steps * rounds
 

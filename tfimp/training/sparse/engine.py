@@ -94,7 +94,7 @@ class SparseEngine(Engine):
         self.tiles, vectors = tiling(config.batch_size)
         self.width = 8 * vectors
         self.products = products(vectors)
-        self.names = [f"dense_{index}" for index in range(len(model.hidden))] + ["output"]
+        self.names = [layer.name for layer in model.layers]
         self._scale = np.float32(dataset.scale)
         self._moving_decay = np.float32(1 - model.batch_norm_momentum)
         self._layers: list[_Layer] = []
