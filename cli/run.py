@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     tfimp run --preset nlgp --seed 1 --out runs/nlgp-1
     tfimp run --set prune.rounds=4 --set 'model.hidden=[64, 64]' --out runs/small
     tfimp run --config runs/photos/config.toml --out runs/photos-again
+    tfimp run --ini input.ini             (an input file of the papers' code)
     tfimp run --resume --out runs/photos
     tfimp run --print-config              (all keys that --set takes)
     """,
     tensorflow=True,
 )
 @_options.configuration
+@click.option("--ini", "ini_file", metavar="FILE", help="An input file of the papers' code; its folder becomes --out.")
 @click.option("--out", metavar="DIR", help="The run's folder; default: runs/NAME.")
 @click.option("--resume", is_flag=True, help="Go on after the last complete round.")
 @click.option("--figures/--no-figures", default=True, help="Draw the figures at the end (default: yes).")
@@ -48,6 +50,7 @@ def command(
     config_file: str | None,
     settings: tuple[str, ...],
     seed: int | None,
+    ini_file: str | None,
     out: str | None,
     resume: bool,
     figures: bool,
@@ -55,7 +58,11 @@ def command(
 ) -> None:
     """Check everything that can be checked, and only then load TensorFlow and work."""
     given = (preset, config_file, settings, seed)
-    path, config = resumed(given, out) if resume else chosen(given, out)
+    if ini_file is not None:
+        path, config, goes_on = asked_by_ini(ini_file, given, out)
+        resume = resume or goes_on
+    else:
+        path, config = resumed(given, out) if resume else chosen(given, out)
     if print_config:
         click.echo(config.to_toml(), nl=False)
         return
@@ -87,6 +94,28 @@ def resumed(given: Given, out: str | None) -> tuple[Path, RunConfig]:
         return chosen(given, out)
     path = folder(out, _options.DEFAULT_PRESET)
     return path, config.resolve(store.open_run(path).config.to_dict(), settings, seed)
+
+
+def asked_by_ini(ini_file: str, given: Given, out: str | None) -> tuple[Path, RunConfig, bool]:
+    """Folder and configuration of a papers' input file, and whether it goes on with a run; its notes go to stderr.
+
+    Raises:
+        ConfigError: --preset or --config beside it, or whatever the file has wrong.
+    """
+    from tfimp import config
+    from tfimp.errors import ConfigError
+    from tfimp.ini import read_ini
+
+    preset, config_file, settings, seed = given
+    for option, value in (("--preset", preset), ("--config", config_file)):
+        if value is not None:
+            raise ConfigError(f"{option} {value!r} and --ini {ini_file!r} exclude each other; give one of them")
+    asked = read_ini(ini_file)
+    resolved = config.resolve(asked.config.to_dict(), settings, seed)
+    path = folder(out, "") if out is not None else asked.path
+    for note in asked.notes:
+        click.echo(f"note: {one_line(note)}", err=True)
+    return path, resolved, asked.resume
 
 
 def folder(out: str | None, name: str) -> Path:
