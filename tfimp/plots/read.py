@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,16 +12,17 @@ KERNEL = "/kernel"
 
 
 def layers(run: Run) -> list[str]:
-    """The dense layers that are pruned, in the network's order."""
+    """The layers that are pruned, in the network's order; convolutions come before dense layers."""
     if not run.rounds:
         return []
     names = [name[: -len(KERNEL)] for name in masks(run.rounds[0]) if name.endswith(KERNEL)]
     return sorted(names, key=_network_order)
 
 
-def _network_order(name: str) -> tuple[int, int, str]:
+def _network_order(name: str) -> tuple[bool, bool, int, str]:
     number = name.rsplit("_", 1)[-1]
-    return (name == "output", int(number) if number.isdigit() else 0, name)
+    is_convolution = name.startswith("convolution_")
+    return (name == "output", not is_convolution, int(number) if number.isdigit() else 0, name)
 
 
 def image_shape(run: Run) -> tuple[int, int, int]:
@@ -37,17 +38,22 @@ def image_shape(run: Run) -> tuple[int, int, int]:
 def image_layer(run: Run) -> str | None:
     """The pruned layer whose inputs are the image; None where there is none."""
     size = int(np.prod(image_shape(run)))
-    return next((name for name in layers(run) if masks(run.rounds[0])[name + KERNEL].shape[0] == size), None)
+    names = [name for name in layers(run) if not name.startswith("convolution_")]
+    return next((name for name in names if masks(run.rounds[0])[name + KERNEL].shape[0] == size), None)
 
 
 def masks(stored: Round) -> dict[str, np.ndarray]:
-    """The masks of a round, empty where they were not stored."""
-    return stored.masks if "masks.safetensors" in stored.files else {}
+    """The masks of a round, empty where they were not stored; a convolution's as (inputs of a patch, channels)."""
+    return _by_unit(stored.masks) if "masks.safetensors" in stored.files else {}
 
 
 def weights(stored: Round) -> dict[str, np.ndarray]:
-    """The trained weights of a round, empty where they were not stored."""
-    return stored.weights if "weights.safetensors" in stored.files else {}
+    """The trained weights of a round, empty where they were not stored; a convolution's like its mask."""
+    return _by_unit(stored.weights) if "weights.safetensors" in stored.files else {}
+
+
+def _by_unit(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: array.reshape(-1, array.shape[-1]) if array.ndim > 2 else array for name, array in arrays.items()}
 
 
 def probe(stored: Round, name: str) -> np.ndarray:
