@@ -13,7 +13,7 @@ from fake_run import write_run
 from PIL import Image
 
 from tfimp.errors import ConfigError
-from tfimp.plots import FIGURES, draw, figure
+from tfimp.plots import draw, figure
 from tfimp.plots.cavities import _together_and_alone
 from tfimp.plots.locality_share import unit_ratios
 from tfimp.plots.mosaic import NOTHING, SURVIVES, mask_pictures, mosaic, weight_pictures
@@ -21,19 +21,6 @@ from tfimp.plots.pairs import profile_ratio
 from tfimp.plots.patterns import gabor
 from tfimp.probes import displacements, expected_displacements, fit_gabor
 from tfimp.store import Run
-
-DEGENERATE = {
-    "no round": {"rounds": 0, "status": "running"},
-    "one round": {"rounds": 1},
-    "cut after two": {"rounds": 2, "status": "running", "settings": {"prune": {"rounds": 9}}},
-    "signals": {"image_shape": (1, 20, 1), "rounds": 3},
-    "grey": {"image_shape": (5, 7, 1), "rounds": 2},
-    "two channels": {"image_shape": (4, 5, 2), "rounds": 2, "hidden": (7,)},
-    "nothing measured": {"rounds": 2, "bare": True},
-    "last layer died": {"rounds": 4, "dead_from": 2},
-    "one hidden layer, dead": {"rounds": 2, "hidden": (9,), "dead_from": 1},
-    "hostile names": {"rounds": 2, "class_names": ("<b>$x^", "_{", "\\frac", "}$")},
-}
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +31,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def texts(name: str, run: Run) -> str:
     drawn = figure(run, name)
     return " ".join(text.get_text() for text in drawn.findobj(matplotlib.text.Text)).replace("\n", " ")
-
-
-@pytest.mark.parametrize("case", DEGENERATE)
-def test_every_figure_of_a_degenerate_run_is_drawn(case: str, tmp_path: Path) -> None:
-    run = write_run(tmp_path / "$a_b^ run", **DEGENERATE[case])
-    for name in FIGURES:
-        figure(run, name).draw_without_rendering()
 
 
 def test_a_figure_says_what_was_not_stored(tmp_path: Path) -> None:
