@@ -40,7 +40,8 @@ def fit(model):
     x, y = rng.normal(size=(48, 6)).astype("float32"), rng.integers(0, 3, 48)
     model.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0, callbacks=[tfimp.Rewind()])
 def end(model):
-    arrays = {name.replace("/", "|"): mask for name, mask in tfimp.masks(model).items()}
+    # By position: in a process that builds the model again, Keras numbers its layers differently.
+    arrays = {f"mask{index}": mask for index, mask in enumerate(tfimp.masks(model).values())}
     return arrays | {f"weight{index}": value for index, value in enumerate(model.get_weights())}
 """
 
@@ -64,6 +65,17 @@ def saved(tmp_path_factory):
 
 
 KINDS = {"keras": "model.keras", "tf": "model_tf", "weights": "model.weights.h5", "checkpoint": "checkpoint"}
+
+
+def test_weights_are_loaded_into_a_model_that_keras_named_differently(saved):
+    folder, expected = saved
+    module = {}
+    exec(COMMON, module)
+    model = module["build"]()
+    model.load_weights(folder / "model.weights.h5")
+    module["fit"](model)
+    for name, value in module["end"](model).items():
+        assert np.array_equal(value, expected[name]), name
 
 
 @pytest.mark.parametrize("kind", KINDS)

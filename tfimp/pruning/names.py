@@ -64,6 +64,11 @@ def optimizer_names(
     return named
 
 
+def weight_of(name: str) -> str:
+    """The name of the weight that a state entry belongs to: itself, or the weight of an optimiser's slot."""
+    return name.split("/", 2)[-1] if name.startswith("optimizer/") else name
+
+
 def reseeded(seed: int) -> Callable[[Any], Any]:
     """A function that gives each ``"seed"`` in a layer's configuration the next number drawn from `seed`."""
     seeds = iter(np.random.SeedSequence(seed).generate_state(10_000).tolist())

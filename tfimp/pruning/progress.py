@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from tfimp.errors import ConfigError
+from tfimp.pruning.names import weight_of
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -22,6 +25,7 @@ class Progress:
       step: training steps taken.
       epoch: epochs begun.
       round: the round being trained.
+      names: of the model's variables, in their order.
       point: the rewind point, once it is known: weights, layer state and optimiser by name.
       dense: the weights that round 0 ended with, where the procedure needs them.
       optimizer: the optimiser's state when the model was saved, until training goes on. Keras restores it for some
@@ -32,6 +36,7 @@ class Progress:
     step: int = 0
     epoch: int = 0
     round: int = 0
+    names: list[str] = dataclasses.field(default_factory=list)
     point: Arrays | None = None
     dense: Arrays | None = None
     optimizer: Arrays | None = None
@@ -45,7 +50,7 @@ class Progress:
             arrays |= {f"{part}:{name}": value for name, value in (values or {}).items()}
         # safetensors wants plain C-ordered arrays; dtypes that it may not know go as bytes, and are named here.
         kinds = {name: [value.dtype.name, list(value.shape)] for name, value in arrays.items()}
-        facts = {"step": self.step, "epoch": self.epoch, "round": self.round, "kinds": kinds}
+        facts = {"step": self.step, "epoch": self.epoch, "round": self.round, "names": self.names, "kinds": kinds}
         tensors = {name: np.frombuffer(value.tobytes(), np.uint8) for name, value in arrays.items() if value.size}
         tensors["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
         return save(tensors)
@@ -55,6 +60,7 @@ class Progress:
         tensors = load(data)
         facts = json.loads(tensors["facts"].tobytes())
         self.step, self.epoch, self.round = facts["step"], facts["epoch"], facts["round"]
+        self.names = facts["names"]
         parts: dict[str, Arrays] = {}
         for name, (kind, shape) in facts["kinds"].items():
             value = np.frombuffer(tensors[name].tobytes() if name in tensors else b"", _dtype(kind)).reshape(shape)
@@ -62,6 +68,32 @@ class Progress:
             parts.setdefault(part, {})[key] = value
         self.point, self.dense, self.optimizer = parts.get("point"), parts.get("dense"), parts.get("optimizer")
         self.read_optimizer = None
+
+    def adopt_names(self, names: list[str]) -> None:
+        """Use the names of a model that was built again: Keras numbers its layers anew each time.
+
+        Args:
+          names: of the model's variables, in their order.
+
+        Raises:
+          ConfigError: the model has another number of variables than the one that was saved.
+        """
+        if self.names and len(self.names) != len(names):
+            raise ConfigError(
+                f"the model has {len(names)} variables, the saved one had {len(self.names)}; "
+                "load weights into a model that was built and pruned in the same way"
+            )
+        new = dict(zip(self.names, names, strict=False))
+        self.names = list(names)
+        for part in ("point", "dense", "optimizer"):
+            arrays: Arrays | None = getattr(self, part)
+            if arrays is not None and any(before != after for before, after in new.items()):
+                setattr(self, part, {_renamed(name, new): value for name, value in arrays.items()})
+
+
+def _renamed(name: str, new: dict[str, str]) -> str:
+    weight = weight_of(name)
+    return name.removesuffix(weight) + new.get(weight, weight)
 
 
 def _dtype(name: str) -> np.dtype[Any]:

@@ -119,6 +119,7 @@ class Rewind(Callback):
         if not self._home.prunable_variables(self.model):
             raise ConfigError("the model has no weights yet, so there is nothing to rewind to; call model.build first")
         self._progress: Progress = self._home.progress_of(self.model)
+        self._progress.adopt_names(list(self._home.model_variables(self.model)))
         variables = self._home.optimizer_variables(self.model, self._optimizer)
         for name, value in (self._progress.optimizer or {}).items():
             if name in variables and tuple(variables[name].shape) == value.shape:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tfimp.errors import ConfigError, nearest
 from tfimp.pruning.masks import Masks, Saliency, groups, magnitude, magnitude_masks, random_masks
+from tfimp.pruning.names import weight_of
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 
 State = Mapping[str, NDArray[Any]]
@@ -32,11 +33,6 @@ def rewound(state: State, masks: Masks) -> dict[str, NDArray[Any]]:
         mask = masks.get(weight_of(name))
         new[name] = value if mask is None or mask.shape != value.shape else np.where(mask, value, value.dtype.type(0))
     return new
-
-
-def weight_of(name: str) -> str:
-    """The name of the weight that a state entry belongs to: itself, or the weight of an optimiser's slot."""
-    return name.split("/", 2)[-1] if name.startswith("optimizer/") else name
 
 
 def round_masks(
