@@ -112,6 +112,7 @@ class TrainConfig:
     decay: float = key(0.1, "step schedule: factor at each milestone", between(0, 1, open_low=True))
     batch_size: int = key(100, "samples per step", at_least(1))
     steps: int = key(800, "training steps per round (T)", at_least(1))
+    checkpoint_seconds: float = key(60.0, "least time between checkpoints inside a round (0: none)", at_least(0))
     engine: str = key("auto", "how a round is computed", one_of("auto", "dense", "sparse"))
 
     def __post_init__(self) -> None:
@@ -248,11 +249,30 @@ def preset_names() -> list[str]:
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """The contents of a preset: its ``about`` table (title, time, source) and the keys that it sets."""
+    """The contents of a preset: its ``about`` table (title, time, source) and the keys that it sets.
+
+    A preset that says ``base = "NAME"`` has all keys of that one, and its own in place of those that both have.
+
+    Raises:
+        ConfigError: an unknown preset, or bases that lead back to where they started.
+    """
     names = preset_names()
-    if name not in names:
-        raise ConfigError(f"unknown preset {name!r}{nearest(name, names)}; accepted: {', '.join(names)}")
-    return read_config_file(PRESETS / f"{name}.toml")
+    contents: list[dict[str, Any]] = []
+    chain: list[str] = []
+    base: Any = name
+    while base is not None:
+        if base not in names:
+            raise ConfigError(f"unknown preset {base!r}{nearest(str(base), names)}; accepted: {', '.join(names)}")
+        if base in chain:
+            raise ConfigError(f"presets are each other's base: {' -> '.join([*chain, base])}")
+        chain.append(base)
+        contents.append(read_config_file(PRESETS / f"{base}.toml"))
+        base = contents[-1].pop("base", None)
+    merged: dict[str, Any] = {}
+    for content in reversed(contents):
+        for section, value in content.items():
+            merged[section] = {**merged.get(section, {}), **value} if isinstance(value, dict) else value
+    return merged
 
 
 def parse_setting(text: str) -> tuple[list[str], Any]:

@@ -6,21 +6,30 @@ import time
 from pathlib import Path
 
 from tfimp import data, export, store, tensorboard
+from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
-from tfimp.errors import DivergedError
+from tfimp.errors import DivergedError, StoreError
 from tfimp.laboratory import Laboratory
 from tfimp.progress import Finished, Loading, Progress, RoundDone, Started, ignore
 from tfimp.pruning.masks import magnitude_masks
 from tfimp.pruning.procedures import next_masks, stop_reason, without_optimizer
 
 
-def run(config: RunConfig, path: str | Path, *, resume: bool = False, progress: Progress | None = None) -> store.Run:
+def run(
+    config: RunConfig,
+    path: str | Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> store.Run:
     """Run IMP, or a procedure that it is compared with, and store every round.
 
     Args:
         config: What to run.
         path: The run's folder; it must not hold another run, unless ``resume`` is given.
-        resume: Go on after the last complete round of the run in ``path``.
+        resume: Go on with the run in ``path`` from where it stopped, to the same bytes as if it had not.
+        force: Resume also where versions differ from those that the run was started with.
         progress: Called with the events of ``tfimp.progress``.
 
     Returns:
@@ -32,8 +41,7 @@ def run(config: RunConfig, path: str | Path, *, resume: bool = False, progress: 
     """
     tell = progress or ignore
     laboratory = Laboratory(config, data.load(config.data, lambda *facts: tell(Loading(*facts))))
-    with store.resume_run(path, config) if resume else store.create_run(path, config, laboratory.facts()) as writer:
-        laboratory.sparse_below = writer.run.info["sparse_below"]
+    with _open(laboratory, path, resume, force) as writer:
         tell(Started(writer.path, config.prune.rounds, config.train.steps, len(writer.run.rounds)))
         try:
             reason = iterative_magnitude_pruning(laboratory, writer, tell)
@@ -44,6 +52,20 @@ def run(config: RunConfig, path: str | Path, *, resume: bool = False, progress: 
         exports = export.export_run(writer.run, laboratory.dataset)
     tell(Finished(writer.path, "complete", reason, [str(folder) for folder in exports]))
     return store.open_run(path)
+
+
+def _open(laboratory: Laboratory, path: str | Path, resume: bool, force: bool) -> store.RunWriter:
+    config, facts = laboratory.config, laboratory.facts()
+    if not resume:
+        return store.create_run(path, config, {**facts, "sparse_below": laboratory.sparse_below})
+    status = store.open_run(path).status
+    if status == "diverged":
+        raise StoreError(f"the run {str(path)!r} diverged and would again; start another with other settings")
+    writer = store.resume_run(path, config, facts=facts, force=force)
+    # measured times differ from start to start, what follows from them must not
+    chosen = writer.run.info.get("sparse_below")
+    laboratory.sparse_below = float(chosen) if isinstance(chosen, (int, float)) else 0.0
+    return writer
 
 
 def iterative_magnitude_pruning(laboratory: Laboratory, writer: store.RunWriter, tell: Progress) -> str:
@@ -57,6 +79,7 @@ def iterative_magnitude_pruning(laboratory: Laboratory, writer: store.RunWriter,
         Why it stopped.
     """
     config, prune = laboratory.config, laboratory.config.prune
+    checkpoints = Checkpoints(writer, config.train.checkpoint_seconds)
     done = writer.run.rounds
     if done:
         rewind_point, masks, trained = done[0].initial_state, done[-1].masks, done[-1].weights
@@ -70,7 +93,7 @@ def iterative_magnitude_pruning(laboratory: Laboratory, writer: store.RunWriter,
             dense = writer.run.rounds[0].weights
             masks = next_masks(prune, masks, trained=trained, dense=dense, seed=(config.seed, 2, index))
         start = laboratory.start(index, masks, rewind_point, trained)
-        trained, loss = laboratory.train_round(index, start, masks, tell)
+        trained, loss = laboratory.train_round(index, start, masks, tell, checkpoints)
         removed_next = magnitude_masks(trained, masks, prune.fraction, prune.scope)
         measures, arrays = laboratory.measure(trained, masks, removed_next)
         metrics = {"round": index, "train_loss": loss, **measures, "seconds": time.perf_counter() - clock}

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfimp
+from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError, nearest
@@ -119,14 +120,27 @@ class Laboratory:
             fresh=lambda: self._fresh_weights(round_index) if round_index else rewind_point,
         )
 
-    def train_round(self, round_index: int, start: Arrays, masks: Arrays, tell: Progress) -> tuple[Arrays, float]:
-        """Train T steps from a state under masks; the state at the end and the loss of the last block of steps."""
+    def train_round(
+        self, round_index: int, start: Arrays, masks: Arrays, tell: Progress, checkpoints: Checkpoints
+    ) -> tuple[Arrays, float]:
+        """Train T steps from a state under masks, or what is left of them after a checkpoint.
+
+        Returns:
+            The state at the end and the loss of the last block of steps.
+        """
         first, steps = self.config.prune.rewind_step, self.config.train.steps
+        state, begin = checkpoints.latest() or (start, first)
         engine = self.sparse if density(masks) < self.sparse_below else self.dense
-        engine.load(start, masks)
-        loss = engine.train(
-            round_index, first, first + steps, lambda step, loss: tell(Block(round_index, step - first, steps, loss))
-        )
+        engine.load(state, masks)
+
+        def after_block(step: int, loss: float) -> None:
+            event = Block(round_index, step - first, steps, loss)
+            if step < first + steps:
+                checkpoints.after_block(step, engine.state, lambda: tell(event))
+            else:
+                tell(event)
+
+        loss = engine.train(round_index, begin, first + steps, after_block)
         if engine is not self.dense:
             self.dense.load(engine.state(), masks)
         return self._state(), loss
@@ -161,7 +175,6 @@ class Laboratory:
             "numpy": np.__version__,
             "python": platform.python_version(),
             "seed": self.config.seed,
-            "sparse_below": self.sparse_below,
             "data": {
                 "source": self.config.data.source,
                 "fingerprint": data.fingerprint,

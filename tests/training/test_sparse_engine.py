@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -178,6 +180,7 @@ def test_the_crossover_is_where_the_measured_times_meet_and_is_remembered(
 def test_the_engine_is_chosen_by_density(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = laboratory(dataset, {"hidden": [16]}, {"batch_size": 20, "steps": 5})
     lab.sparse_below = 0.5
+    never = SimpleNamespace(latest=lambda: None)
     used = []
     for name in ("dense", "sparse"):
         engine = getattr(lab, name)
@@ -187,7 +190,7 @@ def test_the_engine_is_chosen_by_density(dataset: Dataset, monkeypatch: pytest.M
     for density in (1.0, 0.2):
         masks = {name: np.arange(mask.size).reshape(mask.shape) < density * mask.size for name, mask in
                  lab.full_masks().items()}  # fmt: skip
-        trained, _ = lab.train_round(0, rewound(start, masks), masks, lambda event: None)
+        trained, _ = lab.train_round(0, rewound(start, masks), masks, lambda event: None, never)
         assert all(np.array_equal(lab.dense.state()[name], trained[name]) for name in lab.dense.state())
     assert used == ["dense", "sparse"]
 

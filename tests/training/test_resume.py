@@ -1,0 +1,84 @@
+"""A run that is stopped inside a round goes on from there, and ends with the bytes of one that was not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tfimp
+from tfimp.config import RunConfig
+from tfimp.errors import StoreError
+from tfimp.progress import Block, Started
+from tfimp.store import resume_run
+
+
+def config(tmp_path: Path, **train: Any) -> RunConfig:
+    return RunConfig.from_dict(
+        {
+            "data": {"train": 200, "validation": 80, "test": 80, "patch": 8},
+            "model": {"hidden": [16]},
+            "train": {"steps": 250, "batch_size": 20, "momentum": 0.9, **train},
+            "prune": {"rounds": 3, "fraction": 0.5, "rewind_step": 30},
+            "probe": {"samples": 50},
+            "export": {"rounds": [], "dir": str(tmp_path / "networks")},
+        }
+    )
+
+
+class StopAt:
+    """A listener that stops the run after a block of steps, as Ctrl-C does."""
+
+    def __init__(self, round_index: int, step: int) -> None:
+        self.where = (round_index, step)
+        self.blocks: list[tuple[int, int]] = []
+
+    def __call__(self, event: Any) -> None:
+        if isinstance(event, Block):
+            self.blocks.append((event.round, event.step))
+            if (event.round, event.step) == self.where:
+                raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("engine", ["dense", "sparse"])
+def test_a_run_stopped_inside_rounds_ends_with_the_same_bytes(tmp_path: Path, engine: str) -> None:
+    settings = config(tmp_path, engine=engine, checkpoint_seconds=0)
+    whole = tfimp.run(settings, tmp_path / "whole")
+    first, second = StopAt(0, 170), StopAt(2, 70)
+    with pytest.raises(KeyboardInterrupt):
+        tfimp.run(settings, tmp_path / "cut", progress=first)
+    with pytest.raises(KeyboardInterrupt):
+        tfimp.run(settings, tmp_path / "cut", resume=True, progress=second)
+    last = StopAt(9, 9)
+    cut = tfimp.run(settings, tmp_path / "cut", resume=True, progress=last)
+    assert second.blocks[0] == (0, 250), "round 0 goes on from step 170"
+    assert last.blocks[0] == (2, 170), "round 2 goes on from step 70"
+    assert [done.files for done in cut.rounds] == [done.files for done in whole.rounds]
+    assert not (cut.path / "checkpoint").exists()
+
+
+def test_checkpoints_are_also_written_as_time_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    monkeypatch.setattr(
+        "tfimp.store.RunWriter.write_checkpoint", lambda self, state, position: written.append(position["step"])
+    )
+    tfimp.run(config(tmp_path, checkpoint_seconds=1e-9), tmp_path / "run")
+    assert len(written) >= 3
+
+
+def test_a_resumed_run_must_have_its_versions_and_may_not_have_diverged(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        tfimp.run(settings, tmp_path / "run", progress=StopAt(1, 70))
+    with resume_run(tmp_path / "run") as writer:
+        writer.update(tensorflow="2.0.0")
+    with pytest.raises(StoreError, match="tensorflow"):
+        tfimp.run(settings, tmp_path / "run", resume=True)
+    events: list[Any] = []
+    assert len(tfimp.run(settings, tmp_path / "run", resume=True, force=True, progress=events.append).rounds) == 3
+    assert next(event for event in events if isinstance(event, Started)).first_round == 1
+    with resume_run(tmp_path / "run") as writer:
+        writer.finish("diverged", reason="the loss became nan")
+    with pytest.raises(StoreError, match="diverged"):
+        tfimp.run(settings, tmp_path / "run", resume=True)
