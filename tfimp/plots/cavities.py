@@ -92,7 +92,7 @@ def set_cavity(run: Run) -> Figure:
         "changes when each goes alone. Line and band: median and quartiles over units that lose a weight; the axis is "
         "linear around zero and logarithmic beyond."
     )
-    figure = new_figure(title, PAGE if len(layers) > 1 else PAGE / 2, 3.0, note)
+    figure = new_figure(title, PAGE if len(layers) > 1 else 0.62 * PAGE, 3.0, note)
     panels = figure.subplots(1, min(len(layers), MEANS), squeeze=False)[0]
     densities = read.densities(run)
     for axes, layer in zip(panels, layers, strict=False):
@@ -104,7 +104,7 @@ def set_cavity(run: Run) -> Figure:
             band(axes, densities, spread, position, name)
         density_axis(axes, densities, narrow=True)
         axes.set_yscale("symlog", linthresh=0.1)
-        axes.legend(loc="upper left")
+        axes.legend()
     panels[0].set_ylabel("Δ (excess kurtosis)")
     return figure
 

@@ -67,7 +67,9 @@ def _preferences(axes: Axes, run: Run, layers: list[str]) -> None:
     axes.set_ylabel("units")
     axes.grid(False, axis="x")
     shown = [*names, *map(str, range(len(names), length))]
-    axes.set_xticks(np.arange(length), shown, rotation=45, ha="right", rotation_mode="anchor")
+    slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, shown)) > 32 else {}
+    axes.set_xticks(np.arange(length), shown, **slanted)
+    axes.set_xlim(-1, length)
 
 
 def _class_names(run: Run) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from tfimp.plots import read
 from tfimp.plots.locality_share import unit_ratios
@@ -21,6 +22,7 @@ from tfimp.plots.style import (
 )
 from tfimp.store import Run
 
+WIDE = 4.0  # a locality ratio from which the axis is logarithmic
 BAND = "Line and band: median and quartiles over living units."
 
 
@@ -135,6 +137,11 @@ def locality(run: Run) -> Figure:
     if not axes.get_legend_handles_labels()[0]:
         axes.plot(densities, spread[1], marker=MARKERS[0], color=COLOURS[0], label="median unit (no stored ratio)")
     density_axis(axes, densities)
+    if np.nanmax(spread, initial=1.0) > WIDE:  # a few units far above the rest would flatten the curves
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=max(axes.get_ylim()[0], 1 / WIDE))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel("locality ratio")
     legend_above(axes)
     return figure
