@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -67,7 +69,9 @@ def _preferences(axes: Axes, run: Run, layers: list[str]) -> None:
     axes.set_ylabel("units")
     axes.grid(False, axis="x")
     shown = [*names, *map(str, range(len(names), length))]
-    slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, shown)) > 32 else {}
+    slanted: dict[str, Any] = (
+        {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, shown)) > 32 else {}
+    )
     axes.set_xticks(np.arange(length), shown, **slanted)
     axes.set_xlim(-1, length)
 
