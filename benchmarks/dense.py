@@ -34,7 +34,7 @@ def measure(repetitions: int = 7, fits: bool = True) -> dict[str, Any]:
             rivals.Products(batch_size),
         )
         order = block_indices(0, 0, 0, batch_size, len(data.train))
-        tasks = {
+        tasks: dict[str, Any] = {
             "compiled": lambda lab=lab, order=order, count=count: lab.dense.steps(order, 0, count),
             "feed": lambda feed=feed, count=count: feed.steps(count),
             "products": lambda products=products, count=count: products.steps(count),

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.measuring import at_least, at_most
+
 IMAGE_SHAPE = (32, 32, 3)
 
 
@@ -38,6 +40,13 @@ def measure(units: int = 1024, densities: tuple[float, ...] = (1.0, 0.24, 0.01),
             row["loop_seconds"] = _loop_seconds(mask)
             row["ratio"] = row["loop_seconds"] / row["displacements_seconds"]
         found[f"density {density:g}"] = row
+    found["bars"] = {
+        f"pair counts of {units} units, seconds, {name}": at_most(row["displacements_seconds"], 0.5)
+        for name, row in found.items()
+    }
+    if "density 0.24" in found:
+        ratio = found["density 0.24"]["ratio"]
+        found["bars"]["loop over pairs / pair counts, density 0.24"] = at_least(ratio, 1000)
     return found
 
 
