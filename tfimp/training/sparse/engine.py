@@ -14,7 +14,7 @@ from tfimp.training.engine import Engine, State
 from tfimp.training.optimizers import learning_rates
 from tfimp.training.sparse import kernels
 from tfimp.training.sparse.kernels import ERF, RELU, TANH
-from tfimp.training.sparse.products import Survivors, products, tiling
+from tfimp.training.sparse.products import CHUNKS, Survivors, products, tiling
 
 # tf_keras' defaults for batch normalisation
 EPSILON = np.float32(1e-3)
@@ -63,6 +63,7 @@ class _Layer:
     scale: np.ndarray
     shift: np.ndarray
     sums: np.ndarray
+    partial: np.ndarray
     inverse: np.ndarray
     nothing: np.ndarray
     x: np.ndarray
@@ -141,6 +142,7 @@ class SparseEngine(Engine):
             scale=gamma.value if gamma else np.ones(fan_in, np.float32),
             shift=beta.value if beta else np.zeros(fan_in, np.float32),
             sums=sums,
+            partial=np.empty((CHUNKS, fan_in, 2), np.float32),
             inverse=np.empty(fan_in, np.float32),
             nothing=np.zeros(fan_in, np.float32),
             x=room(fan_in),
@@ -221,6 +223,7 @@ class SparseEngine(Engine):
                 layer.shift,
                 layer.bias.gradient,
                 where.chunks,
+                layer.partial,
                 layer.sums,
                 rate,
             )

@@ -170,6 +170,7 @@ def finish_gradients(
     shift: Any,
     d_bias: Any,
     chunks: Any,
+    partial: Any,
     sums: Any,
     rate: Any,
 ) -> None:
@@ -177,17 +178,18 @@ def finish_gradients(
 
     A weight's gradient is scale_i c_ij + shift_i d_bias_j, in place of c; the batch-norm's are the sums over units of
     w_ij c_ij and of w_ij d_bias_j, into sums[0] and sums[1], so that no product with the batch is needed for them. With
-    ``rate`` above 0 the weights take their step of plain SGD on the way, while they are in the cache.
+    ``rate`` above 0 the weights take their step of plain SGD on the way, while they are in the cache. ``partial`` is
+    room for the sums of each chunk, (chunks, fan_in, 2).
     """
     parts = len(chunks) - 1
-    partial = np.zeros((parts, 2, sums.shape[1]), np.float32)
     for part in numba.prange(parts):
+        partial[part] = 0
         for unit in range(chunks[part], chunks[part + 1]):
             upstream = d_bias[unit]
             for p in range(starts[unit], starts[unit + 1]):
                 i, value, correlation = inputs[p], values[p], correlations[p]
-                partial[part, 0, i] += value * correlation
-                partial[part, 1, i] += value * upstream
+                partial[part, i, 0] += value * correlation
+                partial[part, i, 1] += value * upstream
                 gradient = correlation * scale[i] + shift[i] * upstream
                 correlations[p] = gradient
                 if rate > 0:
@@ -195,8 +197,8 @@ def finish_gradients(
     for i in numba.prange(sums.shape[1]):
         slope, bias = np.float32(0), np.float32(0)
         for part in range(parts):
-            slope += partial[part, 0, i]
-            bias += partial[part, 1, i]
+            slope += partial[part, i, 0]
+            bias += partial[part, i, 1]
         sums[0, i], sums[1, i] = slope, bias
 
 

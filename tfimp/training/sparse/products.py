@@ -18,7 +18,7 @@ import numpy as np
 from tfimp.training.sparse._vectors import LANES, accumulate_rows, dot_rows, gather_rows
 
 MOST_VECTORS = 10
-CHUNKS = 16
+CHUNKS = 8
 
 
 def tiling(batch_size: int) -> tuple[int, int]:
