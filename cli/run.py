@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 @_options.configuration
 @click.option("--ini", "ini_file", metavar="FILE", help="An input file of the papers' code; its folder becomes --out.")
 @click.option("--out", metavar="DIR", help="The run's folder; default: runs/NAME.")
-@click.option("--resume", is_flag=True, help="Go on after the last complete round.")
+@click.option("--resume", is_flag=True, help="Go on from where the run stopped, also inside a round.")
+@click.option("--force", is_flag=True, help="With --resume: also where versions differ from those at the start.")
 @click.option("--figures/--no-figures", default=True, help="Draw the figures at the end (default: yes).")
 @click.option("--print-config", is_flag=True, help="Print the whole configuration as TOML and stop.")
 @click.pass_obj
@@ -53,10 +54,13 @@ def command(
     ini_file: str | None,
     out: str | None,
     resume: bool,
+    force: bool,
     figures: bool,
     print_config: bool,
 ) -> None:
     """Check everything that can be checked, and only then load TensorFlow and work."""
+    from tfimp import store
+
     given = (preset, config_file, settings, seed)
     if ini_file is not None:
         path, config, goes_on = asked_by_ini(ini_file, given, out)
@@ -66,10 +70,12 @@ def command(
     if print_config:
         click.echo(config.to_toml(), nl=False)
         return
-    if not resume:
+    if resume:
+        store.open_run(path)  # a run that is not there is missed before its data is read
+    else:
         check_free(path)
     check_writable(path)
-    work(config, path, resume=resume, figures=figures, verbose=verbosity.verbose)
+    work(config, path, resume=resume, force=force, figures=figures, verbose=verbosity.verbose)
 
 
 Given = tuple["str | None", "str | None", "tuple[str, ...]", "int | None"]
@@ -165,7 +171,7 @@ def check_writable(path: Path) -> None:
         )
 
 
-def work(config: RunConfig, path: Path, *, resume: bool, figures: bool, verbose: bool) -> None:
+def work(config: RunConfig, path: Path, *, resume: bool, force: bool, figures: bool, verbose: bool) -> None:
     """Run with a display, draw the figures, say what was written."""
     from tfimp.cli import _display, _tensorflow
     from tfimp.cli._signals import Interruptions, Stopped
@@ -181,7 +187,7 @@ def work(config: RunConfig, path: Path, *, resume: bool, figures: bool, verbose:
             _tensorflow.start(verbose)
             from tfimp.experiment import run as run_experiment
 
-            run = run_experiment(config, path, resume=resume, progress=listener)
+            run = run_experiment(config, path, resume=resume, force=force, progress=listener)
             if figures:
                 display.open("drawing figures")
                 drawn = draw_figures(run)

@@ -26,7 +26,7 @@ DATA = {"source": "photos", "image_shape": [1, 2, 1], "class_names": ["a", "b"],
 def experiment(rounds: int, pause: float) -> types.ModuleType:
     """A module with a ``run`` that counts; with ``rounds`` below 0 it diverges in round 1."""
 
-    def run(config: Any, path: Path, *, resume: bool, progress: Any) -> store.Run:
+    def run(config: Any, path: Path, *, resume: bool, force: bool, progress: Any) -> store.Run:
         info = {"data": DATA}
         with store.resume_run(path, config) if resume else store.create_run(path, config, info) as writer:
             first = len(writer.run.rounds)
