@@ -24,12 +24,14 @@ _COLUMNS = {"title": "what it shows", "data": "data", "time": "time", "source": 
 )
 @click.argument("name", required=False)
 def command(name: str | None) -> None:
-    """A table of all presets; with a name, that preset's file."""
+    """A table of all presets; with a name, that preset's keys."""
     from tfimp import config
 
     if name is not None:
-        config.read_preset(name)  # an unknown name is answered with the nearest one
-        click.echo((config.PRESETS / f"{name}.toml").read_text(encoding="utf-8"), nl=False)
+        import tomli_w
+
+        # with the keys of its base, so that what is printed can be run
+        click.echo(tomli_w.dumps(config.read_preset(name)), nl=False)
         return
     rows = [["name", *_COLUMNS.values()]]
     for preset in config.preset_names():

@@ -16,7 +16,7 @@ CONDITIONS_OF = {
     "high-pass": "a frequency above 0 in cycles per image",
     "fraction": "a share of the training set in (0, 1]",
     "modulo": "a number of classes of at least 2",
-    "class-map": "a file of comma-separated integers, one per class",
+    "class-map": "a file of comma-separated integers, one per class, or these integers",
 }
 _CONDITION_WORDS = (*CONDITIONS, *(f"{name}:..." for name in CONDITIONS_OF))
 

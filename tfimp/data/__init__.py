@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 
-from tfimp._inputs import check_source
+from tfimp._inputs import check_source, parse_condition
 from tfimp.config import DataConfig
 from tfimp.data._stored import Progress
-from tfimp.data.conditions import apply_conditions
+from tfimp.data.conditions import apply_conditions, read_class_map
 from tfimp.data.dataset import Dataset, Split
 from tfimp.data.description import Description, describe
 from tfimp.errors import ConfigError
@@ -47,5 +47,8 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     name = config.source.partition(":")[0]
     if config.classes and name not in ("photos", "folder"):
         raise ConfigError(f"data.classes belongs to photographs, got data.source {config.source!r}")
+    for condition in map(parse_condition, config.condition):
+        if condition.name == "class-map":
+            read_class_map(condition.text)  # a missing file is missed before the data is read
     dataset: Dataset = importlib.import_module(_MODULES[name]).load(config, progress)
     return apply_conditions(dataset, config.condition, config.seed)

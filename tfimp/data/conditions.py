@@ -7,6 +7,7 @@ give real values put uint8 back onto a grid (see ``_quantise``).
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -137,16 +138,21 @@ def _class_map(dataset: Dataset, condition: Condition, seed: int, salt: str) -> 
 
 
 def read_class_map(path: str) -> np.ndarray:
-    """The integers of a class-map file, as the papers' code reads them.
+    """The integers of a class-map file, as the papers' code reads them; or of ``path`` itself, as in ``0,0,1``.
 
     Raises:
         DataError: the file cannot be read or holds anything but whole numbers from 0.
     """
+    if re.fullmatch(r"\d{1,9}(,\d{1,9})+", path, re.ASCII):
+        return np.array(list(map(int, path.split(","))))
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise DataError(f"cannot read the class map {path!r}: {reason}") from None
+        raise DataError(
+            f"cannot read the class map {path!r}: {reason}; "
+            f"name your own by --set 'data.condition=[\"class-map:FILE\"]'"
+        ) from None
     words = [word.strip() for word in text.replace("\n", ",").split(",") if word.strip()]
     wrong = next((word for word in words if not (word.isascii() and word.isdigit())), None)
     if wrong is not None or not words:
