@@ -205,6 +205,14 @@ def test_modulo_and_class_map_relabel(original, tmp_path):
     assert after(original, "modulo:3").train.labels.tolist() == [label % 3 for label in original.train.labels.tolist()]
 
 
+def test_a_class_map_can_be_written_out_in_the_condition(original, tmp_path):
+    written = ",".join(str(label % 2) for label in range(len(original.class_names)))
+    (tmp_path / "map.dat").write_text(written)
+    by_file, by_word = (after(original, f"class-map:{text}") for text in (tmp_path / "map.dat", written))
+    assert np.array_equal(by_file.train.labels, by_word.train.labels)
+    assert by_file.class_names == by_word.class_names
+
+
 def test_conditions_compose_in_order_and_are_recorded(original):
     both = after(original, "low-pass:2", "modulo:2")
     assert both.name == "photos + low-pass:2 + modulo:2"
