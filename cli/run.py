@@ -6,13 +6,13 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tfimp.cli import _options, _table
+from tfimp.cli._ending import count, how_to_go_on, kept, summarise
 from tfimp.cli._errors import FAILED, INTERRUPTED, Ended, one_line
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
@@ -59,8 +59,6 @@ def command(
     print_config: bool,
 ) -> None:
     """Check everything that can be checked, and only then load TensorFlow and work."""
-    from tfimp import store
-
     given = (preset, config_file, settings, seed)
     if ini_file is not None:
         path, config, goes_on = asked_by_ini(ini_file, given, out)
@@ -71,7 +69,9 @@ def command(
         click.echo(config.to_toml(), nl=False)
         return
     if resume:
-        store.open_run(path)  # a run that is not there is missed before its data is read
+        if is_done(path, config):
+            click.echo(f"{path} is complete, nothing is left to do; see: tfimp show {shlex.quote(str(path))}")
+            return
     else:
         check_free(path)
     check_writable(path)
@@ -131,6 +131,18 @@ def folder(out: str | None, name: str) -> Path:
     if out is not None and not out.strip():
         raise ConfigError(f"--out takes a folder, got {out!r}")
     return Path(out) if out is not None else Path("runs") / name
+
+
+def is_done(path: Path, config: RunConfig) -> bool:
+    """Whether a run to go on with is complete; with other settings the store has the last word, and names them.
+
+    Raises:
+        StoreError: there is no run, which is said before its data is read.
+    """
+    from tfimp import store
+
+    stored = store.open_run(path)
+    return stored.status == "complete" and stored.config == config
 
 
 def check_free(path: Path) -> None:
@@ -248,62 +260,3 @@ def draw_figures(run: Run) -> list[Path]:
         problem = one_line(f"{type(error).__name__}: {error}")
         print(f"tfimp: the run is complete, but its figures failed ({problem}); see {again}", file=sys.stderr)
         return []
-
-
-def kept(path: Path) -> str:
-    """What is left of a run that diverged."""
-    from tfimp import store
-
-    return f"{count(len(store.open_run(path).rounds), 'good round')} kept in {path}{os.sep}"
-
-
-def how_to_go_on(path: Path, figures: bool) -> str:
-    """What is stored of a run that did not end by itself, and the exact command that goes on."""
-    from tfimp import store
-    from tfimp.errors import TfimpError
-
-    quoted = shlex.quote(str(path))
-    try:
-        run = store.open_run(path)
-        done = count(len(run.rounds), "complete round")
-    except (TfimpError, OSError):
-        return "nothing is stored yet"
-    if run.status == "complete":
-        return f"the run is complete, its figures are drawn by: tfimp plot {quoted}"
-    flag = "" if figures else " --no-figures"
-    return f"{done} stored, go on with: tfimp run --resume --out {quoted}{flag}"
-
-
-def summarise(run: Run, finished: Finished | None, drawn: list[Path], seconds: float) -> None:
-    """After a run: what came out, what was written and where, what to do next."""
-    from tfimp.cli._pace import clock_text
-
-    say = click.echo
-    rounds = [stored.metrics for stored in run.rounds]
-    reason = finished.reason if finished and finished.reason else count(len(rounds), "round")
-    say(f"\n{_table.LEGEND}\n")
-    say(f"{run.status} after {clock_text(seconds)}: {reason}")
-    best = _table.best_sparse(rounds)
-    if best is not None:
-        say(
-            f"best sparse round {best['round']}: density {best['density']:.3g}, "
-            f"test accuracy {accuracy_text(best)} (dense: {accuracy_text(rounds[0])})"
-        )
-    say("written:")
-    say(f"  {run.path}{os.sep}  masks, weights and measures of every round")
-    if drawn:
-        say(f"  {drawn[0].parent}{os.sep}  {count(len(drawn), 'figure')}")
-    for exported in finished.exports if finished else []:
-        say(f"  {exported}{os.sep}  SavedModel")
-    say(f"look at it again with: tfimp show {shlex.quote(str(run.path))}")
-
-
-def accuracy_text(metrics: Mapping[str, Any]) -> str:
-    """The test accuracy of a round."""
-    accuracy = _table.find(metrics, ("test_accuracy",))
-    return "-" if accuracy is None else f"{100 * accuracy:.1f}%"
-
-
-def count(number: int, noun: str) -> str:
-    """``1 round``, ``2 rounds``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -48,8 +48,8 @@ def run(
         except DivergedError as error:
             writer.finish("diverged", reason=str(error))
             raise
-        writer.finish("complete", reason=reason)
         exports = export.export_run(writer.run, laboratory.dataset)
+        writer.finish("complete", reason=reason)
     tell(Finished(writer.path, "complete", reason, [str(folder) for folder in exports]))
     return store.open_run(path)
 
