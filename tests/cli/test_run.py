@@ -110,6 +110,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         assert "rounds 0 to 199" in process.stdout.readline()
+        assert "density" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert "Ctrl-C again ends at once" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
