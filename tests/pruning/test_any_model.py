@@ -141,7 +141,7 @@ def main():
     tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
     # Not the default collectives: TensorFlow allows one strategy with them in a process.
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice())
-    for build in MODELS:
+    for build in (shared, convolutional):
         with strategy.scope():
             original = build()
         check_counts(train(tfimp.prune(original, SCHEDULE), OPTIMIZERS["adam"]()))

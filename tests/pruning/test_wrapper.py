@@ -64,8 +64,7 @@ class Watch(tf_keras.callbacks.Callback):
         assert all(not state[name][~mask].any() for name, mask in masks.items())
 
 
-@pytest.mark.parametrize("build", [sequential, functional])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("build", "optimizer"), [(sequential, "momentum"), (functional, "rmsprop")])
 def test_rounds_of_fit_prune_exactly_and_start_from_the_rewind_point(build, optimizer):
     original = build()
     schedule = tfimp.IterativeMagnitudeSchedule(rounds=4, steps_per_round=3, fraction=0.3, rewind_step=2)
@@ -88,7 +87,7 @@ def test_rounds_of_fit_prune_exactly_and_start_from_the_rewind_point(build, opti
             assert mask.sum() == survivors[name]
             removed = watch.states[start - 1][1][name] & ~mask
             assert removed.any()
-            # One more step was taken after this state was read, so thresholds are only compared loosely.
+            # The state was read one step before the round ended, so sizes are compared in the mean only.
             assert np.abs(trained[name][removed]).mean() < np.abs(trained[name][mask]).mean()
         expected = rewound(point, masks)
         assert state.keys() == expected.keys()

@@ -27,7 +27,8 @@ class Rewind(Callback):
     on. After a `fit` of whole rounds the model is therefore the trained network of the last one. Progress is kept with
     the model and saved with it, so several calls of `fit`, each with a new callback, in one process or in several, make
     one training. Steps beyond the schedule train the last round on; a training that ends before the schedule leaves its
-    later rounds out. Without this callback a pruned model trains under the masks that it has.
+    later rounds out. Without this callback a pruned model trains under the masks that it has. A callback that brings
+    back the best weights brings back their masks with them.
 
     Args:
       model: only for custom loops: the pruned model.
