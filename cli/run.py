@@ -156,9 +156,10 @@ def check_free(path: Path) -> None:
 
     if (path / "run.json").exists():
         run = store.open_run(path)
+        remedy = "see it by tfimp show" if run.status == "complete" else "go on with it by --resume"
         raise StoreError(
             f"{str(path)!r} already holds a run ({run.status}, {count(len(run.rounds), 'round')}); "
-            f"go on with it by --resume, or choose another folder with --out"
+            f"{remedy}, or choose another folder with --out"
         )
     if path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
         raise StoreError(f"{str(path)!r} is not empty and holds no run; choose another folder with --out")
