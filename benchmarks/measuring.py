@@ -27,6 +27,10 @@ class Times:
         """Median over the repetitions of one task's time over another's: what drifts, drifts for both."""
         return float(np.median(self.seconds[name] / self.seconds[over]))
 
+    def ratio_of_best(self, name: str, over: str) -> float:
+        """One task's shortest time over another's: on a busy machine, what a quiet one would come closest to."""
+        return float(self.seconds[name].min() / self.seconds[over].min())
+
 
 def interleaved(tasks: Mapping[str, Callable[[], Any]], repetitions: int, warm_up: int = 1) -> Times:
     """Time tasks that take turns in one process, so that whatever else the machine does hits all alike.

@@ -25,7 +25,7 @@ from benchmarks.measuring import at_least, at_most
 
 STEPS = 5000
 # batch size: steps per round, steps of each rival after each round
-SIZES = {40: (200, 10), 1000: (12, 1)}
+SIZES = {40: (100, 5), 1000: (8, 1)}
 BARS = {40: 8, 1000: 12}
 FASTER = 3.5
 
