@@ -1,0 +1,71 @@
+"""The examples of README.md run as they stand, and its commands exist with their options."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+import tfimp
+from tfimp.cli import main
+from tfimp.config import RunConfig
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the examples name: a stored run, and the exported networks of the repository."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "saved_models", folder / "saved_models")
+    small = {
+        "data": {"train": 100, "validation": 40, "test": 40, "patch": 8},
+        "model": {"hidden": [8]},
+        "train": {"steps": 5, "batch_size": 10},
+        "prune": {"rounds": 2},
+        "probe": {"what": []},
+        "export": {"rounds": [], "dir": str(folder / "networks")},
+    }
+    tfimp.run(RunConfig.from_dict(small), folder / "runs" / "photos")
+    return folder
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
+def test_the_programs_run(
+    program: str, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    exec(compile(program, "README.md", "exec"), {})
+    assert capsys.readouterr().out.strip()
+
+
+def test_the_readme_has_programs_and_commands_for_each_use() -> None:
+    assert len(PROGRAMS) >= 4
+    assert len(COMMANDS) >= 8
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_and_their_options_exist(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(command)
+    assert words[0] == "tfimp"
+    with pytest.raises(SystemExit) as ended:
+        main([words[1], "--help"])
+    shown = capsys.readouterr().out
+    assert not ended.value.code, shown
+    for option in (word for word in words if word.startswith("--")):
+        assert option in shown
+
+
+def test_the_two_commands_are_single_lines_that_make_their_environment() -> None:
+    lines = [line.strip() for line in README.splitlines() if line.startswith("    python3 -m venv")]
+    assert [line.split(" && ")[-1] for line in lines] == [".venv/bin/tfimp run", ".venv/bin/python -m pytest"]
