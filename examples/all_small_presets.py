@@ -23,7 +23,7 @@ HEADER = (
     "dense accuracy",
     "best sparse accuracy",
     "at density",
-    "locality, last",
+    "locality, last (z)",
     "kurtosis, first",
     "kurtosis, last",
     "AUC, last",
@@ -67,13 +67,13 @@ def finished_run(name: str, path: Path, seed: int) -> tfimp.Run:
 def summary(rounds: list[dict[str, Any]]) -> tuple[str, ...]:
     """The numbers of a run; the best sparse round is the one of highest validation accuracy."""
     first, last = (metrics["layers"]["dense_0"] for metrics in (rounds[0], rounds[-1]))
-    best = max(rounds[1:], key=lambda metrics: metrics["validation_accuracy"])
+    best = max(rounds[1:] or rounds, key=lambda metrics: metrics["validation_accuracy"])
     return (
         str(len(rounds)),
         f"{100 * rounds[0]['test_accuracy']:.1f}%",
         f"{100 * best['test_accuracy']:.1f}%",
         f"{best['density']:.2g}",
-        text(last["locality"]["ratio"]),
+        f"{text(last['locality']['ratio'])} ({text(last['locality']['z'], 0)})",
         text(first["excess_kurtosis"]["mean"]),
         text(last["excess_kurtosis"]["mean"]),
         text(last["cavity"]["auc"]),
@@ -81,9 +81,9 @@ def summary(rounds: list[dict[str, Any]]) -> tuple[str, ...]:
     )
 
 
-def text(number: float | None) -> str:
-    """Two decimals, or a dash for what is not defined."""
-    return "-" if number is None else f"{number:.2f}"
+def text(number: float | None, decimals: int = 2) -> str:
+    """A number with its decimals, or a dash for what is not defined."""
+    return "-" if number is None else f"{number:.{decimals}f}"
 
 
 def markdown(rows: list[tuple[str, ...]]) -> str:
