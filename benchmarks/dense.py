@@ -42,6 +42,8 @@ def measure(repetitions: int = 24, fits: int = 3) -> dict[str, Any]:
         row["best_ms"] = {name: float(times.seconds[name].min()) / count * 1e3 for name in tasks}
         row["share_of_ceiling"] = times.ratio("products", "compiled")
         row["compiled_over_feed_of_best"] = times.ratio_of_best("compiled", "feed")
+        row["processor_time_over_feed"] = times.processor_ratio("compiled", "feed")
+        row["processor_ms"] = {name: float(np.median(times.processor[name])) / count * 1e3 for name in tasks}
         row["operations"], row["bytes"] = products.operations, products.bytes
         row["gigaflops_of_products"] = products.operations * count / times.median("products") / 1e9
         found[f"batch_{batch_size}"] = row | (_fits(data, batch_size, lab, order, fits) if fits else {})

@@ -14,10 +14,12 @@ class Times:
 
     Args:
         seconds: By task, as many as there were repetitions.
+        processor: Seconds of processor time of this process's threads, likewise.
     """
 
-    def __init__(self, seconds: Mapping[str, list[float]]) -> None:
+    def __init__(self, seconds: Mapping[str, list[float]], processor: Mapping[str, list[float]]) -> None:
         self.seconds = {name: np.array(values) for name, values in seconds.items()}
+        self.processor = {name: np.array(values) for name, values in processor.items()}
 
     def median(self, name: str) -> float:
         """Median seconds of a task."""
@@ -26,6 +28,10 @@ class Times:
     def ratio(self, name: str, over: str) -> float:
         """Median over the repetitions of one task's time over another's: what drifts, drifts for both."""
         return float(np.median(self.seconds[name] / self.seconds[over]))
+
+    def processor_ratio(self, name: str, over: str) -> float:
+        """As ``ratio``, of processor time, which other processes hardly touch."""
+        return float(np.median(self.processor[name] / self.processor[over]))
 
     def ratio_of_best(self, name: str, over: str) -> float:
         """One task's shortest time over another's: on a busy machine, what a quiet one would come closest to."""
@@ -40,13 +46,15 @@ def interleaved(tasks: Mapping[str, Callable[[], Any]], repetitions: int, warm_u
         repetitions: How often each is timed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    processor: dict[str, list[float]] = {name: [] for name in tasks}
     for repetition in range(warm_up + repetitions):
         for name, task in tasks.items():
-            clock = time.perf_counter()
+            clock, used = time.perf_counter(), time.process_time()
             task()
             if repetition >= warm_up:
                 seconds[name].append(time.perf_counter() - clock)
-    return Times(seconds)
+                processor[name].append(max(time.process_time() - used, 1e-9))
+    return Times(seconds, processor)
 
 
 def at_most(value: float, bar: float) -> dict[str, Any]:

@@ -55,6 +55,9 @@ def measure(repetitions: int = 20) -> dict[str, Any]:
             "over_dense_of_best": {
                 name: times.ratio_of_best(name, "dense") * counts["dense"] / count for name, count in counts.items()
             },
+            "processor_time_over_dense": {
+                name: times.processor_ratio(name, "dense") * counts["dense"] / count for name, count in counts.items()
+            },
             "crossover": crossing(ratios),
         }
         found["bars"][f"sparse / dense, density {AT:g}, batch {batch_size}"] = at_most(ratios[f"{AT:g}"], bar)

@@ -35,7 +35,12 @@ def configuration(batch_size: int, steps: int, hidden: tuple[int, ...] = HIDDEN,
     """The recipe with other numbers of steps; it rewinds to a step as early as in the papers, a fifth of the round."""
     prune = {"rounds": ROUNDS, "fraction": FRACTION, "rewind_step": steps // 5, "include_bias": True}
     train = {"batch_size": batch_size, "steps": steps, "learning_rate": 0.1}
-    given: dict[str, Any] = {"model": {"hidden": list(hidden)}, "train": train, "prune": prune, "export": {"rounds": []}}
+    given: dict[str, Any] = {
+        "model": {"hidden": list(hidden)},
+        "train": train,
+        "prune": prune,
+        "export": {"rounds": []},
+    }
     for name, section in sections.items():
         given[name] = {**given.get(name, {}), **section}
     return RunConfig.from_dict(given)
