@@ -6,13 +6,11 @@
 40 and 1000, as ``tfimp run`` does it: masks by magnitude, rewinding, all probes, every file written. Rounds have fewer
 steps than the recipe's 5,000, so two totals are given: `measured`, and `recipe`, in which the time of each round's
 training is multiplied up to 5,000 steps and everything around training counts as measured. The bars stand on `recipe`.
-The time of a round's training
-is divided by how much slower than usual the dense steps right after it were. After each round some steps of a dense loop and of the feed-per-step loop are timed, which gives, under the same load,
+After each round some steps of a dense loop and of the feed-per-step loop are timed; the time of a round's training is
+divided by how much slower than usual the dense steps after it were. They also give, under the same load,
 
 - a dense round: 5,000 (or as many as measured) dense steps and round 0's probes and writing;
 - the feed-per-step run: 22 rounds of nothing but its steps, whatever else the papers' code does left out.
-
-`parts` are the recipe's seconds by round.
 """
 
 from __future__ import annotations
