@@ -79,6 +79,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check(self, "model")
+        if not self.hidden:
+            raise ConfigError("model.hidden must name at least one hidden layer's units, got []")
         if self.arch:
             parse_arch(self.arch)
             if self.hidden != (256, 256):

@@ -180,7 +180,7 @@ def test_another_configuration_with_the_right_checksum(damaged: Callable[[], Pat
         st.sampled_from(
             [
                 {"model": {"hidden": [10**6] * 50}},
-                {"model": {"hidden": []}},
+                {"model": {"hidden": [3]}},
                 {"prune": {"rounds": 1}},
                 {"prune": {"include_bias": True}},
                 {"prune": {"procedure": "fine_tune", "scope": "global"}},

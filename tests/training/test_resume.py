@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tfimp
+from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.errors import StoreError
 from tfimp.progress import Block, Started
@@ -58,13 +60,23 @@ def test_a_run_stopped_inside_rounds_ends_with_the_same_bytes(tmp_path: Path, en
     assert not (cut.path / "checkpoint").exists()
 
 
-def test_checkpoints_are_also_written_as_time_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = []
-    monkeypatch.setattr(
-        "tfimp.store.RunWriter.write_checkpoint", lambda self, state, position: written.append(position["step"])
-    )
-    tfimp.run(config(tmp_path, checkpoint_seconds=1e-9), tmp_path / "run")
-    assert len(written) >= 3
+def test_checkpoints_are_written_as_time_passes_and_cost_at_most_a_fiftieth_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, written = [0.0], []
+
+    class Writer:
+        def write_checkpoint(self, state: object, position: dict[str, int]) -> None:
+            now[0] += 3.0  # seconds that writing takes
+            written.append(position["step"])
+
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    checkpoints = Checkpoints(Writer(), seconds=60)  # type: ignore[arg-type]
+    for step in range(0, 1000):
+        now[0] += 1.0
+        checkpoints.after_block(step, dict, lambda: None)
+    assert written[0] == 59
+    assert {second - first for first, second in itertools.pairwise(written)} == {150}
 
 
 def test_a_resumed_run_must_have_its_versions_and_may_not_have_diverged(tmp_path: Path) -> None:
