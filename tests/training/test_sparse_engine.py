@@ -10,25 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfimp.config import RunConfig, TrainConfig
-from tfimp.data.dataset import Dataset, Split
+from tfimp.data.dataset import Dataset
 from tfimp.laboratory import Laboratory
 from tfimp.pruning.rewind import rewound
 from tfimp.training.crossover import measured_crossover
 from tfimp.training.sparse.products import Survivors, products, tiling
-
-SHAPE, CLASSES = (4, 4, 3), 5
-
-
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    rng = np.random.default_rng(0)
-    means = rng.uniform(60, 190, (CLASSES, 48))
-
-    def split(count: int) -> Split:
-        labels = rng.integers(CLASSES, size=count).astype(np.int32)
-        return Split(np.clip(means[labels] + rng.normal(0, 60, (count, 48)), 0, 255).astype(np.uint8), labels)
-
-    return Dataset("made-up", split(500), split(100), split(150), SHAPE, tuple("abcde"), 255.0)
 
 
 def laboratory(dataset: Dataset, model: dict[str, object], train: dict[str, object], **prune: object) -> Laboratory:

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfimp.config import ModelConfig, TrainConfig
-from tfimp.data.dataset import Dataset, Split
+from tfimp.data.dataset import Dataset
 from tfimp.errors import DivergedError
 from tfimp.models import build_network
 from tfimp.pruning.masks import magnitude_masks
@@ -21,19 +21,6 @@ from tfimp.training.optimizers import build_optimizer
 
 SHAPE, CLASSES, STEPS, ROUNDS = (4, 4, 3), 5, 60, 3
 HIDDEN = ["dense_0", "dense_1"]
-
-
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    rng = np.random.default_rng(0)
-    means = rng.uniform(60, 190, (CLASSES, 48))
-
-    def split(count: int) -> Split:
-        labels = rng.integers(CLASSES, size=count).astype(np.int32)
-        images = np.clip(means[labels] + rng.normal(0, 60, (count, 48)), 0, 255).astype(np.uint8)
-        return Split(images, labels)
-
-    return Dataset("made-up", split(500), split(100), split(150), SHAPE, tuple("abcde"), 255.0)
 
 
 def wrapped_network(dataset: Dataset, steps: int = STEPS) -> tf_keras.Model:
