@@ -4,12 +4,14 @@
 
 Small runs of several procedures and optimisers are started, killed with SIGKILL, resumed, killed again, until they are
 complete. TensorFlow is imported once, and each attempt is a fork of that process, made before TensorFlow computes.
+Checkpoints are written far more often than in a real run, so that most resumes start inside a round.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
 import hashlib
 import importlib
 import os
@@ -24,14 +26,15 @@ from pathlib import Path
 import tfimp
 from tfimp.config import RunConfig
 from tfimp.errors import TfimpError
-from tfimp.progress import Event
+from tfimp.progress import Block, Event
 from tfimp.store import open_run
+from tfimp.training.batches import BLOCK
 from tfimp.verify import verify
 
 SMALL = {
     "data": {"source": "nlgp", "side": 6, "train": 300, "validation": 50, "test": 50},
     "model": {"hidden": [12, 8]},
-    "train": {"batch_size": 10, "steps": 300},
+    "train": {"batch_size": 10, "steps": 600, "checkpoint_seconds": 0.001},
     "prune": {"rounds": 5, "rewind_step": 50},
     "probe": {"samples": 32},
     "export": {"rounds": []},
@@ -41,6 +44,7 @@ VARIANTS = {
     "imp, adam, biases": {"train": {"optimizer": "adam", "learning_rate": 0.01}, "prune": {"include_bias": True}},
     "imp, momentum, global": {"train": {"momentum": 0.9, "weight_decay": 1e-4}, "prune": {"scope": "global"}},
     "sparse": {"train": {"engine": "sparse"}},
+    "dense, then sparse": {},
     "fine_tune": {"prune": {"procedure": "fine_tune"}},
     "random": {"prune": {"procedure": "random"}},
     "reinitialise": {"prune": {"procedure": "reinitialise"}},
@@ -48,6 +52,23 @@ VARIANTS = {
 }
 BRIEF = {"model": {"hidden": [8]}, "probe": {"samples": 32, "what": ["ipr"]}}
 ATTEMPTS = 60
+# "dense, then sparse": rounds of densities 1 and 0.7 are dense. Later starts would measure another crossover, as they
+# may on a real machine; what counts is the one in run.json.
+CROSSOVER, OTHER_CROSSOVER = 0.6, 0.3
+STEPPED, RESUMED = b".", b"r"
+
+
+@dataclasses.dataclass
+class Attempt:
+    """How one start or resume of a run ended.
+
+    Args:
+        was_killed: It was, before it had ended.
+        was_inside: Its first block of steps was not the first one of a round.
+    """
+
+    was_killed: bool
+    was_inside: bool
 
 
 def configuration(variant: str, seed: int, brief: bool) -> RunConfig:
@@ -57,27 +78,39 @@ def configuration(variant: str, seed: int, brief: bool) -> RunConfig:
     return RunConfig.from_dict({**sections, "seed": seed})
 
 
-def attempt(config: RunConfig, path: Path, wait: tuple[int, float] | None) -> bool:
-    """Run or resume in a child process; kill it some time after its n-th event. Says whether it was killed."""
+def attempt(config: RunConfig, path: Path, wait: tuple[int, float] | None, crossover: float | None = None) -> Attempt:
+    """Run or resume in a child process; kill it some time after its n-th event."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        os._exit(_child(config, path, writing))
+        os._exit(_child(config, path, writing, crossover))
     os.close(writing)
-    killed = wait is not None and _kill(child, reading, *wait)
+    said = _kill(child, reading, *wait) if wait is not None else b""
     _, status = os.waitpid(child, 0)
+    while received := os.read(reading, 4096):
+        said += received
     os.close(reading)
-    if os.WIFSIGNALED(status):
-        return killed
-    if os.WEXITSTATUS(status) != 0:
+    if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status) != 0:
         raise SystemExit(f"{path} could not be continued")
-    return False
+    return Attempt(os.WIFSIGNALED(status), RESUMED in said)
 
 
-def _child(config: RunConfig, path: Path, writing: int) -> int:
+def _child(config: RunConfig, path: Path, writing: int, crossover: float | None) -> int:
+    from tfimp import checkpoints
+    from tfimp.laboratory import Laboratory
+
+    checkpoints.LARGEST_SHARE = 1.0
+    if crossover is not None:
+        Laboratory.sparse_below = crossover  # type: ignore[assignment]
+    is_first = True
+
     def tell(event: Event) -> None:
-        os.write(writing, b".")
+        nonlocal is_first
+        # A round's own first block ends at its step BLOCK, or earlier where it is rewound to a step inside a block.
+        inside = isinstance(event, Block) and is_first and event.step > BLOCK
+        is_first = is_first and not isinstance(event, Block)
+        os.write(writing, RESUMED if inside else STEPPED)
 
     os.chdir(path.parent)
     try:
@@ -88,18 +121,18 @@ def _child(config: RunConfig, path: Path, writing: int) -> int:
         return 1
 
 
-def _kill(child: int, reading: int, events: int, delay: float) -> bool:
-    """Wait for so many events and a while longer, then kill; False if the child ended before."""
-    seen = 0
-    while seen < events:
+def _kill(child: int, reading: int, events: int, delay: float) -> bytes:
+    """Wait for so many events and a while longer, then kill, unless the child ends before; returns what it said."""
+    said = b""
+    while len(said) < events:
         select.select([reading], [], [])
         received = os.read(reading, 1)
         if not received:
-            return False
-        seen += 1
+            return said
+        said += received
     time.sleep(delay)
     os.kill(child, signal.SIGKILL)
-    return True
+    return said
 
 
 def contents(path: Path) -> dict[str, str]:
@@ -132,34 +165,62 @@ def main() -> None:
     variants = options.variant or list(VARIANTS)
     preload()
     dice, began = random.Random(options.seed), time.perf_counter()
-    kills = runs = longest = 0
+    runs = longest = 0
     counts: collections.Counter[str] = collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
-        while kills < options.kills:
+        while counts["kills"] < options.kills:
             variant = variants[runs % len(variants)]
             config = configuration(variant, options.seed + runs, options.brief)
-            whole, broken = Path(folder, f"{runs}-whole"), Path(folder, f"{runs}-broken")
-            attempt(config, whole, None)
-            expected = contents(whole)
-            attempts = 0
-            while True:
-                wait = (dice.randrange(0, 8), dice.random() * dice.choice([0.01, 0.1, 1.0]))
-                if kills >= options.kills or attempts >= ATTEMPTS:
-                    wait = None
-                if not attempt(config, broken, wait):
-                    break
-                kills, attempts = kills + 1, attempts + 1
-                counts[variant] += 1
-            found, problems = contents(broken), verify(broken)
-            if found != expected or problems:
-                different = [name for name in expected if found.get(name) != expected[name]]
-                raise SystemExit(f"{variant}, seed {config.seed}, {attempts} kills: {different} differ; {problems}")
-            runs, longest = runs + 1, max(longest, attempts)
-            print(
-                f"{variant}, seed {config.seed}: {attempts} kills, {len(expected)} arrays and metrics equal", flush=True
-            )
+            found = broken_run(variant, config, Path(folder, str(runs)), options.kills - counts["kills"], dice)
+            counts.update(found)
+            runs, longest = runs + 1, max(longest, found["kills"])
+            print(f"{variant}, seed {config.seed}: {dict(found)}", flush=True)
     seconds = time.perf_counter() - began
-    print(f"{kills} kills over {runs} runs (at most {longest} in one) in {seconds:.0f} s: 0 differences")
+    print(f"{counts['resumes inside a round']} of {counts['resumes']} resumes started inside a round, ", end="")
+    print(f"{counts['kills in a sparse round']} kills came in a sparse round")
+    print(f"{counts['kills']} kills over {runs} runs (at most {longest} in one) in {seconds:.0f} s: 0 differences")
+
+
+def broken_run(
+    variant: str, config: RunConfig, folder: Path, kills: int, dice: random.Random
+) -> collections.Counter[str]:
+    """Do one run whole and once more with at most so many kills; counts what happened.
+
+    Raises:
+        SystemExit: an array differs, the run is not sound, or it could not be continued.
+    """
+    whole, broken = Path(f"{folder}-whole"), Path(f"{folder}-broken")
+    crossover = CROSSOVER if variant == "dense, then sparse" else None
+    attempt(config, whole, None, crossover)
+    expected = contents(whole)
+    counts: collections.Counter[str] = collections.Counter(kills=0)
+    while True:
+        wait = (dice.randrange(0, 12), dice.random() * dice.choice([0.01, 0.1, 1.0]))
+        if counts["kills"] >= min(kills, ATTEMPTS):
+            wait = None
+        resumes = (broken / "run.json").exists()
+        done = attempt(config, broken, wait, crossover and (OTHER_CROSSOVER if resumes else crossover))
+        counts["resumes"] += resumes
+        counts["resumes inside a round"] += done.was_inside
+        if not done.was_killed:
+            break
+        counts["kills"] += 1
+        counts["kills in a sparse round"] += _is_sparse(broken)
+    found, problems = contents(broken), verify(broken)
+    if found != expected or problems:
+        different = [name for name in expected if found.get(name) != expected[name]]
+        raise SystemExit(f"{variant}, seed {config.seed}, {counts['kills']} kills: {different} differ; {problems}")
+    counts["arrays and metrics equal"] = len(expected)
+    return counts
+
+
+def _is_sparse(path: Path) -> bool:
+    """Whether the round that a killed run was in is one for the sparse engine."""
+    if not (path / "run.json").exists():
+        return False
+    run = open_run(path)
+    density = run.rounds[-1].metrics["density"] * (1 - run.config.prune.fraction) if run.rounds else 1.0
+    return bool(density < run.info.get("sparse_below", 0.0))
 
 
 if __name__ == "__main__":
