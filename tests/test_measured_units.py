@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfimp.config import ProbeConfig
-
 
 def test_preferred_classes_are_those_of_the_largest_mean_response() -> None:
-    from tfimp.measure import _selectivity
+    from tfimp.measure.groups import Layer, selectivity
 
     rng = np.random.default_rng(0)
     x, kernel = rng.standard_normal((60, 7)).astype(np.float32), rng.standard_normal((7, 5)).astype(np.float32)
     mask, labels, bias = np.ones((7, 5), bool), rng.integers(0, 4, 60), rng.standard_normal(5).astype(np.float32)
     mask[:, 2] = False
-    found: dict[str, np.ndarray] = {}
-    weights = {"dense_0/kernel": kernel * mask, "dense_0/bias": bias}
-    numbers = _selectivity(weights, "dense_0", mask, x, labels, ProbeConfig(what=("selectivity",)), found)
+    layer = Layer(kernel * mask, bias, mask, np.zeros_like(mask), x, labels)
+    numbers, found = selectivity(layer, {"selectivity"})
     for unit in (0, 1, 3, 4):
         responses = np.maximum(x.astype(float) @ kernel[:, unit].astype(float) + bias[unit], 0)
         means = [responses[labels == label].mean() for label in range(4)]
@@ -27,21 +24,21 @@ def test_preferred_classes_are_those_of_the_largest_mean_response() -> None:
     assert found["preferred_classes"][:, 2].tolist() == [-1, -1, -1]
     assert np.isnan(found["selectivity"][2])
     np.testing.assert_allclose(numbers["selectivity"]["median"], np.nanmedian(found["selectivity"]))
-    assert _selectivity(weights, "dense_0", mask, x, labels, ProbeConfig(what=("ipr",)), {}) == {}
+    assert selectivity(layer, {"ipr"}) == ({}, {})
 
 
 def test_the_joint_effect_of_the_next_weights_is_that_of_removing_them() -> None:
     from scipy import stats
 
-    from tfimp.measure import _non_gaussianity
+    from tfimp.measure.groups import Layer, non_gaussianity
 
     rng = np.random.default_rng(1)
     x, kernel = rng.exponential(1.0, (500, 6)).astype(np.float32), rng.standard_normal((6, 4)).astype(np.float32)
     mask = rng.random((6, 4)) < 0.8
     kernel *= mask
     together = mask & (np.abs(kernel) < 0.5)
-    found: dict[str, np.ndarray] = {}
-    _non_gaussianity(kernel, mask, together[mask], x, ProbeConfig(what=("cavity", "kurtosis")), found)
+    layer = Layer(kernel, None, mask, together, x, np.zeros(500, int))
+    _, found = non_gaussianity(layer, {"cavity", "kurtosis"})
     before, after = (stats.kurtosis(x.astype(float) @ w) for w in (kernel, np.where(together, 0, kernel)))
     np.testing.assert_allclose(found["set_delta"], after - before, rtol=1e-3, atol=1e-4)
     assert (found["negentropy"] > 0).all()

@@ -1,0 +1,10 @@
+"""What is measured after a round: the probes applied to one network; numbers for metrics.json, arrays for plots."""
+
+from __future__ import annotations
+
+from tfimp.measure.inputs import KernelInputs, probe_samples
+from tfimp.measure.layers import measure_layers
+from tfimp.measure.numbers import summary
+from tfimp.measure.stored import measure_round
+
+__all__ = ["KernelInputs", "measure_layers", "measure_round", "probe_samples", "summary"]
