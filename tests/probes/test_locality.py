@@ -105,6 +105,27 @@ def test_random_masks_are_not_local_in_99_of_100_draws(image_shape: tuple[int, i
     assert np.std([draw.z_usage for draw in draws]) == pytest.approx(1, abs=0.25)
 
 
+@pytest.mark.parametrize(
+    ("image_shape", "units", "density"),
+    [
+        ((16, 16, 3), 64, 0.005),  # about four connections a unit: pairs are drawn without replacement
+        ((8, 8, 3), 256, 0.005),  # most units have none or one
+        ((8, 8, 3), 4, 0.1),  # few units share out the usage of each input
+        ((8, 8, 3), 64, 0.97),  # most inputs are used by nearly all units
+        ((4, 4, 1), 64, 0.5),
+    ],
+)
+def test_sparse_dense_and_small_random_masks_are_not_local_either(
+    image_shape: tuple[int, int, int], units: int, density: float
+) -> None:
+    rng = np.random.default_rng(17)
+    draws = [locality(rng.random((np.prod(image_shape), units)) < density, image_shape) for _ in range(300)]
+    for z in (np.array([draw.z for draw in draws]), np.array([draw.z_usage for draw in draws])):
+        assert (abs(z) < 3).sum() >= 297
+        assert z.std() == pytest.approx(1, abs=0.2)
+        assert abs(z.mean()) < 0.2
+
+
 def test_z_stays_honest_when_units_differ_in_their_number_of_connections() -> None:
     rng = np.random.default_rng(11)
     density = np.geomspace(0.005, 0.5, 80)

@@ -29,3 +29,19 @@ def as_maps(values: Any, image_shape: Any, name: str = "mask") -> np.ndarray:
 def available_cores() -> int:
     """How many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def box_sum(maps: np.ndarray, radius: int) -> np.ndarray:
+    """Sum over the (2r+1)² window around each position (first two axes), cut off at the border."""
+    for axis in (0, 1):
+        side = maps.shape[axis]
+        total = np.concatenate([np.zeros_like(maps.take([0], axis)), np.cumsum(maps, axis)], axis)
+        centre = np.arange(side)
+        high, low = np.minimum(centre + radius + 1, side), np.maximum(centre - radius, 0)
+        maps = total.take(high, axis) - total.take(low, axis)
+    return maps
+
+
+def near_pairs(maps: np.ndarray, radius: int) -> np.ndarray:
+    """Σ over ordered pairs of positions within the radius, each with itself included, of the product of values."""
+    return np.einsum("hw...,hw...->...", maps, box_sum(maps, radius))

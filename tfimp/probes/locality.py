@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tfimp.errors import DataError
-from tfimp.probes._images import as_maps
+from tfimp.probes._images import as_maps, box_sum, near_pairs
+from tfimp.probes._usage_null import excess_under_usage
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,8 @@ def locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2) -> L
     The z-scores are those of infinitely many permutations, in closed form, so that they cost little and carry no noise.
     Null 1 permutes each column: the number of near pairs of a unit is the number of edges that a random k-subset of the
     N inputs spans in the graph of near inputs; its variance follows from the numbers of edges and of paths of two
-    edges. Null 2 permutes under fixed margins (u_i users of input i, k_j inputs of unit j). Its entries are taken as
-    independent with p_ij = min(1, u_i k_j / M), M = Σ u_i, which is good while few of them come near 1; with the
-    weights w_ab = [a, b near] - expected_usage, the excess of near pairs Σ_j Σ_{a≠b} w_ab m_aj m_bj has a part that
-    is quadratic in m - p, and a part that is linear, in which what the margins fix is taken out.
+    edges. Null 2 permutes under fixed margins (u_i users of input i, k_j inputs of unit j); its variance is derived in
+    `_usage_null.excess_under_usage`. Both are good from some twenty pairs on; fewer are no base for a z-score.
 
     Args:
         mask: (height · width · channel, units), boolean.
@@ -81,10 +80,10 @@ def locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2) -> L
         raise DataError(f"radius: got {radius}; accepted: 0 or more")
     fan_in, units = np.asarray(mask).shape
     per_unit = maps.reshape(fan_in, units).sum(axis=0, dtype=np.int64)
-    near = int(_near_pairs(maps.sum(axis=2, dtype=np.int64), radius).sum() - per_unit.sum())
+    near = int(near_pairs(maps.sum(axis=2, dtype=np.int64), radius).sum() - per_unit.sum())
     pairs = int((per_unit * (per_unit - 1)).sum())
     expected, variance = _null_anywhere(maps.shape[:3], per_unit, radius)
-    expected_usage, variance_usage = _null_usage(maps, per_unit, radius)
+    expected_usage, variance_usage = excess_under_usage(maps, radius)
     share = _ratio(near, pairs)
     return Locality(
         ratio=_ratio(share, expected),
@@ -102,27 +101,11 @@ def _ratio(value: float, scale: float) -> float:
     return value / scale if scale > 0 else float("nan")
 
 
-def _box_sum(maps: np.ndarray, radius: int) -> np.ndarray:
-    """Sum over the (2r+1)² window around each position (first two axes), cut off at the border."""
-    for axis in (0, 1):
-        side = maps.shape[axis]
-        total = np.concatenate([np.zeros_like(maps.take([0], axis)), np.cumsum(maps, axis)], axis)
-        centre = np.arange(side)
-        high, low = np.minimum(centre + radius + 1, side), np.maximum(centre - radius, 0)
-        maps = total.take(high, axis) - total.take(low, axis)
-    return maps
-
-
-def _near_pairs(maps: np.ndarray, radius: int) -> np.ndarray:
-    """Σ over ordered pairs of positions within the radius, each with itself included, of the product of values."""
-    return np.einsum("hw...,hw...->...", maps, _box_sum(maps, radius))
-
-
 def _null_anywhere(image_shape: tuple[int, ...], per_unit: np.ndarray, radius: int) -> tuple[float, float]:
     """Probability that two inputs are near, and the variance of the ordered near pairs summed over the units."""
     height, width, channels = image_shape
     inputs = height * width * channels
-    neighbours = channels * _box_sum(np.ones((height, width), np.int64), radius) - 1
+    neighbours = channels * box_sum(np.ones((height, width), np.int64), radius) - 1
     edges = int(neighbours.sum()) * channels // 2
     paths = int((neighbours * (neighbours - 1)).sum()) * channels
     if inputs < 2:
@@ -143,27 +126,3 @@ def _all_chosen(chosen: int, inputs: int, size: int) -> Fraction:
     for step in range(min(size, inputs)):
         probability *= Fraction(max(chosen - step, 0), inputs - step)
     return probability
-
-
-def _null_usage(maps: np.ndarray, per_unit: np.ndarray, radius: int) -> tuple[float, float]:
-    """Expected share of near pairs given each input's usage, and the variance of the excess of ordered near pairs."""
-    usage = maps.sum(axis=3, dtype=np.int64)
-    total = int(usage.sum())
-    near = _box_sum(usage.sum(axis=2), radius)[:, :, None] - usage
-    met = int((usage * (total - usage)).sum())
-    if not met:
-        return float("nan"), 0.0
-    expected = int((usage * near).sum()) / met
-    degree = per_unit[per_unit > 0]
-    chance = np.minimum(usage[..., None] * degree / total, 1.0)
-    spread = chance * (1 - chance)
-    own = (spread**2).sum()
-    spread_near = _near_pairs(spread.sum(axis=2), radius).sum() - own
-    spread_all = (spread.sum(axis=(0, 1, 2)) ** 2).sum() - own
-    quadratic = 2 * ((1 - expected) ** 2 * spread_near + expected**2 * (spread_all - spread_near))
-    # An entry's own effect is k_j times `slope`; effects that are constant along rows or columns cannot show.
-    slope = 2 / total * (near - expected * (total - usage))
-    slope = slope - (usage * slope).sum() / total
-    surplus = degree - (degree**2).sum() / total
-    linear = ((spread @ surplus**2) * slope**2).sum()
-    return expected, max(float(quadratic + linear), 0.0)
