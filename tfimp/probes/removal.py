@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tfimp.errors import DataError
-from tfimp.probes.comparison import auc, split_values
+from tfimp.probes.comparison import split_values
 
-_BINS = 1024
+_BINS = 512
 
 
 @dataclass(frozen=True)
@@ -58,36 +58,61 @@ def removal_statistics(
     Source:
         Mann & Whitney 1947; Efron & Tibshirani 1993, percentile intervals; Cohen 1988 for d.
     """
-    high, low = split_values(delta, removed)
     if not 0 < level < 1:
         raise DataError(f"level: got {level}; accepted: between 0 and 1")
+    high, low = split_values(delta, removed)
     if len(high) == 0 or len(low) == 0:
         nan = float("nan")
         means = [float(part.mean()) if len(part) else nan for part in (low, high)]
         return RemovalStatistics(means[0], means[1], nan, nan, nan, nan, nan, nan)
-    score = auc(high, low)
-    samples = _resampled_auc(np.asarray(delta, np.float64), np.asarray(removed, bool), resamples, seed)
+    values, chosen = np.asarray(delta, np.float64), np.asarray(removed, bool)
+    units = np.broadcast_to(np.arange(values.shape[-1]), values.shape) if values.ndim > 1 else None
+    known = ~np.isnan(values)
+    ranked = _Ranked(values[known], chosen[known])
+    samples = _resampled_auc(ranked, None if units is None else units[known], resamples, seed)
     # Binning moves all samples alike; the interval is put where the exact value is.
-    auc_low, auc_high = np.nanquantile(samples[1:] + (score - samples[0]), [(1 - level) / 2, (1 + level) / 2])
-    effect_size, z_mean, z_auc = _against_chance(high, low, score)
+    ends = np.nanquantile(samples[1:] + (ranked.auc - samples[0]), [(1 - level) / 2, (1 + level) / 2])
+    effect_size, z_mean, z_auc = _against_chance(high, low, ranked)
     return RemovalStatistics(
-        float(low.mean()), float(high.mean()), score, float(auc_low), float(auc_high), effect_size, z_mean, z_auc
+        float(low.mean()), float(high.mean()), ranked.auc, float(ends[0]), float(ends[1]), effect_size, z_mean, z_auc
     )
 
 
-def _against_chance(high: np.ndarray, low: np.ndarray, score: float) -> tuple[float, float, float]:
-    both = np.concatenate([high, low])
-    count, chosen = len(both), len(high)
+class _Ranked:
+    """Values in order, sorted once for everything that asks for ranks.
+
+    Attributes:
+        order: (n,) indices that sort the values.
+        removed: (n,) in that order.
+        ties: (groups,) how many values are equal.
+        auc: P(removed > kept) + P(equal) / 2.
+    """
+
+    def __init__(self, values: np.ndarray, removed: np.ndarray) -> None:
+        self.order = np.argsort(values)
+        ordered, self.removed = values[self.order], removed[self.order]
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        self.ties = np.diff(starts, append=len(ordered))
+        high = np.add.reduceat(self.removed.astype(np.int64), starts)
+        low = self.ties - high
+        below = np.cumsum(low) - low
+        self.auc = float((high * (below + low / 2)).sum() / (float(high.sum()) * float(low.sum())))
+
+
+def _against_chance(high: np.ndarray, low: np.ndarray, ranked: _Ranked) -> tuple[float, float, float]:
+    count, chosen = len(high) + len(low), len(high)
     degrees = count - 2
     pooled = ((high.var() * chosen + low.var() * len(low)) / degrees) ** 0.5 if degrees > 0 else 0.0
-    spread = (both.var(ddof=1) * (1 / chosen - 1 / count)) ** 0.5 if both.max() > both.min() else 0.0
-    ties = np.unique(both, return_counts=True)[1].astype(np.float64)
+    differ = len(ranked.ties) > 1
+    both = np.concatenate([high, low])
+    spread = (both.var(ddof=1) * (1 / chosen - 1 / count)) ** 0.5 if differ else 0.0
+    ties = ranked.ties[ranked.ties > 1].astype(np.float64)
     tied = (ties**3 - ties).sum() / (count * (count - 1))
-    auc_spread = ((count + 1 - tied) / (12 * chosen * len(low))) ** 0.5 if spread else 0.0
+    auc_spread = ((count + 1 - tied) / (12 * chosen * len(low))) ** 0.5 if differ else 0.0
     return (
         _over(high.mean() - low.mean(), pooled),
         _over(high.mean() - both.mean(), spread),
-        _over(score - 0.5, auc_spread),
+        _over(ranked.auc - 0.5, auc_spread),
     )
 
 
@@ -95,24 +120,27 @@ def _over(value: float, spread: float) -> float:
     return float(value / spread) if spread > 0 else float("nan")
 
 
-def _resampled_auc(delta: np.ndarray, removed: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """AUC of the histograms themselves (entry 0) and of bootstrap samples of them."""
+def _resampled_auc(ranked: _Ranked, units: np.ndarray | None, resamples: int, seed: int) -> np.ndarray:
+    """AUC of histograms of equal counts (entry 0) and of bootstrap samples of them: of units, or of single weights."""
     rng = np.random.default_rng(seed)
-    known = ~np.isnan(delta)
-    edges = np.unique(np.quantile(delta[known], np.linspace(0, 1, _BINS + 1)))
-    place = np.searchsorted(edges[1:-1], delta, side="right")
-    bins = max(1, len(edges) - 1)
-    if delta.ndim == 1:
-        counts = [np.bincount(place[part & known], minlength=bins) for part in (removed, ~removed)]
+    bins = min(_BINS, len(ranked.ties))
+    group = np.repeat(np.arange(len(ranked.ties)), ranked.ties)  # equal values share a bin
+    first = np.cumsum(ranked.ties) - ranked.ties
+    place = (first * bins // len(ranked.order))[group]
+    if units is None:
+        counts = [np.bincount(place[part], minlength=bins) for part in (ranked.removed, ~ranked.removed)]
         drawn = [rng.multinomial(part.sum(), part / part.sum(), resamples) for part in counts]
         return _histogram_auc(*(np.vstack([part, sample]) for part, sample in zip(counts, drawn, strict=True)))
-    units = delta.shape[1]
-    place = place + bins * np.arange(units)
+    known = np.bincount(units) > 0
+    held = int(known.sum())
+    cell = place + bins * (np.cumsum(known) - 1)[units[ranked.order]]
     per_unit = [
-        np.bincount(place[part & known], minlength=bins * units).reshape(units, bins) for part in (removed, ~removed)
+        np.bincount(cell[part], minlength=bins * held).reshape(held, bins).astype(np.float32)
+        for part in (ranked.removed, ~ranked.removed)
     ]
-    weights = np.vstack([np.ones(units), rng.multinomial(units, np.full(units, 1 / units), resamples)])
-    return _histogram_auc(*(weights @ part for part in per_unit))
+    drawn = rng.multinomial(held, np.full(held, 1 / held), resamples)
+    weights = np.vstack([np.ones(held), drawn]).astype(np.float32)
+    return _histogram_auc(*((weights @ part).astype(np.float64) for part in per_unit))
 
 
 def _histogram_auc(high: np.ndarray, low: np.ndarray) -> np.ndarray:
