@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tfimp.probes.ablation import Ablation, AblationCurves, ablation_curves, ablation_steps, node_ablation
 from tfimp.probes.cavity import Cavity, cavity
-from tfimp.probes.classes import Ablation, Selectivity, class_selectivity, node_ablation
+from tfimp.probes.classes import Selectivity, class_selectivity
 from tfimp.probes.comparison import Comparison, removal_comparison
 from tfimp.probes.connectivity import Connectivity, binomial_null, connectivity
 from tfimp.probes.displacements import Displacements, displacements
@@ -24,6 +25,7 @@ from tfimp.probes.translation import Translation, translation
 
 __all__ = [
     "Ablation",
+    "AblationCurves",
     "Band",
     "Cavity",
     "Comparison",
@@ -42,6 +44,8 @@ __all__ = [
     "Selectivity",
     "SetCavity",
     "Translation",
+    "ablation_curves",
+    "ablation_steps",
     "binomial_null",
     "cavity",
     "central_moments",

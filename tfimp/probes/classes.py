@@ -1,8 +1,7 @@
-"""Which classes a unit responds to, and what the network loses without it."""
+"""Which classes a unit responds to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,56 +58,3 @@ def class_selectivity(responses: Any, labels: Any, classes: int | None = None) -
     size = np.abs(highest) + np.abs(rest)
     index = np.where(size > 0, (highest - rest) / np.where(size > 0, size, 1.0), np.nan)
     return Selectivity(mean, preferred, index)
-
-
-@dataclass(frozen=True)
-class Ablation:
-    """`accuracy` (repeats, steps) after removing `removed` (steps,) units; one repeat unless the order is random."""
-
-    removed: np.ndarray
-    accuracy: np.ndarray
-
-
-def node_ablation(
-    accuracy: Callable[[np.ndarray], float],
-    connections: Any,
-    removed: Sequence[int],
-    order: str = "most",
-    *,
-    repeats: int = 5,
-    seed: int = 0,
-) -> Ablation:
-    """Accuracy after removing the s most, least or randomly connected live units, for several s.
-
-    Args:
-        accuracy: given a boolean array (units,), True = kept, the accuracy of the network with the others silenced.
-        connections: (units,), surviving inputs per unit; units without any are no candidates.
-        removed: the numbers s.
-        order: "most", "least" or "random". Ties are broken by index.
-        repeats: random orders; each is used for all s.
-        seed: of the random orders.
-
-    Returns:
-        Ablation.
-
-    Source:
-        Pellegrini & Biroli 2022 (arXiv 2104.13343), the node ablation experiment.
-    """
-    count = np.asarray(connections)
-    live = np.flatnonzero(count)
-    if order not in ("most", "least", "random"):
-        raise DataError(f"order: got {order!r}; accepted: 'most', 'least' or 'random'")
-    if any(not 0 <= number <= len(live) for number in removed):
-        raise DataError(f"removed: got {list(removed)}; accepted: 0 to {len(live)} live units")
-    rng = np.random.default_rng(seed)
-    if order == "random":
-        orders = [rng.permutation(live) for _ in range(repeats)]
-    else:
-        orders = [live[np.argsort(count[live] * (1 if order == "least" else -1), kind="stable")]]
-    found = np.empty((len(orders), len(removed)))
-    for row, sequence in enumerate(orders):
-        for column, number in enumerate(removed):
-            kept = np.ones(len(count), bool)
-            kept[sequence[:number]] = False
-            found[row, column] = accuracy(kept)
-    return Ablation(np.asarray(removed), found)

@@ -138,8 +138,8 @@ def _resampled_auc(ranked: _Ranked, units: np.ndarray | None, resamples: int, se
         np.bincount(cell[part], minlength=bins * held).reshape(held, bins).astype(np.float32)
         for part in (ranked.removed, ~ranked.removed)
     ]
-    drawn = rng.multinomial(held, np.full(held, 1 / held), resamples)
-    weights = np.vstack([np.ones(held), drawn]).astype(np.float32)
+    chosen = rng.multinomial(held, np.full(held, 1 / held), resamples)
+    weights = np.vstack([np.ones(held), chosen]).astype(np.float32)
     return _histogram_auc(*((weights @ part).astype(np.float64) for part in per_unit))
 
 
