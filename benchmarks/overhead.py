@@ -36,7 +36,7 @@ def measure(rounds: int = 4, repetitions: int = 3) -> dict[str, Any]:
     lab = TimedLaboratory(config, data.load(config.data))
     parts = timed_run(lab)
     share = float(np.median(parts["around"][1:] / parts["whole"][1:]))
-    traces = lab.dense._block.experimental_get_tracing_count()
+    traces = lab.dense.replicas.program.block.experimental_get_tracing_count()
     tasks = {
         name: lambda code=code: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
         for name, code in IMPORTS.items()

@@ -1,4 +1,4 @@
-"""What an experiment works with: one wrapped network, its training engine, and the probes."""
+"""What an experiment works with: one network, its training engines, and the probes."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError, nearest
-from tfimp.measure import KernelInputs, measure_layers
+from tfimp.measure import ConnectedInputs, Inputs, KernelInputs, measure_layers
 from tfimp.models import build_network
 from tfimp.progress import Block, Progress
 from tfimp.pruning.masks import density, random_masks
 from tfimp.pruning.procedures import round_start
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 from tfimp.pruning.state import rewound
-from tfimp.pruning.wrapper import masks as current_masks
 from tfimp.pruning.wrapper import model_variables, prune
 from tfimp.training.crossover import WORTH_IT, measured_crossover, operations
-from tfimp.training.dense import DenseEngine
+from tfimp.training.dense import DenseEngine, dense_engine
 from tfimp.training.engine import Engine
+from tfimp.training.keras_loop import KerasEngine
 
 Arrays = dict[str, np.ndarray]
 
 
 def pruned_layers(config: RunConfig) -> list[str]:
-    """The hidden layers that are pruned: those of ``prune.layers``, or all.
+    """The layers that are pruned, in the network's order: those of ``prune.layers`` or all hidden ones, and the output
+    if ``prune.output_layer``.
 
     Raises:
         ConfigError: a layer that the network does not have.
@@ -41,7 +42,8 @@ def pruned_layers(config: RunConfig) -> list[str]:
         if name not in hidden:
             accepted = f"{', '.join(hidden)} (and prune.output_layer)"
             raise ConfigError(f"prune.layers: no hidden layer {name!r}{nearest(name, hidden)}; accepted: {accepted}")
-    return list(config.prune.layers) or hidden
+    chosen = config.prune.layers or hidden
+    return [name for name in hidden if name in chosen] + ["output"] * config.prune.output_layer
 
 
 class Laboratory:
@@ -54,20 +56,37 @@ class Laboratory:
 
     def __init__(self, config: RunConfig, dataset: Dataset) -> None:
         self.config, self.dataset = config, dataset
-        settings = config.prune
-        hidden = pruned_layers(config)
-        self.model = prune(
+        self.pruned = pruned_layers(config)
+        self.last_step = config.prune.rewind_step + config.train.steps
+        self.dense, self._inputs = self._connected() if config.model.fully_connected else self._any_keras_model()
+        # part of what a network computes, though nothing trains it
+        self._constants = {"normalise/mean": dataset.mean, "normalise/scale": np.array(dataset.scale, np.float32)}
+
+    def _connected(self) -> tuple[DenseEngine, Inputs]:
+        config = self.config
+        engine = dense_engine(
+            config.model,
+            self.dataset,
+            config.train,
+            weights=self._fresh_weights(config.seed),
+            masked=self._masked(),
+            seed=config.seed,
+            total_steps=self.last_step,
+        )
+        return engine, ConnectedInputs(list(engine.replicas.program.network.layers), engine.kernel_inputs)
+
+    def _any_keras_model(self) -> tuple[KerasEngine, Inputs]:
+        """The same wrapped model that other projects train by ``fit``."""
+        config, settings = self.config, self.config.prune
+        model = prune(
             self._network(config.seed),
             IterativeMagnitudeSchedule(settings.rounds, config.train.steps, settings.fraction, settings.rewind_step),
             scope=settings.scope,
-            layers=[*hidden, "output"] if settings.output_layer else hidden,
+            layers=self.pruned,
             include_bias=settings.include_bias,
         )
-        self.last_step = settings.rewind_step + config.train.steps
-        self.dense = DenseEngine(self.model, dataset, config.train, seed=config.seed, total_steps=self.last_step)
-        self._inputs = KernelInputs(self.model)
-        # part of what a network computes, though nothing trains it
-        self._constants = {"normalise/mean": dataset.mean, "normalise/scale": np.array(dataset.scale, np.float32)}
+        engine = KerasEngine(model, self.dataset, config.train, seed=config.seed, total_steps=self.last_step)
+        return engine, KernelInputs(model)
 
     @functools.cached_property
     def sparse(self) -> Engine:
@@ -94,9 +113,14 @@ class Laboratory:
         self.dense.load(start, masks)
         return crossover
 
+    def _masked(self) -> list[str]:
+        variables = ("kernel", "bias") if self.config.prune.include_bias else ("kernel",)
+        return [f"{layer}/{variable}" for layer in self.pruned for variable in variables]
+
     def full_masks(self) -> Arrays:
         """The masks of round 0: every prunable weight survives, less a random ``initial_sparsity`` of the kernels."""
-        masks = {name: np.ones_like(mask, bool) for name, mask in current_masks(self.model).items()}
+        state = self.dense.state()
+        masks = {name: np.ones(state[name].shape, bool) for name in self._masked()}
         sparsity = self.config.prune.initial_sparsity
         if sparsity:
             kernels = {name: mask for name, mask in masks.items() if not name.endswith("/bias")}
@@ -117,7 +141,7 @@ class Laboratory:
             masks,
             rewind_point=rewind_point,
             trained=trained if round_index else rewind_point,
-            fresh=lambda: self._fresh_weights(round_index) if round_index else rewind_point,
+            fresh=lambda: self._reinitialised(round_index) if round_index else rewind_point,
         )
 
     def train_round(
@@ -148,8 +172,10 @@ class Laboratory:
     def _state(self) -> Arrays:
         return {**self.dense.state(), **self._constants}
 
-    def _fresh_weights(self, round_index: int) -> Arrays:
-        seed = int(np.random.SeedSequence((self.config.seed, 3, round_index)).generate_state(1)[0])
+    def _reinitialised(self, round_index: int) -> Arrays:
+        return self._fresh_weights(int(np.random.SeedSequence((self.config.seed, 3, round_index)).generate_state(1)[0]))
+
+    def _fresh_weights(self, seed: int) -> Arrays:
         return {name: variable.numpy() for name, variable in model_variables(self._network(seed)).items()}
 
     def measure(self, trained: Arrays, masks: Arrays, next_masks: Arrays) -> tuple[dict[str, Any], Arrays]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tfimp.measure.inputs import KernelInputs, probe_samples
-from tfimp.measure.layers import measure_layers
+from tfimp.measure.inputs import ConnectedInputs, KernelInputs, probe_samples
+from tfimp.measure.layers import Inputs, measure_layers
 from tfimp.measure.numbers import summary
 from tfimp.measure.stored import measure_round
 
-__all__ = ["KernelInputs", "measure_layers", "measure_round", "probe_samples", "summary"]
+__all__ = ["ConnectedInputs", "Inputs", "KernelInputs", "measure_layers", "measure_round", "probe_samples", "summary"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,24 @@ class KernelInputs:
     def _forward(self, images: Any) -> Any:
         outputs = self._model(tf.cast(images, tf.float32), training=False)
         return outputs if isinstance(outputs, list) else [outputs]
+
+
+@dataclasses.dataclass(frozen=True)
+class ConnectedInputs:
+    """The same of a fully connected network that is no tf_keras model.
+
+    Args:
+        names: Its dense layers in order.
+        compute: (n, features) raw images -> {dense layer: (n, fan_in)}.
+    """
+
+    names: list[str]
+    compute: Callable[[np.ndarray], Mapping[str, Any]]
+    convolutions: list[str] = dataclasses.field(default_factory=list)
+
+    def __call__(self, images: np.ndarray) -> Mapping[str, Any]:
+        """(n, features) raw images -> {dense layer: (n, fan_in) float32}."""
+        return self.compute(images)
 
 
 def probe_samples(split: Split, samples: int) -> Split:

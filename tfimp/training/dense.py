@@ -1,98 +1,271 @@
-"""The compiled training loop: many steps of a (wrapped) tf_keras model inside one XLA program.
+"""The dense engine: many steps of a fully connected network inside one XLA program, for one network or several.
 
-The data set stays on the device as it came (uint8 images stay uint8); normalisation, the forward and backward pass and
-the optimiser's update are one program that reads the batch order and a range of steps, so nothing recompiles between
-rounds. The masks act inside the wrapped layers (``tfimp.pruning``), as they do under ``model.fit``.
+The data set stays on the device as it came (uint8 images stay uint8); normalisation, the forward and backward pass,
+masks and the optimiser's update are one program that takes the whole state and returns it, so nothing recompiles
+between rounds. A leading axis holds replicates: networks of other seeds, each with its own masks and batch order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras
 
-from tfimp.config import TrainConfig
+from tfimp.config import ModelConfig, TrainConfig
 from tfimp.data.dataset import Dataset, Split
-from tfimp.pruning.tf_keras_models import model_variables, optimizer_variables
-from tfimp.pruning.wrapper import set_masks
+from tfimp.training.batches import BLOCK
+from tfimp.training.device import accuracy, to_device
 from tfimp.training.engine import Engine, State
-from tfimp.training.optimizers import build_optimizer
+from tfimp.training.network import Network, Tensors
+from tfimp.training.optimizers import learning_rates, slot_names, updated
 
-EVALUATION_BATCH = 1000
-
-
-def to_device(array: np.ndarray) -> tf.Tensor:
-    """A NumPy array as a tensor, on a CPU without a copy (the array must stay alive and unchanged)."""
-    if array.flags.writeable and array.flags.c_contiguous and not tf.config.list_physical_devices("GPU"):
-        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-    return tf.constant(array)
+ITERATION = "optimizer/iteration"
 
 
-class DenseEngine(Engine):
-    """Trains and evaluates a tf_keras model by one compiled program.
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What is compiled, of one network and one optimiser; equal programs share their compilation."""
+
+    network: Network
+    train: TrainConfig
+    scale: float
+
+    @tf.function(jit_compile=True)
+    def block(
+        self, data: Sequence[Any], order: Any, rates: Any, start: Any, count: Any, state: Tensors, masks: Tensors
+    ) -> tuple[Any, Tensors]:
+        """The first ``count`` steps of a block.
+
+        Args:
+            data: Images (n, features), labels (n,) and the mean image (features,).
+            order: Samples of each batch, int32 (replicates, BLOCK, batch).
+            rates: Learning rates, float32 (replicates, BLOCK).
+            start: Steps that were taken before, int32 (replicates,).
+            count: Steps to take, int32.
+            state: Weights and slots by name, each with a leading axis of replicates.
+            masks: Boolean, of the masked weights.
+
+        Returns:
+            The sums of the losses (replicates,), and the new state.
+        """
+        total, step = tf.zeros(tf.shape(rates)[:1]), tf.constant(0)
+        # not tf.range, whose limits XLA takes as constants: it would compile again for every other count
+        while step < count:
+            losses, state = self._step(data, order[:, step], rates[:, step], start + step, state, masks)
+            total += losses
+            step += 1
+        return total, state
+
+    def _step(
+        self, data: Sequence[Any], batch: Any, rate: Any, taken: Any, state: Tensors, masks: Tensors
+    ) -> tuple[Any, Tensors]:
+        images, labels, mean = data
+        x = (tf.cast(tf.gather(images, batch), tf.float32) - mean) / self.scale
+        weights = {name: state[name] for name in self.network.trained}
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            logits, moved = self.network.train_logits({**state, **weights}, x)
+            entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(labels, batch), logits)
+            losses = tf.reduce_mean(entropies, axis=1)
+        gradients = tape.gradient(losses, weights)
+        new = {**state, **moved}
+        for name, slots in slot_names(self.train, weights).items():
+            gradient = tf.where(masks[name], gradients[name], 0.0) if name in masks else gradients[name]
+            old = [state[slot] for slot in slots]
+            new[name], remembered = updated(self.train, weights[name], gradient, old, rate, taken)
+            new |= dict(zip(slots, remembered, strict=True))
+        return losses, new
+
+    @tf.function(jit_compile=True)
+    def kernel_inputs(self, images: Any, mean: Any, weights: Tensors) -> tuple[list[Any], Any]:
+        """Of one network: raw images (n, features) to what each kernel multiplies, (n, fan_in), and to logits."""
+        x = (tf.cast(images, tf.float32) - mean) / self.scale
+        inputs, logits = self.network.kernel_inputs({name: array[None] for name, array in weights.items()}, x[None])
+        return [array[0] for array in inputs], logits[0]
+
+    @tf.function(jit_compile=True)
+    def predict(self, images: Any, mean: Any, weights: Tensors) -> Any:
+        """Raw images (n, features) to classes (n,), of one network."""
+        return tf.argmax(self.kernel_inputs(images, mean, weights)[1], -1, tf.int32)
+
+
+class Replicas:
+    """Networks that one program trains together, with their whole state on the device.
 
     Args:
-        model: A tf_keras model, images to logits, its layers wrapped or not.
+        program: What trains them.
         dataset: Where batches come from.
-        config: Section ``train``.
-        seed: Seed of the batch order.
+        states: The whole state of each network.
+        masked: Names of the weights that have masks.
         total_steps: Steps from initialisation to the end of a round (k + T).
     """
 
-    def __init__(self, model: Any, dataset: Dataset, config: TrainConfig, *, seed: int, total_steps: int) -> None:
-        super().__init__(dataset, config, seed)
-        self.model = model
-        self.optimizer = build_optimizer(config, total_steps)
-        model.compile(self.optimizer)
-        self.variables: dict[str, tf.Variable] = model_variables(model) | optimizer_variables(model)
-        self._images, self._labels = to_device(dataset.train.images), to_device(dataset.train.labels)
-        self._loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    def __init__(
+        self, program: Program, dataset: Dataset, states: Sequence[State], masked: Sequence[str], total_steps: int
+    ) -> None:
+        self.program, self.total_steps = program, total_steps
+        self.mean = tf.constant(dataset.mean, tf.float32)
+        self._data = [to_device(dataset.train.images), to_device(dataset.train.labels), self.mean]
+        slots = slot_names(program.train, program.network.trained)
+        self._names = [*program.network.variables, *itertools.chain.from_iterable(slots.values())]
+        self._masked = list(masked)
+        self._iterations = np.zeros(len(states), np.int64)
+        self._state: Tensors = {}
+        self._masks: Tensors = {}
+        # what a network begins its next steps with, where it is not what the last steps left
+        self._loaded: dict[int, State] = {}
+        self._loaded_masks: dict[int, Mapping[str, np.ndarray]] = {}
+        for index, state in enumerate(states):
+            self.load(index, state, {})
+
+    def load(self, index: int, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> None:
+        """Give a network a whole state, and its masks; a weight without one is whole."""
+        self._loaded[index] = {name: np.array(state[name], np.float32) for name in self._names}
+        self._loaded_masks[index] = {
+            name: np.array(masks[name], bool) if name in masks else np.ones(state[name].shape, bool)
+            for name in self._masked
+        }
+        self._iterations[index] = int(state[ITERATION])
+
+    def state(self, index: int) -> State:
+        """The whole state of a network as a copy."""
+        loaded = self._loaded.get(index)
+        arrays = {name: loaded[name].copy() if loaded else self._state[name][index].numpy() for name in self._names}
+        return {**arrays, ITERATION: np.array(self._iterations[index], np.int64)}
+
+    def weights(self, index: int) -> Tensors:
+        """The weights of a network by name, as its forward pass takes them."""
+        source = self._loaded.get(index) or {name: self._state[name][index] for name in self._names}
+        return {name: tf.convert_to_tensor(source[name]) for name in self.program.network.variables}
+
+    def steps(self, batches: Mapping[int, np.ndarray]) -> dict[int, float]:
+        """Train some of the networks; those that are not named keep their state.
+
+        Args:
+            batches: By network, the samples of its batches, int32 (steps, batch); all of one number of steps.
+
+        Returns:
+            The sum of the losses of each.
+        """
+        replicates, count = len(self._iterations), len(next(iter(batches.values())))
+        for index in set(range(replicates)) - set(batches) - set(self._loaded):
+            self._loaded[index] = self.state(index)
+        kept = {index: self._loaded[index] for index in self._loaded if index not in batches}
+        self._put_loaded()
+        order = np.zeros((replicates, BLOCK, self.program.train.batch_size), np.int32)
+        rates = np.zeros((replicates, BLOCK), np.float32)
+        start = tf.constant(self._iterations, tf.int32)
+        for index, samples in batches.items():
+            order[index, :count] = samples
+            rates[index, :count] = learning_rates(
+                self.program.train, self.total_steps, int(self._iterations[index]), count
+            )
+            self._iterations[index] += count
+        losses, self._state = self.program.block(
+            self._data, tf.constant(order), tf.constant(rates), start, tf.constant(count), self._state, self._masks
+        )
+        self._loaded = kept
+        return {index: float(losses[index]) for index in batches}
+
+    def _put_loaded(self) -> None:
+        """Stack what was loaded with what is on the device."""
+        everyone = range(len(self._iterations))
+        if self._loaded:
+            states = [self._loaded.get(index) or self.state(index) for index in everyone]
+            self._state = {name: tf.constant(np.stack([state[name] for state in states])) for name in self._names}
+        if self._loaded_masks:
+            self._masks = {
+                name: tf.stack(
+                    [
+                        self._loaded_masks[index][name] if index in self._loaded_masks else self._masks[name][index]
+                        for index in everyone
+                    ]
+                )
+                for name in self._masked
+            }
+            self._loaded_masks = {}
+
+
+class DenseEngine(Engine):
+    """Trains and evaluates one of a program's networks.
+
+    Args:
+        replicas: The networks.
+        index: Which of them.
+        dataset: Where batches come from.
+        seed: Seed of the batch order.
+        take_steps: Trains the network on batches (steps, batch) and returns the sum of the losses; by default at once.
+            Networks that train together wait for each other here.
+    """
+
+    def __init__(
+        self,
+        replicas: Replicas,
+        index: int,
+        dataset: Dataset,
+        seed: int,
+        take_steps: Callable[[int, np.ndarray], float] | None = None,
+    ) -> None:
+        super().__init__(dataset, replicas.program.train, seed)
+        self.replicas, self.index = replicas, index
+        self._take_steps = take_steps or (lambda index, batches: replicas.steps({index: batches})[index])
 
     def state(self) -> State:
         """Every weight (``layer/variable``) and optimiser variable (``optimizer/...``) as a copy."""
-        return {name: variable.numpy() for name, variable in self.variables.items()}
+        return self.replicas.state(self.index)
 
     def load(self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> None:
-        """Put a whole state and masks into the network and the optimiser."""
-        set_masks(self.model, masks)
-        for name, variable in self.variables.items():
-            variable.assign(state[name])
+        """Take over a whole state and the masks under which training goes on."""
+        self.replicas.load(self.index, state, masks)
 
     def steps(self, order: np.ndarray, start: int, stop: int) -> float:
         """Train on batches ``start`` to ``stop`` of ``order``; the sum of their losses."""
-        return float(self._block(self._images, self._labels, tf.constant(order), tf.constant([start, stop])))
-
-    @tf.function(jit_compile=True)
-    def _block(self, images: Any, labels: Any, order: Any, span: Any) -> Any:
-        """Steps ``span[0]`` to ``span[1]`` of a block (BLOCK, batch) of batches; returns the sum of their losses."""
-        total, step = tf.constant(0.0), span[0]
-        # not tf.range, whose limits XLA takes as constants: it would compile again for every other span
-        while step < span[1]:
-            batch = order[step]
-            with tf.GradientTape() as tape:
-                logits = self.model(tf.cast(tf.gather(images, batch), tf.float32), training=True)
-                loss = self._loss(tf.gather(labels, batch), logits)
-            weights = self.model.trainable_variables
-            gradients = tape.gradient(loss, weights)
-            self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
-            total += loss
-            step += 1
-        return total
+        return self._take_steps(self.index, order[start:stop])
 
     def evaluate(self, split: Split) -> float:
         """Share of correctly classified samples."""
-        correct = 0
-        for begin in range(0, len(split), EVALUATION_BATCH):
-            labels = split.labels[begin : begin + EVALUATION_BATCH]
-            images = np.zeros((EVALUATION_BATCH, split.images.shape[1]), split.images.dtype)
-            images[: len(labels)] = split.images[begin : begin + EVALUATION_BATCH]
-            predicted = self._predict(tf.constant(images)).numpy()[: len(labels)]
-            correct += int(np.sum(predicted == labels))
-        return correct / max(len(split), 1)
+        replicas, weights = self.replicas, self.replicas.weights(self.index)
+        return accuracy(split, lambda images: replicas.program.predict(images, replicas.mean, weights).numpy())
 
-    @tf.function(jit_compile=True)
-    def _predict(self, images: Any) -> Any:
-        return tf.argmax(self.model(tf.cast(images, tf.float32), training=False), axis=-1, output_type=tf.int32)
+    def kernel_inputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """(n, features) raw images -> {dense layer: (n, fan_in)}, what its kernel multiplies after training."""
+        program = self.replicas.program
+        inputs, _ = program.kernel_inputs(images, self.replicas.mean, self.replicas.weights(self.index))
+        return {name: array.numpy() for name, array in zip(program.network.layers, inputs, strict=True)}
+
+
+def dense_engine(
+    model: ModelConfig,
+    dataset: Dataset,
+    config: TrainConfig,
+    *,
+    weights: State,
+    masked: Sequence[str],
+    seed: int,
+    total_steps: int,
+) -> DenseEngine:
+    """An engine for one network.
+
+    Args:
+        model, config: Sections of the configuration.
+        dataset: Where batches come from.
+        weights: The network's weights to begin with, by name.
+        masked: Names of the weights that have masks.
+        seed: Seed of the batch order.
+        total_steps: Steps from initialisation to the end of a round (k + T).
+    """
+    program = Program(Network.of(model), config, float(dataset.scale))
+    return DenseEngine(
+        Replicas(program, dataset, [fresh_state(program, weights)], masked, total_steps), 0, dataset, seed
+    )
+
+
+def fresh_state(program: Program, weights: State) -> State:
+    """The whole state of a network that was never trained: its weights, and an optimiser that remembers nothing."""
+    slots = slot_names(program.train, program.network.trained)
+    zeros = {slot: np.zeros_like(weights[name]) for name, names in slots.items() for slot in names}
+    return {**{name: weights[name] for name in program.network.variables}, **zeros, ITERATION: np.array(0, np.int64)}

@@ -36,6 +36,8 @@ class Parameter:
         self.gradient = np.zeros_like(self.value)
         slots = [f"optimizer/{slot}/{name}" for slot in ("m", "v")]
         self.slots = {slot: self._flat(state[slot]) for slot in slots if slot in state}
+        # plain SGD remembers nothing, but its update has a place to write to
+        self.remembered = list(self.slots.values()) or [np.zeros_like(self.value)]
 
     def _flat(self, array: np.ndarray) -> np.ndarray:
         return np.array(array[self.chosen], dtype=np.float32, order="C").reshape(-1)
@@ -170,10 +172,6 @@ class SparseEngine(Engine):
             self._backward(len(batch), rate if self._plain else np.float32(0))
             self._iteration += 1
             self._update(rate)
-        if self._plain and stop > start:
-            # what momentum 0 would have left in the slots, only looked at when the state is
-            for layer in self._layers:
-                layer.kernel.slots = dict.fromkeys(layer.kernel.slots, -layer.kernel.gradient * rates[-1])
         return total
 
     def _forward(self, batch: np.ndarray) -> None:
@@ -240,7 +238,7 @@ class SparseEngine(Engine):
             for parameter in layer.parameters:
                 if self._plain and parameter is layer.kernel:
                     continue
-                slots = parameter.slots.values()
+                slots = parameter.remembered
                 if self.config.optimizer == "adam":
                     kernels.update_adam(parameter.value, parameter.gradient, *slots, rate, self._iteration, decay)
                 else:

@@ -1,0 +1,83 @@
+"""The compiled loop for any (wrapped) tf_keras model, which trains the papers' networks with convolutions.
+
+Many steps are one XLA program. The data set stays on the device as it came (uint8 images stay uint8); normalisation,
+the forward and backward pass and the optimiser's update read the batch order and a range of steps, so nothing
+recompiles between rounds. The masks act inside the wrapped layers (``tfimp.pruning``), as they do under ``model.fit``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tfimp.config import TrainConfig
+from tfimp.data.dataset import Dataset, Split
+from tfimp.pruning.tf_keras_models import model_variables, optimizer_variables
+from tfimp.pruning.wrapper import set_masks
+from tfimp.training.device import accuracy, to_device
+from tfimp.training.engine import Engine, State
+from tfimp.training.optimizers import build_optimizer
+
+
+class KerasEngine(Engine):
+    """Trains and evaluates a tf_keras model by one compiled program.
+
+    Args:
+        model: A tf_keras model, images to logits, its layers wrapped or not.
+        dataset: Where batches come from.
+        config: Section ``train``.
+        seed: Seed of the batch order.
+        total_steps: Steps from initialisation to the end of a round (k + T).
+    """
+
+    def __init__(self, model: Any, dataset: Dataset, config: TrainConfig, *, seed: int, total_steps: int) -> None:
+        super().__init__(dataset, config, seed)
+        self.model = model
+        self.optimizer = build_optimizer(config, total_steps)
+        model.compile(self.optimizer)
+        self.variables: dict[str, tf.Variable] = model_variables(model) | optimizer_variables(model)
+        self._images, self._labels = to_device(dataset.train.images), to_device(dataset.train.labels)
+        self._loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def state(self) -> State:
+        """Every weight (``layer/variable``) and optimiser variable (``optimizer/...``) as a copy."""
+        return {name: variable.numpy() for name, variable in self.variables.items()}
+
+    def load(self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> None:
+        """Put a whole state and masks into the network and the optimiser."""
+        set_masks(self.model, masks)
+        for name, variable in self.variables.items():
+            variable.assign(state[name])
+
+    def steps(self, order: np.ndarray, start: int, stop: int) -> float:
+        """Train on batches ``start`` to ``stop`` of ``order``; the sum of their losses."""
+        return float(self._block(self._images, self._labels, tf.constant(order), tf.constant([start, stop])))
+
+    @tf.function(jit_compile=True)
+    def _block(self, images: Any, labels: Any, order: Any, span: Any) -> Any:
+        """Steps ``span[0]`` to ``span[1]`` of a block (BLOCK, batch) of batches; returns the sum of their losses."""
+        total, step = tf.constant(0.0), span[0]
+        # not tf.range, whose limits XLA takes as constants: it would compile again for every other span
+        while step < span[1]:
+            batch = order[step]
+            with tf.GradientTape() as tape:
+                logits = self.model(tf.cast(tf.gather(images, batch), tf.float32), training=True)
+                loss = self._loss(tf.gather(labels, batch), logits)
+            weights = self.model.trainable_variables
+            gradients = tape.gradient(loss, weights)
+            self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+            total += loss
+            step += 1
+        return total
+
+    def evaluate(self, split: Split) -> float:
+        """Share of correctly classified samples."""
+        return accuracy(split, lambda images: self._predict(tf.constant(images)).numpy())
+
+    @tf.function(jit_compile=True)
+    def _predict(self, images: Any) -> Any:
+        return tf.argmax(self.model(tf.cast(images, tf.float32), training=False), axis=-1, output_type=tf.int32)
