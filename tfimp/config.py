@@ -14,6 +14,7 @@ from typing import Any
 from tfimp._arch import Layer, parse_arch
 from tfimp._fields import at_least, between, build, check, every, key, one_of
 from tfimp._inputs import check_source, parse_condition
+from tfimp._text import read_text
 from tfimp.errors import ConfigError, nearest
 
 if sys.version_info >= (3, 11):
@@ -24,6 +25,7 @@ else:
 PRESETS = Path(__file__).parent / "presets"
 PROCEDURES = ("imp", "one_shot", "random", "fine_tune", "reinitialise")
 MEASURES = ("kurtosis", "cavity", "ipr", "locality", "connectivity", "selectivity")
+REQUESTED = ("removal", "untrained", "downstream", "ablation")  # cost more than a round may: when they are asked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +163,11 @@ class PruneConfig:
 class ProbeConfig:
     """Section ``probe``: what is measured after each round."""
 
-    what: tuple[str, ...] = key(MEASURES, "the measures", every(one_of(*MEASURES)))
+    what: tuple[str, ...] = key(
+        MEASURES,
+        f"the measures; {', '.join(REQUESTED)}: at the end of the run, and by `tfimp probe --what`",
+        every(one_of(*MEASURES, *REQUESTED)),
+    )
     samples: int = key(2000, "inputs (of the training part) that the measures see", at_least(16))
 
     def __post_init__(self) -> None:
@@ -239,10 +245,10 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
 def read_config_file(path: str | Path) -> dict[str, Any]:
     """The contents of a TOML file as a dict."""
     try:
-        return parse_toml(Path(path).read_text(encoding="utf-8"), f"the file {str(path)!r}")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        text = read_text(path)
+    except ValueError as reason:
         raise ConfigError(f"cannot read the configuration {str(path)!r}: {reason}") from None
+    return parse_toml(text, f"the file {str(path)!r}")
 
 
 def preset_names() -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tfimp._arch import parse_arch
+from tfimp._text import read_text
 from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, nearest
 
@@ -158,11 +159,9 @@ def _parsed(path: Path) -> dict[str, dict[str, str]]:
     """Sections, keys and texts of an .ini file."""
     parser = configparser.ConfigParser(interpolation=None, default_section="")
     try:
-        parser.read_string(path.read_text(encoding="utf-8-sig"), source=str(path))
-    except OSError as error:
-        raise ConfigError(f"cannot read the input file {str(path)!r}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"cannot read the input file {str(path)!r}: it is not UTF-8 text") from None
+        parser.read_string(read_text(path, "utf-8-sig"), source=str(path))
+    except ValueError as reason:
+        raise ConfigError(f"cannot read the input file {str(path)!r}: {reason}") from None
     except configparser.Error as error:
         raise ConfigError(f"{str(path)!r} is not a valid .ini file: {' '.join(str(error).split())}") from None
     return {section: dict(parser[section]) for section in parser.sections()}

@@ -7,6 +7,7 @@ second copy, and of a memory-mapped one only the pages of the exchanged rows bec
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from tfimp.errors import ConfigError, DataError
 # Called while a source reads: what it does, how many are done, and of how many (0: not known).
 Progress = Callable[[str, int, int], None]
 
+MOST_CLASSES = 100_000
+"""More are a mistake, or meant to fill the memory with names and output units."""
 _HELD_OUT = 0.1
 _MOST_HELD_OUT = 10_000
 _CHUNK = 4096
@@ -25,6 +28,18 @@ _CHUNK = 4096
 
 def silent(text: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
+
+
+def user_path(text: str) -> Path:
+    """A path as a user writes it, with ``~`` for a home folder.
+
+    Raises:
+        DataError: the home folder of somebody who has none.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise DataError(f"there is no home folder for {text!r}") from None
 
 
 def make_dataset(

@@ -12,13 +12,14 @@ labels are not public): validation and test share it.
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfimp.config import DataConfig
-from tfimp.data._stored import Progress, grey, make_dataset, silent
+from tfimp.data import _archive
+from tfimp.data._stored import Progress, grey, make_dataset, silent, user_path
 from tfimp.data._unpickle import load_arrays
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError, DataError
@@ -74,7 +75,7 @@ def find_files(config: DataConfig) -> tuple[list[Path], Path]:
     """
     form = _FORMATS[config.source]
     if config.dir:
-        folders = [Path(config.dir).expanduser()]
+        folders = [user_path(config.dir)]
     elif form.subfolder:
         folders = [Path.home() / ".keras" / "datasets"]
     else:
@@ -126,28 +127,21 @@ def _read(files: list[Path], form: _Format, config: DataConfig, tell: Progress) 
 
 
 def _most_images(file: Path, features: int) -> int:
-    if file.suffix != ".npz":
-        return file.stat().st_size // features + 1
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return max((entry.file_size for entry in archive.infolist()), default=0) // features + 1
-    except (OSError, zipfile.BadZipFile):
-        raise DataError(f"{str(file)!r} is not a readable .npz archive") from None
+    size = _archive.array_bytes(file, "data") if file.suffix == ".npz" else file.stat().st_size
+    return size // features + 1
 
 
 def _batch(file: Path, form: _Format) -> tuple[np.ndarray, np.ndarray]:
     """``data`` (n, 3·side²) uint8 and labels (n,) from 0 of one file, checked."""
-    content = _npz(file) if file.suffix == ".npz" else load_arrays(file)
+    is_archive = file.suffix == ".npz"
+    content = _archive.read_arrays(file, ("data", "labels")) if is_archive else load_arrays(file)
     if not {"data", "labels"} <= content.keys():
-        raise DataError(f"{str(file)!r} must hold 'data' and 'labels', got {sorted(map(str, content))}")
-    data = np.asarray(content["data"])
-    features = 3 * form.side**2
-    if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != features:
-        raise DataError(f"{str(file)!r}: data must be (n, {features}) uint8, got {data.shape} {data.dtype}")
-    try:
-        labels = np.asarray(content["labels"]).astype(np.int64) - form.first_label
-    except (ValueError, TypeError):
-        raise DataError(f"{str(file)!r}: labels must be whole numbers") from None
+        raise DataError(f"{str(file)!r} must hold 'data' and 'labels', got {sorted(content)}")
+    data, features = content["data"], 3 * form.side**2
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != features:
+        got = f"{data.shape} {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise DataError(f"{str(file)!r}: data must be (n, {features}) uint8, got {got}")
+    labels = _whole_numbers(file, content["labels"]) - form.first_label
     if labels.shape != (len(data),):
         raise DataError(f"{str(file)!r}: {len(data)} images but labels of shape {labels.shape}")
     classes = len(form.class_names)
@@ -158,9 +152,13 @@ def _batch(file: Path, form: _Format) -> tuple[np.ndarray, np.ndarray]:
     return data, labels
 
 
-def _npz(file: Path) -> dict[str, np.ndarray]:
+def _whole_numbers(file: Path, labels: Any) -> np.ndarray:
+    """Labels, stored as an array or as a flat list, as int64."""
+    # Nested lists are not given to NumPy: a small pickle can hold ones that unfold without end.
+    is_list = isinstance(labels, list) and all(isinstance(label, (int, np.integer)) for label in labels)
+    if not is_list and not (isinstance(labels, np.ndarray) and labels.dtype.kind in "iu"):
+        raise DataError(f"{str(file)!r}: labels must be whole numbers")
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in ("data", "labels") if name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{str(file)!r} is not a readable .npz archive of plain arrays: {error}") from None
+        return np.asarray(labels, np.int64)
+    except OverflowError:
+        raise DataError(f"{str(file)!r}: labels must be whole numbers of 64 bits") from None

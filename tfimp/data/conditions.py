@@ -9,15 +9,15 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import scipy.fft
 
 from tfimp._inputs import Condition, parse_condition
+from tfimp._text import read_text
 from tfimp.data._quantise import CHUNK, transform_images, writeable
 from tfimp.data._sampling import stream
-from tfimp.data._stored import choose
+from tfimp.data._stored import MOST_CLASSES, choose
 from tfimp.data.clones import gaussian_clone
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError, DataError
@@ -143,22 +143,28 @@ def read_class_map(path: str) -> np.ndarray:
     Raises:
         DataError: the file cannot be read or holds anything but whole numbers from 0.
     """
-    if re.fullmatch(r"\d{1,9}(,\d{1,9})+", path, re.ASCII):
-        return np.array(list(map(int, path.split(","))))
+    is_written_out = re.fullmatch(r"\d{1,9}(,\d{1,9})+", path, re.ASCII)
+    words = path.split(",") if is_written_out else _class_map_words(path)
+    wrong = next((word for word in words if not re.fullmatch(r"\d{1,9}", word, re.ASCII)), None)
+    if wrong is not None or not words:
+        got = "an empty file" if wrong is None else repr(wrong[:50])
+        raise DataError(f"the class map {path!r} must hold comma-separated whole numbers from 0, got {got}")
+    mapping = np.array(list(map(int, words)))
+    if mapping.max() >= MOST_CLASSES:
+        raise DataError(f"the class map {path!r} holds {mapping.max()}, classes must lie below {MOST_CLASSES}")
+    return mapping
+
+
+def _class_map_words(path: str) -> list[str]:
+    """What stands between the commas and line ends of a class-map file."""
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        text = read_text(path)
+    except ValueError as reason:
         raise DataError(
             f"cannot read the class map {path!r}: {reason}; "
             f"name your own by --set 'data.condition=[\"class-map:FILE\"]'"
         ) from None
-    words = [word.strip() for word in text.replace("\n", ",").split(",") if word.strip()]
-    wrong = next((word for word in words if not (word.isascii() and word.isdigit())), None)
-    if wrong is not None or not words:
-        got = "an empty file" if wrong is None else repr(wrong)
-        raise DataError(f"the class map {path!r} must hold comma-separated whole numbers from 0, got {got}")
-    return np.array(list(map(int, words)))
+    return [word.strip() for word in text.replace("\n", ",").split(",") if word.strip()]
 
 
 def _relabelled(dataset: Dataset, mapping: np.ndarray, names: list[str]) -> Dataset:

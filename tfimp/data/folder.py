@@ -7,6 +7,7 @@ PATH/photograph.jpg            photographs, each a class of patches (see ``photo
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,14 @@ import numpy as np
 from tfimp.config import DataConfig
 from tfimp.data import photos
 from tfimp.data._sampling import PARTS
-from tfimp.data._stored import Progress, make_dataset, resized, silent
+from tfimp.data._stored import Progress, make_dataset, resized, silent, user_path
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError, DataError, nearest
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+"""Pillow goes by contents: a PostScript file named .png would be handed to Ghostscript."""
+_MOST_PIXELS = 100_000_000
 _SIDE = 32
 
 
@@ -29,7 +33,7 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
         DataError: no such folder, no images in it, or an image that cannot be read.
         ConfigError: classes or counts that the folder does not have.
     """
-    path = Path(config.source.partition(":")[2]).expanduser()
+    path = user_path(config.source.partition(":")[2])
     if not path.is_dir():
         raise DataError(f"data.source {config.source!r}: there is no folder {str(path)!r}")
     tell = progress or silent
@@ -81,10 +85,21 @@ def _pixels(file: Path, colour: bool) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(file) as image:
-            pixels = np.asarray(image.convert("RGB" if colour else "L"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read the image {str(file)!r}: {error}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata; large images are refused below
+            with Image.open(file, formats=_FORMATS) as image:
+                width, height = image.size
+                if width * height > _MOST_PIXELS:
+                    raise DataError(
+                        f"the image {str(file)!r} has {width} x {height} pixels, at most {_MOST_PIXELS} are accepted"
+                    )
+                pixels = np.asarray(image.convert("RGB" if colour else "L"))
+    except DataError:
+        raise
+    except Exception as error:
+        # A damaged image fails in as many ways as there are formats.
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"cannot read the image {str(file)!r}: {reason}") from None
     return pixels.reshape(*pixels.shape[:2], -1)
 
 

@@ -7,17 +7,19 @@ uint8, other numbers become float32. Labels are whole numbers from 0.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from tfimp.config import DataConfig
-from tfimp.data._stored import Progress, grey, make_dataset, resized
+from tfimp.data._archive import read_arrays
+from tfimp.data._stored import MOST_CLASSES, Progress, grey, make_dataset, resized, user_path
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError, DataError
 
 _ACCEPTED = "x_train, y_train, x_validation, y_validation, x_test, y_test"
+_LARGEST = 1e15
+"""Size of a pixel above which sums of squares may not fit float32."""
 
 
 def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
@@ -26,8 +28,8 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     Raises:
         DataError: the archive cannot be read, or its arrays do not fit together.
     """
-    path = Path(config.source.partition(":")[2]).expanduser()
-    arrays = _read(path)
+    path = user_path(config.source.partition(":")[2])
+    arrays = read_arrays(path, _ACCEPTED.split(", "))
     if not {"x_train", "y_train"} <= arrays.keys():
         raise DataError(f"{str(path)!r} must hold x_train and y_train (accepted: {_ACCEPTED}), got {sorted(arrays)}")
     parts, shapes = {}, set()
@@ -45,29 +47,19 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     return make_dataset(config.source, parts, shape, names, config)
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as file:
-            # np.load would take a single array, too
-            if not zipfile.is_zipfile(file):
-                raise DataError(f"{str(path)!r} is not an .npz archive")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files if name in _ACCEPTED.split(", ")}
-    except OSError as error:
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{str(path)!r} is not a readable .npz archive of plain arrays: {error}") from None
-
-
 def _images(path: Path, part: str, array: np.ndarray, config: DataConfig) -> tuple[np.ndarray, tuple[int, int, int]]:
     """Images (n, features) uint8 or float32, and their shape (height, width, channels)."""
     if array.ndim not in (2, 3, 4) or array.dtype.kind not in "biuf":
         raise DataError(f"{str(path)!r}: x_{part} must be (n, height, width[, channels]) numbers, got {array.shape}")
     images = array[:, None, :, None] if array.ndim == 2 else array[..., None] if array.ndim == 3 else array
     if images.dtype != np.uint8:
-        images = images.astype(np.float32)
-        if not np.isfinite(images).all():
+        with np.errstate(over="ignore"):  # what overflows is infinite, and refused as that
+            images = images.astype(np.float32)
+        largest = np.abs(images).max(initial=0)
+        if not np.isfinite(largest):
             raise DataError(f"{str(path)!r}: x_{part} holds numbers that are not finite")
+        if largest > _LARGEST:
+            raise DataError(f"{str(path)!r}: x_{part} holds {largest:.3g}, accepted are numbers up to {_LARGEST:g}")
     if images.shape[3] == 3 and not config.colour:
         if images.dtype != np.uint8:
             raise ConfigError("data.colour = false needs uint8 images, these are floats")
@@ -86,4 +78,6 @@ def _labels(path: Path, part: str, array: np.ndarray, count: int) -> np.ndarray:
         raise DataError(
             f"{str(path)!r}: y_{part} must be ({count},) whole numbers from 0, got {array.shape} {array.dtype}"
         )
+    if count and int(labels.max()) >= MOST_CLASSES:
+        raise DataError(f"{str(path)!r}: y_{part} holds {labels.max()}, labels must lie below {MOST_CLASSES}")
     return labels.astype(np.int32)

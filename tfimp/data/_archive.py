@@ -1,0 +1,97 @@
+"""Reading other people's ``.npz`` archives: plain arrays only, and sizes are checked before memory is taken."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from tfimp.errors import DataError
+
+LARGEST_SHARE = 0.9
+"""Share of the free memory that an archive may fill."""
+
+
+def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Those of the named arrays that an archive holds.
+
+    Raises:
+        DataError: no archive, a damaged one, one with Python objects, or one that claims more than fits into memory.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.getinfo(f"{name}.npy") for name in names if f"{name}.npy" in archive.namelist()}
+            check_size(path, sum(member.file_size for member in members.values()))
+            return {name: _read(path, archive, member) for name, member in members.items()}
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
+    except Exception as error:
+        if not zipfile.is_zipfile(path):
+            raise DataError(f"{str(path)!r} is not an .npz archive") from None
+        # A damaged archive fails in as many ways as there are formats inside it.
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{str(path)!r} is not a readable .npz archive of plain arrays: {reason}") from None
+
+
+def array_bytes(path: Path, name: str) -> int:
+    """How many bytes an archive claims that one of its arrays has; 0 where it has none of that name."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = archive.getinfo(f"{name}.npy").file_size
+    except KeyError:
+        return 0
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        raise DataError(f"{str(path)!r} is not a readable .npz archive") from None
+    check_size(path, size)
+    return size
+
+
+def check_size(path: Path, claimed: int) -> None:
+    """Refuse what would not fit into memory.
+
+    Raises:
+        DataError: says how much is claimed and how much is free.
+    """
+    if claimed > LARGEST_SHARE * free_memory():
+        raise DataError(
+            f"{str(path)!r} claims to hold {claimed / 1e9:.3g} GB of arrays; {free_memory() / 1e9:.3g} GB of memory "
+            "are free"
+        )
+
+
+def free_memory() -> int:
+    """Bytes of memory that can be taken without swapping."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(member) as file:
+        shape, dtype = _header(file)
+        count = 1
+        for side in shape:
+            count *= side
+        # NumPy would take the memory that the header asks for, whatever follows.
+        if dtype.hasobject or min(shape, default=0) < 0 or count * dtype.itemsize > member.file_size:
+            raise DataError(
+                f"{str(path)!r} is not a readable .npz archive of plain arrays: {member.filename} claims {dtype} of "
+                f"shape {shape} in {member.file_size} bytes"
+            )
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
