@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tfimp.cli import _options
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
+
+if TYPE_CHECKING:
+    from tfimp.store import Run
 
 FORMATS = ("savedmodel", "keras", "tflite")
 
@@ -38,11 +42,25 @@ def command(
     from tfimp.cli import _tensorflow
 
     stored = store.open_run(run)
+    directory = out or own_directory(stored)
     _tensorflow.start(verbosity.verbose)
     from tfimp import export
 
-    directory = out or Path(stored.config.export.dir or Path("saved_models") / stored.path.resolve().name)
     what = "ticket" if ticket else "trained"
     for index in export.pick_rounds(stored, rounds or ("best",)):
         folder = export.export_round(stored, index, directory, what=what, format=format_name)
         click.echo(f"{folder}{os.sep}")
+
+
+def own_directory(run: Run) -> Path:
+    """Where a run's networks go if nobody says: its ``export.dir``, or ``saved_models/NAME``.
+
+    Raises:
+        StoreError: the run, which may be somebody else's, names a place outside the folder that the user is in.
+    """
+    from tfimp.errors import StoreError
+
+    chosen = run.config.export.dir
+    if chosen and (Path(chosen).is_absolute() or ".." in Path(chosen).parts):
+        raise StoreError(f"the run {str(run.path)!r} has its export.dir elsewhere, at {chosen!r}; name it by --out")
+    return Path(chosen or Path("saved_models") / run.path.resolve().name)

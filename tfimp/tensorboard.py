@@ -19,6 +19,7 @@ from PIL import Image
 from tfimp.plots import read
 from tfimp.plots.mosaic import mask_pictures, mosaic, most_connected, weight_pictures
 from tfimp.store import Round, Run
+from tfimp.store.files import inside
 
 SIDE = 8  # units along a side of a grid
 ENLARGED = 3  # pixels per input
@@ -36,7 +37,7 @@ def write_round(run: Run, index: int) -> Path:
     Returns:
         The folder of events.
     """
-    stored, folder = run.rounds[index], run.path / "events"
+    stored, folder = run.rounds[index], inside(run.path, "events")
     suffix = f".round-{index:02d}"
     for old in folder.glob(f"events.out.tfevents.*{suffix}"):
         old.unlink()

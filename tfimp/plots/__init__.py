@@ -18,6 +18,7 @@ from tfimp.plots.patterns import field_fits, pairs_by_connectivity, translation
 from tfimp.plots.structure import deeper_fields, field_size, mask_overlap
 from tfimp.plots.style import missing_figure, styled
 from tfimp.store import Run
+from tfimp.store.files import inside
 
 __all__ = ["FIGURES", "FORMATS", "draw", "figure"]
 
@@ -82,6 +83,7 @@ def draw(
 
     Raises:
         ConfigError: an unknown figure or format.
+        StoreError: the run holds links where its figures would be.
         OSError: the folder cannot be written.
     """
     names, kinds = list(figures or FIGURES), list(dict.fromkeys(formats))
@@ -89,13 +91,14 @@ def draw(
     for kind in kinds:
         if kind not in FORMATS:
             raise ConfigError(f"unknown format {kind!r}{nearest(kind, FORMATS)}; accepted: {', '.join(FORMATS)}")
-    folder = run.path / "figures" if out is None else Path(out)
+    folder = inside(run.path, "figures") if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name in dict.fromkeys(names):
         drawn = figure(run, name)
         for kind in kinds:
-            files.append(folder / f"{name}.{kind}")
+            # Somebody's run must not lead what is drawn of it to another place by a link.
+            files.append(inside(folder, f"{name}.{kind}") if out is None else folder / f"{name}.{kind}")
             save(drawn, files[-1])
     return files
 

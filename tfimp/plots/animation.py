@@ -16,6 +16,7 @@ from tfimp.errors import ConfigError, nearest
 from tfimp.plots import read
 from tfimp.plots.mosaic import mask_pictures, mosaic, most_connected, weight_pictures
 from tfimp.store import Run
+from tfimp.store.files import inside
 
 FORMATS = ("gif", "mp4")
 SIDE = 8  # units along a side of each grid
@@ -48,9 +49,10 @@ def animate(run: Run, formats: Iterable[str] = ("gif",), out: str | Path | None 
     pictures = frames(run)
     if not pictures:
         return []
-    folder = run.path / "figures" if out is None else Path(out)
+    folder = inside(run.path, "figures") if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"receptive-fields.{kind}" for kind in kinds]
+    names = [f"receptive-fields.{kind}" for kind in kinds]
+    files = [inside(folder, name) if out is None else folder / name for name in names]
     for file in files:
         (_write_gif if file.suffix == ".gif" else _write_mp4)(pictures, file)
     return files

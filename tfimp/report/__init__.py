@@ -22,6 +22,7 @@ from tfimp.plots.style import COLUMN, styled
 from tfimp.report import facts
 from tfimp.report.browser import colour_scales, pack
 from tfimp.store import Run
+from tfimp.store.files import write_whole
 
 __all__ = ["render", "write"]
 
@@ -40,7 +41,7 @@ def write(runs: Sequence[Run], out: str | Path | None = None) -> Path:
 
     Raises:
         ConfigError: no runs.
-        OSError: the file cannot be written.
+        OSError, StoreError: the file cannot be written.
     """
     if not runs:
         raise ConfigError("nothing to report on: give at least one run")
@@ -48,9 +49,8 @@ def write(runs: Sequence[Run], out: str | Path | None = None) -> Path:
     file = folder / "report.html" if out is None else Path(out)
     file.parent.mkdir(parents=True, exist_ok=True)
     page = render(runs)
-    unfinished = file.with_name(file.name + ".part")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(file)
+    # By a temporary file and a rename: a link in somebody's run is replaced, not followed.
+    write_whole(file, page.encode())
     return file
 
 
