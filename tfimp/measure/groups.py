@@ -2,12 +2,15 @@
 
 A group is a function ``(layer, what) -> (numbers, arrays)``: numbers for metrics.json and arrays for
 probes.safetensors, by the names that they have there, of the measures named in ``what``. A new measure is a line in
-the group whose intermediate results it needs, or a new function in ``GROUPS``.
+the group whose intermediate results it needs, or a new function in ``GROUPS``. What it asks of inputs or
+pre-activations, it asks of ``layer.at_work``, which is computed once for all groups; a further quantity of each unit is
+a sum in ``probes._rows.shape_sums``.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -42,18 +45,27 @@ class Layer:
     labels: np.ndarray
     image_shape: tuple[int, int, int] | None = None
 
+    @functools.cached_property
+    def at_work(self) -> probes.PreActivations:
+        """Its centred inputs and pre-activations, the bias left out."""
+        return probes.pre_activations(self.kernel, self.x, self.mask)
+
+    @functools.cached_property
+    def shapes(self) -> probes.Shapes:
+        """Kurtosis, skewness and negentropy of its pre-activations."""
+        return self.at_work.shapes()
+
 
 def non_gaussianity(layer: Layer, what: Collection[str]) -> Found:
     """Kurtosis and negentropy of the pre-activations, and what single weights and the next ones together do to it."""
-    kernel, mask, x = layer.kernel, layer.mask, layer.x
     metrics: dict[str, Any] = {}
     found: Arrays = {}
     if "cavity" in what:
-        cavity = probes.cavity(kernel, x)
-        removed = layer.removed[mask]
-        found["cavity_delta"] = cavity.delta[mask].astype(np.float32)
+        removed = layer.removed[layer.mask]
+        found["cavity_delta"] = layer.at_work.single_removals(layer.shapes).astype(np.float32)
         found["removed_next"] = removed.astype(np.uint8)
-        found["set_delta"] = probes.set_cavity(kernel * mask, x, layer.removed).delta.astype(np.float32)
+        together = layer.at_work.shapes_without(layer.removed)
+        found["set_delta"] = (together.kurtosis - layer.shapes.kurtosis).astype(np.float32)
         comparison = probes.removal_comparison(found["cavity_delta"], removed)
         metrics["cavity"] = {
             "mean_delta_kept": float(comparison.mean_delta_kept),
@@ -61,10 +73,9 @@ def non_gaussianity(layer: Layer, what: Collection[str]) -> Found:
             "auc": float(comparison.auc),
         }
     if "kurtosis" in what:
-        kurtosis = cavity.kurtosis if "cavity" in what else probes.excess_kurtosis(x @ kernel)
-        found["excess_kurtosis"] = kurtosis.astype(np.float32)
-        metrics["excess_kurtosis"] = summary(kurtosis)
-        found["negentropy"] = probes.negentropy(x @ kernel).astype(np.float32)
+        found["excess_kurtosis"] = layer.shapes.kurtosis.astype(np.float32)
+        metrics["excess_kurtosis"] = summary(layer.shapes.kurtosis)
+        found["negentropy"] = layer.shapes.negentropy.astype(np.float32)
     return metrics, found
 
 
@@ -72,9 +83,9 @@ def selectivity(layer: Layer, what: Collection[str]) -> Found:
     """Which classes drive a unit above zero, and how much one class stands out; dead units have -1 and NaN."""
     if "selectivity" not in what:
         return {}, {}
-    bias = np.float32(0) if layer.bias is None else layer.bias
-    responses = np.maximum(layer.x @ layer.kernel + bias, 0)
-    measured, alive = probes.class_selectivity(responses, layer.labels), layer.mask.any(axis=0)
+    bias = 0.0 if layer.bias is None else layer.bias
+    means = layer.at_work.class_means(bias, layer.labels, int(layer.labels.max()) + 1)
+    measured, alive = probes.selectivity_of_means(means), layer.mask.any(axis=0)
     order = np.argsort(-np.nan_to_num(measured.mean_response, nan=-np.inf), axis=0, kind="stable")[:PREFERRED]
     index = np.where(alive, measured.index, np.nan).astype(np.float32)
     found = {"preferred_classes": np.where(alive, order, -1).astype(np.int32), "selectivity": index}

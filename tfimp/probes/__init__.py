@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfimp.probes.ablation import Ablation, AblationCurves, ablation_curves, ablation_steps, node_ablation
 from tfimp.probes.cavity import Cavity, cavity
-from tfimp.probes.classes import Selectivity, class_selectivity
+from tfimp.probes.classes import Selectivity, class_selectivity, selectivity_of_means
 from tfimp.probes.comparison import Comparison, removal_comparison
 from tfimp.probes.connectivity import Connectivity, binomial_null, connectivity
 from tfimp.probes.displacements import Displacements, displacements
@@ -17,6 +17,7 @@ from tfimp.probes.magnitude import MagnitudeBins, comparison_by_magnitude
 from tfimp.probes.moments import Moments, central_moments, excess_kurtosis, skewness
 from tfimp.probes.negentropy import negentropy
 from tfimp.probes.overlap import Overlap, mask_overlap
+from tfimp.probes.pre_activations import PreActivations, Shapes, pre_activations, shapes
 from tfimp.probes.products import kernel_product, mask_product
 from tfimp.probes.profiles import Band, RadialProfile, displacements_by_band, expected_displacements, radial_profile
 from tfimp.probes.removal import RemovalStatistics, removal_statistics
@@ -39,10 +40,12 @@ __all__ = [
     "MagnitudeBins",
     "Moments",
     "Overlap",
+    "PreActivations",
     "RadialProfile",
     "RemovalStatistics",
     "Selectivity",
     "SetCavity",
+    "Shapes",
     "Translation",
     "ablation_curves",
     "ablation_steps",
@@ -69,11 +72,14 @@ __all__ = [
     "mask_product",
     "negentropy",
     "node_ablation",
+    "pre_activations",
     "radial_profile",
     "receptive_fields",
     "removal_comparison",
     "removal_statistics",
+    "selectivity_of_means",
     "set_cavity",
+    "shapes",
     "skewness",
     "translation",
 ]

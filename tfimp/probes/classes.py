@@ -51,6 +51,12 @@ def class_selectivity(responses: Any, labels: Any, classes: int | None = None) -
     mean = np.full((count, values.shape[1]), np.nan)
     for label in present:
         mean[label] = values[group == label].mean(axis=0)
+    return selectivity_of_means(mean)
+
+
+def selectivity_of_means(mean: np.ndarray) -> Selectivity:
+    """As ``class_selectivity``, from the mean responses (classes, units); NaN for a class without examples."""
+    present = np.flatnonzero(~np.isnan(mean).all(axis=1))
     seen = mean[present]
     preferred = present[seen.argmax(axis=0)]
     highest = seen.max(axis=0)

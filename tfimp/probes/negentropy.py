@@ -48,5 +48,9 @@ def negentropy(h: Inputs, *, batch_size: int = 4096) -> np.ndarray:
         y = (np.asarray(batch, np.float64) - moments.mean) / deviation
         bump = np.exp(-0.5 * y * y)
         sums = sums + np.stack([(y * bump).sum(axis=0), bump.sum(axis=0)])
-    odd, even = sums / moments.count
+    return from_expectations(*(sums / moments.count))
+
+
+def from_expectations(odd: np.ndarray, even: np.ndarray) -> np.ndarray:
+    """The estimate from E[y exp(-y²/2)] and E[exp(-y²/2)] of the standardised values y."""
     return _ODD * odd**2 + _EVEN * (even - np.sqrt(0.5)) ** 2

@@ -1,0 +1,192 @@
+"""Compiled loops over rows of values: one row per input or unit, one column per sample, float64 throughout.
+
+Rows are contiguous, so that every inner loop runs along samples with unit stride, and a block of units stays in the
+cache while the inputs stream past. A sum belongs to one row or weight and is formed by one thread in a fixed order:
+results do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+# sums may be reordered for the vector unit; NaN and infinity keep their meaning
+_MATH = {"reassoc", "contract", "nsz", "arcp"}
+_compiled = numba.njit(cache=True, fastmath=_MATH)
+_parallel = numba.njit(cache=True, fastmath=_MATH, parallel=True)
+
+UNITS = 32  # per block; their rows of SAMPLES values take half of a 1 MB cache
+SAMPLES = 2048  # per chunk
+_INPUTS = 64
+_TILE = 16
+
+
+@_parallel
+def centre(values: Any, epsilon: float, out: Any, mean: Any) -> None:
+    """out[i] = values[:, i] less its mean; exactly 0 where the spread is no more than rounding, ``epsilon``."""
+    samples, columns = values.shape
+    for block in numba.prange((columns + _TILE - 1) // _TILE):
+        first, last = block * _TILE, min(columns, (block + 1) * _TILE)
+        for begin in range(0, samples, 4 * _TILE):
+            tile = values[begin : begin + 4 * _TILE]
+            for i in range(first, last):
+                # deviations from the first sample: a large mean is gone before anything is summed
+                row, column, pivot = out[i, begin : begin + 4 * _TILE], tile[:, i], np.float64(values[0, i])
+                for s in range(len(column)):
+                    row[s] = np.float64(column[s]) - pivot
+        for i in range(first, last):
+            row = out[i]
+            offset, square = 0.0, 0.0
+            for s in range(samples):
+                offset += row[s]
+            offset /= samples
+            for s in range(samples):
+                row[s] -= offset
+                square += row[s] * row[s]
+            mean[i] = values[0, i] + offset
+            if np.sqrt(square / samples) <= epsilon * abs(mean[i]):
+                row[:] = 0.0
+
+
+@_parallel
+def add_products(rows: Any, kernel: Any, chosen: Any, sign: float, out: Any) -> None:
+    """out[j] += sign * sum over the chosen i of kernel[i, j] * rows[i]; four inputs share a pass over out."""
+    fan_in, samples = rows.shape
+    units = kernel.shape[1]
+    for block in numba.prange((units + UNITS - 1) // UNITS):
+        listed, factors = np.empty(_INPUTS, np.int64), np.empty(_INPUTS)
+        for begin in range(0, samples, SAMPLES):
+            end = min(samples, begin + SAMPLES)
+            for low in range(0, fan_in, _INPUTS):
+                for j in range(block * UNITS, min(units, (block + 1) * UNITS)):
+                    count = 0
+                    for i in range(low, min(fan_in, low + _INPUTS)):
+                        if chosen[i, j]:
+                            listed[count], factors[count] = i, sign * kernel[i, j]
+                            count += 1
+                    total = out[j, begin:end]
+                    for k in range(0, count - count % 4, 4):
+                        w0, w1, w2, w3 = factors[k], factors[k + 1], factors[k + 2], factors[k + 3]
+                        x0, x1 = rows[listed[k], begin:end], rows[listed[k + 1], begin:end]
+                        x2, x3 = rows[listed[k + 2], begin:end], rows[listed[k + 3], begin:end]
+                        for s in range(end - begin):
+                            total[s] += w0 * x0[s] + w1 * x1[s] + w2 * x2[s] + w3 * x3[s]
+                    for k in range(count - count % 4, count):
+                        w0, x0 = factors[k], rows[listed[k], begin:end]
+                        for s in range(end - begin):
+                            total[s] += w0 * x0[s]
+
+
+@_compiled
+def _bump(y: float) -> float:
+    """exp(-y²/2) by multiplications, which vectorise: Taylor's series at 1/256 of the exponent, squared 8 times."""
+    t = min(0.5 * y * y, 64.0) * (-1.0 / 256.0)
+    p = 1.0 + t * (1.0 / 9.0) * (1.0 + t * (1.0 / 10.0))
+    p = 1.0 + t * (1.0 / 7.0) * (1.0 + t * (1.0 / 8.0) * p)
+    p = 1.0 + t * (1.0 / 5.0) * (1.0 + t * (1.0 / 6.0) * p)
+    p = 1.0 + t * (1.0 / 3.0) * (1.0 + t * (1.0 / 4.0) * p)
+    p = 1.0 + t * (1.0 + t * (1.0 / 2.0) * p)
+    p *= p
+    p *= p
+    p *= p
+    p *= p
+    p *= p
+    p *= p
+    p *= p
+    return p * p
+
+
+@_parallel
+def shape_sums(rows: Any, least: Any, out: Any) -> None:
+    """Per row: out = (m2, m3, m4, E[y bump(y)], E[bump(y)]) with y the standardised row; NaN if m2 <= least.
+
+    Rows have mean 0. A further quantity of every unit is another sum here.
+    """
+    samples = rows.shape[1]
+    for j in numba.prange(len(rows)):
+        row = rows[j]
+        m2, m3, m4 = 0.0, 0.0, 0.0
+        for s in range(samples):
+            square = row[s] * row[s]
+            m2 += square
+            m3 += square * row[s]
+            m4 += square * square
+        m2 /= samples
+        if m2 <= least[j]:
+            out[j] = np.nan
+            continue
+        factor = 1.0 / np.sqrt(m2)
+        odd, even = 0.0, 0.0
+        for s in range(samples):
+            y = row[s] * factor
+            bump = _bump(y)
+            odd += y * bump
+            even += bump
+        out[j, 0], out[j, 1], out[j, 2] = m2, m3 / samples, m4 / samples
+        out[j, 3], out[j, 4] = odd / samples, even / samples
+
+
+@_parallel
+def removals(
+    rows: Any, units: Any, kernel: Any, mask: Any, places: Any, shape: Any, size: Any, limits: Any, sums: Any, out: Any
+) -> None:
+    """For every survivor, in row-major order: out = m4 / m2² of units[j] - w_ij rows[i], minus that of units[j].
+
+    ``places`` (fan_in, blocks) is where the survivors of a row begin in each block of ``UNITS`` units; ``shape`` and
+    ``size`` are m4 / m2² of every unit and what its variance would be for independent inputs; ``limits`` the shares of
+    the size below which the rest is summed anew, and below which it is nothing but rounding. ``sums`` (2, survivors) is
+    room for zeros to be added to. Further sums over samples of h without one weight belong into the innermost loop.
+    """
+    fan_in, samples = rows.shape
+    count = kernel.shape[1]
+    for block in numba.prange(places.shape[1]):
+        first, last = block * UNITS, min(count, (block + 1) * UNITS)
+        for begin in range(0, samples, SAMPLES):
+            end = min(samples, begin + SAMPLES)
+            for i in range(fan_in):
+                x, place = rows[i, begin:end], places[i, block]
+                for j in range(first, last):
+                    if mask[i, j]:
+                        w, h = kernel[i, j], units[j, begin:end]
+                        second, fourth = 0.0, 0.0
+                        for s in range(end - begin):
+                            d = h[s] - w * x[s]
+                            square = d * d
+                            second += square
+                            fourth += square * square
+                        sums[0, place] += second
+                        sums[1, place] += fourth
+                        place += 1
+        for i in range(fan_in):
+            place = places[i, block]
+            for j in range(first, last):
+                if mask[i, j]:
+                    m2, m4 = sums[0, place] / samples, sums[1, place] / samples
+                    if m2 <= limits[0] * size[j]:
+                        m2, m4 = _without(rows, kernel[:, j], i, limits[1])
+                    # no weight, no change; but that of a dead unit is NaN all the same
+                    out[place] = m4 / (m2 * m2) - shape[j] if kernel[i, j] != 0 else 0.0 * shape[j]
+                    place += 1
+
+
+@_compiled
+def _without(rows: Any, weights: Any, removed: int, least: float) -> tuple[float, float]:
+    """m2 and m4 of a unit summed without one of its weights; NaN where that is constant."""
+    total, size = np.zeros(rows.shape[1]), 0.0
+    for i in range(len(weights)):
+        if i != removed and weights[i] != 0:
+            total += weights[i] * rows[i]
+            size += weights[i] ** 2 * np.mean(rows[i] ** 2)
+    square = total**2
+    m2 = np.mean(square)
+    return (m2, np.mean(square**2)) if m2 > least * size else (np.nan, np.nan)
+
+
+@_parallel
+def class_sums(rows: Any, offset: Any, labels: Any, out: Any) -> None:
+    """out[j, c] = sum over the samples of class c of max(rows[j] + offset[j], 0)."""
+    for j in numba.prange(len(rows)):
+        for s in range(rows.shape[1]):
+            out[j, labels[s]] += max(rows[j, s] + offset[j], 0.0)
