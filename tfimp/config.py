@@ -22,6 +22,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+LARGEST_TOML, MOST_DOTS = 2**18, 1000
 PRESETS = Path(__file__).parent / "presets"
 PROCEDURES = ("imp", "one_shot", "random", "fine_tune", "reinitialise")
 MEASURES = ("kurtosis", "cavity", "ipr", "locality", "connectivity", "selectivity")
@@ -118,6 +119,7 @@ class TrainConfig:
     steps: int = key(800, "training steps per round (T)", at_least(1))
     checkpoint_seconds: float = key(60.0, "least time between checkpoints inside a round (0: none)", at_least(0))
     engine: str = key("auto", "how a round is computed", one_of("auto", "dense", "sparse"))
+    replicates: int = key(1, "networks of seeds seed, seed + 1, ... that train as one program", between(1, 1000))
 
     def __post_init__(self) -> None:
         check(self, "train")
@@ -236,6 +238,9 @@ def _plain(value: Any) -> Any:
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:
     """TOML text as a dict; a ConfigError names ``where`` and the line that cannot be read."""
+    # The time that a dotted key takes grows with the square of its length.
+    if len(text) > LARGEST_TOML or any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+        raise ConfigError(f"{where} is too large: at most {LARGEST_TOML} bytes, and {MOST_DOTS} dots on a line")
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number of 5000 digits is a plain ValueError

@@ -1,0 +1,37 @@
+"""One count of the damaged inputs that the whole test run has tried, printed at its end."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+KINDS = ("configurations", "input files", "arguments", "run folders", "data files")
+LEAST = 500
+TALLY: collections.Counter[str] = collections.Counter()
+
+
+@pytest.fixture
+def tally() -> Callable[[str], None]:
+    """Count one damaged input of a kind."""
+
+    def count(kind: str) -> None:
+        assert kind in KINDS
+        TALLY[kind] += 1
+
+    return count
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run of all tests has to have tried enough of them."""
+    if set(TALLY) == set(KINDS) and TALLY.total() < LEAST:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many damaged inputs of which kind there were."""
+    if TALLY:
+        counts = ", ".join(f"{count} {kind}" for kind, count in TALLY.items())
+        terminalreporter.write_line(f"damaged inputs: {TALLY.total()} ({counts}); in a whole run at least {LEAST}")
