@@ -87,7 +87,7 @@ class PlainDisplay:
         elif isinstance(event, Started):
             self._pace, self._rounds = Pace(event.rounds, event.first_round, self._clock), event.rounds
             self.say(started_text(event))
-            self.say(_table.heading())
+            self.say(_table.heading(event.replicates))
         elif isinstance(event, Block):
             self._pace.block(event.step)
             if self._clock() - self._spoken < _PLAIN_EVERY:
@@ -95,8 +95,9 @@ class PlainDisplay:
             where, numbers = block_text(event, self._pace)
             self.say(f"round {event.round} of {self._rounds - 1}: {where}  {numbers}")
         elif isinstance(event, RoundDone):
-            self._pace.round_done()
-            self.say(_table.row(event.metrics))
+            if event.last:
+                self._pace.round_done()
+            self.say(_table.row(event.metrics, event.replicate))
         elif isinstance(event, Note):
             self.say(event.text)
         self._spoken = self._clock()
@@ -155,9 +156,10 @@ class LiveDisplay:
         elif isinstance(event, Block):
             self._block(event)
         elif isinstance(event, RoundDone):
-            self._pace.round_done()
-            self.say(_table.row(event.metrics))
-            self._after(event)
+            self.say(_table.row(event.metrics, event.replicate))
+            if event.last:
+                self._pace.round_done()
+                self._after(event)
         elif isinstance(event, Note):
             self.say(event.text)
 
@@ -165,7 +167,7 @@ class LiveDisplay:
         self._started = event
         self._pace = Pace(event.rounds, event.first_round)
         self.say(started_text(event))
-        self._console.print(_table.heading(), style="bold", markup=False, soft_wrap=True)
+        self._console.print(_table.heading(event.replicates), style="bold", markup=False, soft_wrap=True)
         # The first block holds the compilation, which gives no sign of life of its own.
         what = f"round {event.first_round} of {event.rounds - 1}  compiling"
         total = event.rounds * event.steps
@@ -209,6 +211,8 @@ class Numbers:
 def started_text(event: Started) -> str:
     """The first line of a run."""
     text = f"{event.path}: rounds 0 to {event.rounds - 1}, {event.steps} steps each"
+    if event.replicates:
+        text += f", {len(event.replicates)} replicates"
     if event.first_round >= event.rounds:
         return f"{text}; all of them are done"
     return f"{text}; going on with round {event.first_round}" if event.first_round else text

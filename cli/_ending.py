@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,8 @@ def kept(path: Path) -> str:
     """What is left of a run that diverged."""
     from tfimp import store
 
-    return f"{count(len(store.open_run(path).rounds), 'good round')} kept in {path}{os.sep}"
+    kept = sum(len(store.open_run(folder).rounds) for folder in store.members(path))
+    return f"{count(kept, 'good round')} kept in {path}{os.sep}"
 
 
 def how_to_go_on(path: Path, figures: bool) -> str:
@@ -31,38 +32,42 @@ def how_to_go_on(path: Path, figures: bool) -> str:
 
     quoted = shlex.quote(str(path))
     try:
-        run = store.open_run(path)
-        done = count(len(run.rounds), "complete round")
+        runs = [store.open_run(folder) for folder in store.members(path)]
+        done = count(sum(len(run.rounds) for run in runs), "complete round")
     except (TfimpError, OSError):
         return "nothing is stored yet"
-    if run.status == "complete":
+    if all(run.status == "complete" for run in runs):
         return f"the run is complete, its figures are drawn by: tfimp plot {quoted}"
     flag = "" if figures else " --no-figures"
     return f"{done} stored, go on with: tfimp run --resume --out {quoted}{flag}"
 
 
-def summarise(run: Run, finished: Finished | None, drawn: list[Path], seconds: float) -> None:
-    """After a run: what came out, what was written and where, what to do next."""
+def summarise(path: Path, runs: Sequence[Run], finished: Finished | None, drawn: list[Path], seconds: float) -> None:
+    """After one run, or several that trained together: what came out, what was written and where, what to do next."""
     from tfimp.cli._pace import clock_text
 
     say = click.echo
-    rounds = [stored.metrics for stored in run.rounds]
-    reason = finished.reason if finished and finished.reason else count(len(rounds), "round")
     say(f"\n{_table.LEGEND}\n")
-    say(f"{run.status} after {clock_text(seconds)}: {reason}")
-    best = _table.best_sparse(rounds)
-    if best is not None:
-        say(
-            f"best sparse round {best['round']}: density {best['density']:.3g}, "
-            f"test accuracy {accuracy_text(best)} (dense: {accuracy_text(rounds[0])})"
-        )
+    reason = finished.reason if finished and finished.reason else count(len(runs[0].rounds), "round")
+    say(f"complete after {clock_text(seconds)}: {reason}")
+    for run in runs:
+        name = f"{run.path.name}: " if len(runs) > 1 else ""
+        rounds = [stored.metrics for stored in run.rounds]
+        best = _table.best_sparse(rounds)
+        if best is not None:
+            say(
+                f"{name}best sparse round {best['round']}: density {best['density']:.3g}, "
+                f"test accuracy {accuracy_text(best)} (dense: {accuracy_text(rounds[0])})"
+            )
     say("written:")
-    say(f"  {run.path}{os.sep}  masks, weights and measures of every round")
-    if drawn:
-        say(f"  {drawn[0].parent}{os.sep}  {count(len(drawn), 'figure')}")
+    for run in runs:
+        say(f"  {run.path}{os.sep}  masks, weights and measures of every round")
+    for folder in dict.fromkeys(file.parent for file in drawn):
+        say(f"  {folder}{os.sep}  {count(sum(file.parent == folder for file in drawn), 'figure')}")
     for exported in finished.exports if finished else []:
         say(f"  {exported}{os.sep}  SavedModel")
-    say(f"look at it again with: tfimp show {shlex.quote(str(run.path))}")
+    word = "compare" if len(runs) > 1 else "show"
+    say(f"look at {'them' if len(runs) > 1 else 'it'} again with: tfimp {word} {shlex.quote(str(path))}")
 
 
 def accuracy_text(metrics: Mapping[str, Any]) -> str:

@@ -78,14 +78,15 @@ def find(metrics: Mapping[str, Any], path: tuple[str, ...]) -> float | None:
     return float(value) if number else None
 
 
-def heading() -> str:
-    """The titles of the columns, aligned as the rows are."""
-    return " ".join(column.title.rjust(column.width) for column in COLUMNS)
+def heading(replicates: Sequence[str] = ()) -> str:
+    """The titles of the columns, aligned as the rows are; with a first column where several runs share the table."""
+    titles = [column.title.rjust(column.width) for column in COLUMNS]
+    return " ".join(([" " * max(map(len, replicates))] if replicates else []) + titles)
 
 
-def row(metrics: Mapping[str, Any]) -> str:
+def row(metrics: Mapping[str, Any], replicate: str = "") -> str:
     """A round's metrics as one line; what was not measured is a dash."""
-    return " ".join(_cell(column, metrics) for column in COLUMNS)
+    return " ".join(([replicate] if replicate else []) + [_cell(column, metrics) for column in COLUMNS])
 
 
 def layer_heading() -> str:

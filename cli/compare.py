@@ -22,6 +22,7 @@ FORMATS = ("png", "pdf", "svg")
     "Compare several stored runs: conditions, procedures or seeds.",
     """
     tfimp compare runs/imp-0 runs/imp-1 runs/random-0 runs/random-1
+    tfimp compare runs/photos-replicates      (the folder of train.replicates)
     tfimp compare runs/photos runs/nlgp --out paper/ --format pdf
     tfimp compare runs/photos runs/nlgp --json
     """,
@@ -40,7 +41,7 @@ def command(runs: tuple[Path, ...], formats: tuple[str, ...], as_json: bool, out
     from tfimp import compare, store
     from tfimp.errors import ConfigError
 
-    folders = list(dict.fromkeys(runs))
+    folders = list(dict.fromkeys(folder for run in runs for folder in store.members(run)))
     if len(folders) < 2:
         raise ConfigError(f"compare takes at least two different runs, got {str(folders[0])!r}")
     stored = [store.open_run(run) for run in folders]

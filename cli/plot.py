@@ -31,7 +31,7 @@ def command(
     """Draw from stored numbers only; says which files were written."""
     from tfimp import plots, store
 
-    stored = store.open_run(run)
+    runs = [store.open_run(folder) for folder in store.members(run)]
     known = list(plots.FIGURES)
     if "list" in figures:
         click.echo("\n".join(known))
@@ -39,10 +39,12 @@ def command(
     for name in figures:
         if name not in known:
             raise ConfigError(f"unknown figure {name!r}{nearest(name, known)}; accepted: {', '.join(known)}")
-    for path in plots.draw(stored, list(dict.fromkeys(figures)) or None, formats or ("png",), out):
-        click.echo(path)
-    if animation:
-        from tfimp.plots.animation import animate, has_ffmpeg
-
-        for path in animate(stored, ("gif", "mp4") if has_ffmpeg() else ("gif",), out):
+    for stored in runs:
+        folder = out / stored.path.name if out and len(runs) > 1 else out
+        for path in plots.draw(stored, list(dict.fromkeys(figures)) or None, formats or ("png",), folder):
             click.echo(path)
+        if animation:
+            from tfimp.plots.animation import animate, has_ffmpeg
+
+            for path in animate(stored, ("gif", "mp4") if has_ffmpeg() else ("gif",), folder):
+                click.echo(path)

@@ -27,5 +27,6 @@ def command(runs: tuple[Path, ...], out: Path | None) -> None:
     """Write from stored numbers only; says which file was written."""
     from tfimp import report, store
 
-    stored = [store.open_run(run) for run in dict.fromkeys(runs)]
+    folders = dict.fromkeys(folder for run in runs for folder in store.members(run))
+    stored = [store.open_run(folder) for folder in folders]
     click.echo(report.write(stored, out))

@@ -20,7 +20,7 @@ from tfimp.cli._options import command as tfimp_command
 if TYPE_CHECKING:
     from tfimp.cli._display import Display
     from tfimp.config import RunConfig
-    from tfimp.progress import Event, Finished
+    from tfimp.progress import Event, Finished, Started
     from tfimp.store import Run
 
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     tfimp run
     tfimp run --preset nlgp --seed 1 --out runs/nlgp-1
     tfimp run --set prune.rounds=4 --set 'model.hidden=[64, 64]' --out runs/small
+    tfimp run --set train.replicates=4 --out runs/four-seeds
     tfimp run --config runs/photos/config.toml --out runs/photos-again
     tfimp run --ini input.ini             (an input file of the papers' code)
     tfimp run --resume --out runs/photos
@@ -99,7 +100,8 @@ def resumed(given: Given, out: str | None) -> tuple[Path, RunConfig]:
     if preset is not None or config_file is not None:
         return chosen(given, out)
     path = folder(out, _options.DEFAULT_PRESET)
-    return path, config.resolve(store.open_run(path).config.to_dict(), settings, seed)
+    stored = store.group_config(path) if store.is_group(path) else store.open_run(path).config
+    return path, config.resolve(stored.to_dict(), settings, seed)
 
 
 def asked_by_ini(ini_file: str, given: Given, out: str | None) -> tuple[Path, RunConfig, bool]:
@@ -141,6 +143,9 @@ def is_done(path: Path, config: RunConfig) -> bool:
     """
     from tfimp import store
 
+    if store.is_group(path):
+        done = [store.open_run(member).status == "complete" for member in store.members(path)]
+        return len(done) == config.train.replicates and all(done) and store.group_config(path) == config
     stored = store.open_run(path)
     return stored.status == "complete" and stored.config == config
 
@@ -160,6 +165,10 @@ def check_free(path: Path) -> None:
         raise StoreError(
             f"{str(path)!r} already holds a run ({run.status}, {count(len(run.rounds), 'round')}); "
             f"{remedy}, or choose another folder with --out"
+        )
+    if store.is_group(path):
+        raise StoreError(
+            f"{str(path)!r} already holds replicates; go on with them by --resume, or choose another folder with --out"
         )
     if path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
         raise StoreError(f"{str(path)!r} is not empty and holds no run; choose another folder with --out")
@@ -198,12 +207,18 @@ def work(config: RunConfig, path: Path, *, resume: bool, force: bool, figures: b
         display.open("loading TensorFlow")
         try:
             _tensorflow.start(verbose)
-            from tfimp.experiment import run as run_experiment
+            options: dict[str, Any] = {"resume": resume, "force": force, "progress": listener}
+            if config.train.replicates > 1:
+                from tfimp.replicates import run_replicates
 
-            run = run_experiment(config, path, resume=resume, force=force, progress=listener)
+                runs = run_replicates(config, path, **options)
+            else:
+                from tfimp.experiment import run as run_experiment
+
+                runs = [run_experiment(config, path, **options)]
             if figures:
                 display.open("drawing figures")
-                drawn = draw_figures(run)
+                drawn = [file for run in runs for file in draw_figures(run)]
         except TfimpError as error:
             if not listener.started:
                 raise
@@ -216,7 +231,7 @@ def work(config: RunConfig, path: Path, *, resume: bool, force: bool, figures: b
             raise Ended(code, f"stopped; {how_to_go_on(path, figures)}") from None
         finally:
             display.close()
-    summarise(run, listener.finished, drawn, time.monotonic() - began)
+    summarise(path, runs, listener.finished, drawn, time.monotonic() - began)
 
 
 class Listener:
@@ -239,15 +254,17 @@ class Listener:
             self._interruptions.waiting = False
             self.finished = event
         self._display(event)
-        if isinstance(event, Started) and event.first_round:
-            self._show_earlier(event.path)
+        if isinstance(event, Started):
+            self._show_earlier(event)
         self._interruptions.check()
 
-    def _show_earlier(self, path: Path) -> None:
+    def _show_earlier(self, event: Started) -> None:
         from tfimp import store
 
-        for stored in store.open_run(path).rounds:
-            self._display.say(_table.row(stored.metrics))
+        for name in event.replicates or [""]:
+            if (event.path / name / "run.json").exists():
+                for stored in store.open_run(event.path / name).rounds:
+                    self._display.say(_table.row(stored.metrics, name))
 
 
 def draw_figures(run: Run) -> list[Path]:

@@ -26,21 +26,25 @@ if TYPE_CHECKING:
 @_options.run_argument
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics of every round as a JSON list, nothing else.")
 def command(run: Path, as_json: bool) -> None:
-    """A table, or all metrics as JSON; TensorFlow is not needed."""
+    """A table, or all metrics as JSON (of replicates: a list for each by its name); TensorFlow is not needed."""
     from tfimp import store
 
-    stored = store.open_run(run)
-    metrics = [stored_round.metrics for stored_round in stored.rounds]
+    runs = [store.open_run(folder) for folder in store.members(run)]
+    names = [stored.path.name for stored in runs] if store.is_group(run) else []
+    metrics = [[stored_round.metrics for stored_round in stored.rounds] for stored in runs]
     if as_json:
-        click.echo(json.dumps(metrics, indent=1, allow_nan=False))
+        document = dict(zip(names, metrics, strict=True)) if names else metrics[0]
+        click.echo(json.dumps(document, indent=1, allow_nan=False))
         return
-    for line in essentials(stored):
-        click.echo(printable(line))
-    if not metrics:
+    for stored in runs:
+        for line in essentials(stored):
+            click.echo(printable(line))
+    if not any(metrics):
         return
-    click.echo(f"\n{_table.heading()}")
-    for line in map(_table.row, metrics):
-        click.echo(line)
+    click.echo(f"\n{_table.heading(names)}")
+    for name, rounds in zip(names or [""], metrics, strict=True):
+        for found in rounds:
+            click.echo(_table.row(found, name))
     click.echo(f"\n{_table.LEGEND}")
 
 

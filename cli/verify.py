@@ -24,6 +24,14 @@ from tfimp.cli._options import command as tfimp_command
 @click.pass_context
 def command(ctx: click.Context, run: Path, repair: bool) -> None:
     """Print what is wrong, a line each; exit code 1 if anything is."""
+    from tfimp import store
+
+    sound = [_holds(folder, repair) for folder in store.members(run)]
+    if not all(sound):
+        ctx.exit(FAILED)
+
+
+def _holds(run: Path, repair: bool) -> bool:
     from tfimp import store, verify
 
     if repair:
@@ -32,11 +40,9 @@ def command(ctx: click.Context, run: Path, repair: bool) -> None:
     problems = verify.verify(run)
     for problem in problems:
         click.echo(printable(problem))
-    if problems:
-        if not repair:
-            click.echo(
-                f"an unfinished or damaged last round is dropped by: tfimp verify --repair {shlex.quote(str(run))}"
-            )
-        ctx.exit(FAILED)
-    stored = store.open_run(run)
-    click.echo(f"{run}: {stored.status}, {len(stored.rounds)} rounds, everything holds")
+    if not problems:
+        stored = store.open_run(run)
+        click.echo(f"{run}: {stored.status}, {len(stored.rounds)} rounds, everything holds")
+    elif not repair:
+        click.echo(f"an unfinished or damaged last round is dropped by: tfimp verify --repair {shlex.quote(str(run))}")
+    return not problems

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tfimp.pruning.wrapper import masks as masks
     from tfimp.pruning.wrapper import prune as prune
     from tfimp.pruning.wrapper import strip as strip
+    from tfimp.replicates import run_replicates as run_replicates
     from tfimp.store import Run as Run
     from tfimp.store import open_run as open_run
 
@@ -43,6 +44,7 @@ _HOME = {
     "probes": "tfimp.probes",
     "prune": "tfimp.pruning.wrapper",
     "run": "tfimp.experiment",
+    "run_replicates": "tfimp.replicates",
     "save_stripped": "tfimp.pruning.reporting",
     "sparsity_report": "tfimp.pruning.reporting",
     "strip": "tfimp.pruning.wrapper",

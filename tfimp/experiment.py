@@ -8,7 +8,7 @@ from pathlib import Path
 from tfimp import data, export, store, tensorboard
 from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
-from tfimp.errors import DivergedError, StoreError
+from tfimp.errors import ConfigError, DivergedError, StoreError
 from tfimp.laboratory import Laboratory
 from tfimp.progress import Finished, Loading, Progress, RoundDone, Started, ignore
 from tfimp.pruning.masks import magnitude_masks
@@ -39,33 +39,44 @@ def run(
         ConfigError, DataError, StoreError: what was asked for cannot be done; nothing is lost.
         DivergedError: the loss is not finite; the rounds before it are stored.
     """
+    if config.train.replicates > 1:
+        raise ConfigError(f"tfimp.run makes one run, got train.replicates = {config.train.replicates}; "
+                          "tfimp.run_replicates makes several")  # fmt: skip
     tell = progress or ignore
     laboratory = Laboratory(config, data.load(config.data, lambda *facts: tell(Loading(*facts))))
-    with _open(laboratory, path, resume, force) as writer:
+    with open_writer(laboratory, path, resume=resume, force=force) as writer:
         tell(Started(writer.path, config.prune.rounds, config.train.steps, len(writer.run.rounds)))
-        try:
-            reason = iterative_magnitude_pruning(laboratory, writer, tell)
-        except DivergedError as error:
-            writer.finish("diverged", reason=str(error))
-            raise
+        reason = prune_to_the_end(laboratory, writer, tell)
         exports = export.export_run(writer.run, laboratory.dataset)
         writer.finish("complete", reason=reason)
     tell(Finished(writer.path, "complete", reason, [str(folder) for folder in exports]))
     return store.open_run(path)
 
 
-def _open(laboratory: Laboratory, path: str | Path, resume: bool, force: bool) -> store.RunWriter:
+def open_writer(laboratory: Laboratory, path: str | Path, *, resume: bool, force: bool) -> store.RunWriter:
+    """A new run's folder, or one to go on with: its settings must be the laboratory's."""
     config, facts = laboratory.config, laboratory.facts()
     if not resume:
         return store.create_run(path, config, {**facts, "sparse_below": laboratory.sparse_below})
-    status = store.open_run(path).status
-    if status == "diverged":
+    stored = store.open_run(path)
+    if stored.status == "diverged":
         raise StoreError(f"the run {str(path)!r} diverged and would again; start another with other settings")
+    if stored.info.get("replicates") != facts.get("replicates"):
+        raise StoreError(f"{str(path)!r} is one of several replicates; go on with all of them, in the folder above it")
     writer = store.resume_run(path, config, facts=facts, force=force)
     # measured times differ from start to start, what follows from them must not
     chosen = writer.run.info.get("sparse_below")
     laboratory.sparse_below = float(chosen) if isinstance(chosen, (int, float)) else 0.0
     return writer
+
+
+def prune_to_the_end(laboratory: Laboratory, writer: store.RunWriter, tell: Progress) -> str:
+    """The algorithm, and what is written where it diverges; returns why it stopped."""
+    try:
+        return iterative_magnitude_pruning(laboratory, writer, tell)
+    except DivergedError as error:
+        writer.finish("diverged", reason=str(error))
+        raise
 
 
 def iterative_magnitude_pruning(laboratory: Laboratory, writer: store.RunWriter, tell: Progress) -> str:

@@ -89,8 +89,13 @@ def export_run(run: Run, dataset: Dataset | None = None, directory: str | Path |
     Returns:
         The folders written.
     """
-    target = Path(directory or run.config.export.dir or Path("saved_models") / run.path.resolve().name)
+    target = Path(directory) if directory else default_directory(run, run.path.resolve().name)
     return [export_round(run, index, target, dataset=dataset) for index in pick_rounds(run, run.config.export.rounds)]
+
+
+def default_directory(run: Run, name: str) -> Path:
+    """Where the networks of a run of that name go: ``export.dir``, or ``saved_models/NAME``."""
+    return Path(run.config.export.dir or Path("saved_models") / name)
 
 
 def pick_rounds(run: Run, words: Sequence[str]) -> list[int]:

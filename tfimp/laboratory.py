@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import platform
+import threading
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,9 @@ from tfimp.training.keras_loop import KerasEngine
 
 Arrays = dict[str, np.ndarray]
 
+# replicates run in threads, and Numba's own threads serve one caller at a time
+_SPARSE_TURN = threading.Lock()
+
 
 def pruned_layers(config: RunConfig) -> list[str]:
     """The layers that are pruned, in the network's order: those of ``prune.layers`` or all hidden ones, and the output
@@ -46,47 +51,71 @@ def pruned_layers(config: RunConfig) -> list[str]:
     return [name for name in hidden if name in chosen] + ["output"] * config.prune.output_layer
 
 
+def masked_weights(config: RunConfig) -> list[str]:
+    """Names of the weights that have masks, layer by layer."""
+    variables = ("kernel", "bias") if config.prune.include_bias else ("kernel",)
+    return [f"{layer}/{variable}" for layer in pruned_layers(config) for variable in variables]
+
+
+def fresh_weights(config: RunConfig, dataset: Dataset, seed: int) -> Arrays:
+    """The weights that a seed's network begins with, by name."""
+    network = _network(config, dataset, seed)
+    return {name: variable.numpy() for name, variable in model_variables(network).items()}
+
+
+def _network(config: RunConfig, data: Dataset, seed: int) -> Any:
+    return build_network(config.model, data.image_shape, len(data.class_names), data.mean, data.scale, seed)
+
+
 class Laboratory:
     """Trains and measures the rounds of one run; holds no state that a resumed run would miss.
 
     Args:
         config: The run.
         dataset: Its inputs.
+        dense: Its engine, where it trains together with others; by default one of its own.
+        replicates: How many train together.
     """
 
-    def __init__(self, config: RunConfig, dataset: Dataset) -> None:
-        self.config, self.dataset = config, dataset
-        self.pruned = pruned_layers(config)
+    def __init__(
+        self, config: RunConfig, dataset: Dataset, dense: DenseEngine | None = None, replicates: int = 1
+    ) -> None:
+        self.config, self.dataset, self._replicates = config, dataset, replicates
         self.last_step = config.prune.rewind_step + config.train.steps
-        self.dense, self._inputs = self._connected() if config.model.fully_connected else self._any_keras_model()
+        self.dense: DenseEngine | KerasEngine
+        self._inputs: Inputs
+        if config.model.fully_connected:
+            self.dense = dense or self._connected()
+            self._inputs = ConnectedInputs(list(self.dense.replicas.program.network.layers), self.dense.kernel_inputs)
+        else:
+            model = self._wrapped_model()
+            self.dense = KerasEngine(model, dataset, config.train, seed=config.seed, total_steps=self.last_step)
+            self._inputs = KernelInputs(model)
         # part of what a network computes, though nothing trains it
         self._constants = {"normalise/mean": dataset.mean, "normalise/scale": np.array(dataset.scale, np.float32)}
 
-    def _connected(self) -> tuple[DenseEngine, Inputs]:
-        config = self.config
-        engine = dense_engine(
+    def _connected(self) -> DenseEngine:
+        config, dataset = self.config, self.dataset
+        return dense_engine(
             config.model,
-            self.dataset,
+            dataset,
             config.train,
-            weights=self._fresh_weights(config.seed),
-            masked=self._masked(),
+            weights=fresh_weights(config, dataset, config.seed),
+            masked=masked_weights(config),
             seed=config.seed,
             total_steps=self.last_step,
         )
-        return engine, ConnectedInputs(list(engine.replicas.program.network.layers), engine.kernel_inputs)
 
-    def _any_keras_model(self) -> tuple[KerasEngine, Inputs]:
+    def _wrapped_model(self) -> Any:
         """The same wrapped model that other projects train by ``fit``."""
         config, settings = self.config, self.config.prune
-        model = prune(
-            self._network(config.seed),
+        return prune(
+            _network(config, self.dataset, config.seed),
             IterativeMagnitudeSchedule(settings.rounds, config.train.steps, settings.fraction, settings.rewind_step),
             scope=settings.scope,
-            layers=self.pruned,
+            layers=pruned_layers(config),
             include_bias=settings.include_bias,
         )
-        engine = KerasEngine(model, self.dataset, config.train, seed=config.seed, total_steps=self.last_step)
-        return engine, KernelInputs(model)
 
     @functools.cached_property
     def sparse(self) -> Engine:
@@ -113,14 +142,10 @@ class Laboratory:
         self.dense.load(start, masks)
         return crossover
 
-    def _masked(self) -> list[str]:
-        variables = ("kernel", "bias") if self.config.prune.include_bias else ("kernel",)
-        return [f"{layer}/{variable}" for layer in self.pruned for variable in variables]
-
     def full_masks(self) -> Arrays:
         """The masks of round 0: every prunable weight survives, less a random ``initial_sparsity`` of the kernels."""
         state = self.dense.state()
-        masks = {name: np.ones(state[name].shape, bool) for name in self._masked()}
+        masks = {name: np.ones(state[name].shape, bool) for name in masked_weights(self.config)}
         sparsity = self.config.prune.initial_sparsity
         if sparsity:
             kernels = {name: mask for name, mask in masks.items() if not name.endswith("/bias")}
@@ -164,7 +189,8 @@ class Laboratory:
             else:
                 tell(event)
 
-        loss = engine.train(round_index, begin, first + steps, after_block)
+        with _SPARSE_TURN if engine is not self.dense else contextlib.nullcontext():
+            loss = engine.train(round_index, begin, first + steps, after_block)
         if engine is not self.dense:
             self.dense.load(engine.state(), masks)
         return self._state(), loss
@@ -173,10 +199,8 @@ class Laboratory:
         return {**self.dense.state(), **self._constants}
 
     def _reinitialised(self, round_index: int) -> Arrays:
-        return self._fresh_weights(int(np.random.SeedSequence((self.config.seed, 3, round_index)).generate_state(1)[0]))
-
-    def _fresh_weights(self, seed: int) -> Arrays:
-        return {name: variable.numpy() for name, variable in model_variables(self._network(seed)).items()}
+        seed = int(np.random.SeedSequence((self.config.seed, 3, round_index)).generate_state(1)[0])
+        return fresh_weights(self.config, self.dataset, seed)
 
     def measure(self, trained: Arrays, masks: Arrays, next_masks: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Accuracies and probes of the network just trained: part of metrics.json, and probes.safetensors."""
@@ -188,10 +212,6 @@ class Laboratory:
             "layers": layers,
         }, arrays
 
-    def _network(self, seed: int) -> Any:
-        data = self.dataset
-        return build_network(self.config.model, data.image_shape, len(data.class_names), data.mean, data.scale, seed)
-
     def facts(self) -> dict[str, Any]:
         """Versions and inputs, for run.json."""
         data = self.dataset
@@ -201,6 +221,7 @@ class Laboratory:
             "numpy": np.__version__,
             "python": platform.python_version(),
             "seed": self.config.seed,
+            **({"replicates": self._replicates} if self._replicates > 1 else {}),
             "data": {
                 "source": self.config.data.source,
                 "fingerprint": data.fingerprint,

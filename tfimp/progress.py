@@ -31,12 +31,14 @@ class Started:
         rounds: Rounds that the configuration asks for, the dense round included.
         steps: Training steps of one round.
         first_round: Index of the first round that will be trained now; above 0 when resuming.
+        replicates: Names of the runs that train together; empty for one run by itself.
     """
 
     path: Path
     rounds: int
     steps: int
     first_round: int = 0
+    replicates: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +53,17 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class RoundDone:
-    """A round is trained, measured and stored; ``metrics`` is what its metrics.json holds."""
+    """A round is trained, measured and stored.
+
+    Args:
+        metrics: What its metrics.json holds.
+        replicate: Which of several runs it is of.
+        last: Of the runs that train together, the last to end this round.
+    """
 
     metrics: Mapping[str, Any]
+    replicate: str = ""
+    last: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

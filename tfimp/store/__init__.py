@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from tfimp.store.begin import create_run, resume_run
+from tfimp.store.group import group_config, is_group, members, open_group
+from tfimp.store.requested import write_requested
 from tfimp.store.run import Round, Run, open_run
 from tfimp.store.writer import RunWriter
 
-__all__ = ["Round", "Run", "RunWriter", "create_run", "open_run", "resume_run"]
+__all__ = [
+    "Round",
+    "Run",
+    "RunWriter",
+    "create_run",
+    "group_config",
+    "is_group",
+    "members",
+    "open_group",
+    "open_run",
+    "resume_run",
+    "write_requested",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, StoreError
 from tfimp.store.arrays import is_name, unpack_arrays, unpack_masks
 from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, DamagedError, from_json, inside, read_whole, sha256
+from tfimp.store.requested import read_arrays, read_document
 
 FORMAT = 1
 STATUSES = ("running", "complete", "failed", "diverged")
@@ -98,6 +100,20 @@ class Round:
         return self._load("probes.safetensors")
 
     @property
+    def requested(self) -> Arrays:
+        """What `tfimp probe --what` measured of this round later; empty where nothing was, or it was damaged."""
+        return self.run.arrays(self.index, "requested", lambda: read_arrays(self, self._requested_document))
+
+    @property
+    def requested_layers(self) -> dict[str, Any]:
+        """Numbers per layer that `tfimp probe --what` measured later, as the ``layers`` of ``metrics``."""
+        return self._requested_document.get("layers", {})
+
+    @functools.cached_property
+    def _requested_document(self) -> dict[str, Any]:
+        return read_document(self) or {}
+
+    @property
     def initial_state(self) -> Arrays:
         """Weights and optimiser state (``optimizer/…``) at the start of the round."""
         if "initial.safetensors" in self.files:
@@ -159,6 +175,8 @@ def _read_info(path: Path) -> dict[str, Any]:
     if not path.is_dir():
         raise StoreError(f"there is no run at {str(path)!r}: no such folder")
     if not os.path.lexists(path / "run.json"):
+        if names := sorted(found.parent.name for found in path.glob("seed-*/run.json")):
+            raise StoreError(f"{str(path)!r} holds {len(names)} replicates, name one: {', '.join(names)[:200]}")
         raise StoreError(f"{str(path)!r} does not hold a run: it has no run.json")
     info = from_json(read_whole(path, "run.json", limit=MAX_TEXT), str(path / "run.json"))
     if info.get("format") != FORMAT:
