@@ -3,9 +3,9 @@
     python -m benchmarks.gpu export DIR [--small]
 
 What is written is what ``tfimp run`` compiles: a block of training steps at batch 40 and 1000, for the network of
-Pellegrini & Biroli 2022 (3072-1024-1024-1024-1000), prediction of a batch of evaluation, and one batch of the cavity's
-sums. ``gpu_run.py``, which needs neither TensorFlow nor tfimp, compiles and times them on any device that JAX has.
-``--small`` writes the same programs for a network that a CPU checks in seconds.
+Pellegrini & Biroli 2022 (3072-1024-1024-1024-1000), alone and as 8 replicates of different seeds; prediction of a batch
+of evaluation, and one batch of the cavity's sums. ``gpu_run.py``, which needs neither TensorFlow nor tfimp, compiles and
+times them on any device that JAX has. ``--small`` writes the same programs for a network that a CPU checks in seconds.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 CLASSES = 1000
+REPLICATES = (1, 8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +48,9 @@ def export(folder: Path, size: Size) -> dict[str, Any]:
     """Write every program; returns what ``programs.json`` says of them."""
     folder.mkdir(parents=True, exist_ok=True)
     programs: dict[str, Any] = {}
-    for batch_size in (40, 1000):
-        programs[f"train_{batch_size}"] = _training(folder, size, batch_size)
+    for batch_size, replicates in itertools.product((40, 1000), REPLICATES):
+        name = f"train_{batch_size}" + (f"_x{replicates}" if replicates > 1 else "")
+        programs[name] = _training(folder / name, size, batch_size, replicates)
     programs["predict_1000"] = _prediction(folder, size)
     programs["cavity"] = _cavity(folder, size)
     (folder / "programs.json").write_text(json.dumps(programs, indent=1))
@@ -71,31 +73,46 @@ def _laboratory(size: Size, batch_size: int) -> Any:
     return Laboratory(configuration(batch_size, 1000, size.hidden), data)
 
 
-def _training(folder: Path, size: Size, batch_size: int) -> dict[str, Any]:
+def _training(path: Path, size: Size, batch_size: int, replicates: int) -> dict[str, Any]:
     import tensorflow as tf
 
+    from tfimp.laboratory import fresh_weights
     from tfimp.pruning.state import rewound
     from tfimp.training.batches import block_indices
+    from tfimp.training.dense import fresh_state
 
     lab = _laboratory(size, batch_size)
-    engine, rng = lab.dense, np.random.default_rng(1)
-    masks = {name: rng.random(mask.shape) < 0.5 for name, mask in lab.full_masks().items()}
-    engine.load(rewound(engine.state(), masks), masks)
-    order = block_indices(0, 0, 0, batch_size, size.images)
-    data = engine.dataset.train
-    arguments = [tf.constant(array) for array in (data.images, data.labels, order, [0, size.steps])]
+    program, data, rng = lab.dense.replicas.program, lab.dataset, np.random.default_rng(1)
+    states, drawn = [], []
+    for seed in range(replicates):
+        masks = {name: rng.random(mask.shape) < 0.5 for name, mask in lab.full_masks().items()}
+        drawn.append(masks)
+        states.append(rewound(fresh_state(program, fresh_weights(lab.config, data, seed)), masks))
+    order = [block_indices(seed, 0, 0, batch_size, size.images) for seed in range(replicates)]
+    arguments = [
+        [tf.constant(data.train.images), tf.constant(data.train.labels), tf.constant(data.mean, tf.float32)],
+        tf.constant(np.stack(order)),
+        tf.fill((replicates, len(order[0])), 0.1),
+        tf.zeros(replicates, tf.int32),
+        tf.constant(size.steps),
+        {name: tf.stack([state[name] for state in states]) for name in program.network.variables},
+        {name: tf.stack([masks[name] for masks in drawn]) for name in drawn[0]},
+    ]
     weights = [a * b for a, b in itertools.pairwise(size.widths)]
-    operations = 2.0 * batch_size * size.steps * (3 * sum(weights) - weights[0])
-    return _write(folder / f"train_{batch_size}", engine._block, arguments, operations, steps=size.steps)
+    # the first layer has two products, the others three
+    operations = 2.0 * replicates * batch_size * size.steps * (3 * sum(weights) - weights[0])
+    # compared is the loss of each replicate; the new state comes after it
+    return _write(path, program.block, arguments, operations, steps=size.steps) | {"results": 1}
 
 
 def _prediction(folder: Path, size: Size) -> dict[str, Any]:
     import tensorflow as tf
 
-    lab = _laboratory(size, 40)
-    images = tf.constant(lab.dataset.train.images[:1000])
+    replicas = _laboratory(size, 40).dense.replicas
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, (1000, size.widths[0]), dtype=np.uint8))
     operations = 2.0 * len(images) * sum(a * b for a, b in itertools.pairwise(size.widths))
-    return _write(folder / "predict_1000", lab.dense._predict, [images], operations)
+    arguments = [images, replicas.mean, replicas.weights(0)]
+    return _write(folder / "predict_1000", replicas.program.predict, arguments, operations)
 
 
 def _cavity(folder: Path, size: Size) -> dict[str, Any]:
@@ -128,6 +145,8 @@ def _write(path: Path, function: Any, arguments: Sequence[Any], operations: floa
     A compiled program takes the function's arguments, then the variables that it reads; it returns the function's
     results, then the variables that it assigns, in the same order.
     """
+    import tensorflow as tf
+
     concrete = function.get_concrete_function(*arguments)
     handles = [handle.ref() for handle in concrete.captured_inputs]
     variables = {variable.handle.ref(): variable for variable in concrete.graph.variables}
@@ -137,9 +156,9 @@ def _write(path: Path, function: Any, arguments: Sequence[Any], operations: floa
         for captured_input, variable in zip(concrete.captured_inputs, captured, strict=True)
     ]
     path.with_suffix(".mlir").write_text(_program(function, arguments))
-    results = function(*arguments)
-    results = [result.numpy() for result in (results if isinstance(results, list) else [results])]
-    np.savez(path.with_suffix(".arguments.npz"), *[argument.numpy() for argument in arguments], *before)
+    results = [result.numpy() for result in tf.nest.flatten(function(*arguments))]
+    given = [argument.numpy() for argument in tf.nest.flatten(arguments)]
+    np.savez(path.with_suffix(".arguments.npz"), *given, *before)
     np.savez(path.with_suffix(".results.npz"), *results)
     return {"operations": operations, "steps": steps, "results": len(results)}
 

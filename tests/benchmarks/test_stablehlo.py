@@ -25,7 +25,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float
     return json.loads((folder / "found.json").read_text())["programs"]
 
 
-@pytest.mark.parametrize("name", ["train_40", "train_1000"])
+@pytest.mark.parametrize("name", ["train_40", "train_1000", "train_40_x8", "train_1000_x8"])
 def test_losses_of_a_training_block_are_equal(found: dict[str, dict[str, float]], name: str) -> None:
     assert found[name]["difference"] < 1e-5
 
