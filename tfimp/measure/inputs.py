@@ -39,7 +39,7 @@ class KernelInputs:
         return outputs if isinstance(outputs, list) else [outputs]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class ConnectedInputs:
     """The same of a fully connected network that is no tf_keras model.
 
