@@ -102,27 +102,34 @@ def _ratio(value: float, scale: float) -> float:
 
 
 def _null_anywhere(image_shape: tuple[int, ...], per_unit: np.ndarray, radius: int) -> tuple[float, float]:
-    """Probability that two inputs are near, and the variance of the ordered near pairs summed over the units."""
+    """Probability that two inputs are near, and the variance of the ordered near pairs summed over the units.
+
+    With e edges and degrees d_i in the graph of near inputs, an edge is written as a mean, an effect l_i of each of its
+    ends and a rest, each with sums of zero. The three are uncorrelated in a random k-subset, so that
+
+        Var = (k - 1)² k (N - k) / (N (N - 1)) Σ l²
+              + k (k - 1) (N - k) (N - k - 1) / (N (N - 1) (N - 2) (N - 3)) Σ rest²
+
+    has no differences of nearly equal numbers, even where nearly all inputs survive.
+    """
     height, width, channels = image_shape
     inputs = height * width * channels
-    neighbours = channels * box_sum(np.ones((height, width), np.int64), radius) - 1
-    edges = int(neighbours.sum()) * channels // 2
-    paths = int((neighbours * (neighbours - 1)).sum()) * channels
+    degree = channels * box_sum(np.ones((height, width), np.int64), radius) - 1
+    edges = int(degree.sum()) * channels // 2
     if inputs < 2:
         return float("nan"), 0.0
-    variance = Fraction(0)
-    for connections, units in zip(*np.unique(per_unit, return_counts=True), strict=True):
-        p2, p3, p4 = (_all_chosen(int(connections), inputs, size) for size in (2, 3, 4))
-        # E[edges²]: an edge with itself, with one that shares an input, with one that shares none. In exact
-        # fractions, because the terms cancel almost completely when nearly all inputs survive.
-        second = edges * p2 + paths * p3 + (edges * edges - edges - paths) * p4
-        variance += int(units) * (second - (edges * p2) ** 2)
-    return 2 * edges / (inputs * (inputs - 1)), 4 * float(variance)
+    chance = Fraction(2 * edges, inputs * (inputs - 1))
+    if inputs < 4:  # up to three inputs are all near or lie in a row: the rest vanishes
+        ends, rest = _ends(degree, channels, edges, inputs) if inputs == 3 else Fraction(0), Fraction(0)
+    else:
+        ends = _ends(degree, channels, edges, inputs)
+        rest = edges * (1 - chance) - (inputs - 2) * ends
+    chosen, left = per_unit.astype(np.float64), inputs - per_unit.astype(np.float64)
+    one = chosen * left / (inputs * (inputs - 1))
+    two = (chosen - 1) * (left - 1) / max(1, (inputs - 2) * (inputs - 3))
+    return float(chance), 4 * float((one * ((chosen - 1) ** 2 * float(ends) + two * float(rest))).sum())
 
 
-def _all_chosen(chosen: int, inputs: int, size: int) -> Fraction:
-    """Probability that `size` given inputs are all among `chosen` ones drawn without replacement."""
-    probability = Fraction(1)
-    for step in range(min(size, inputs)):
-        probability *= Fraction(max(chosen - step, 0), inputs - step)
-    return probability
+def _ends(degree: np.ndarray, channels: int, edges: int, inputs: int) -> Fraction:
+    """Σ l², l_i = (d_i - mean degree) / (N - 2)."""
+    return (int((degree**2).sum()) * channels - Fraction(4 * edges**2, inputs)) / (inputs - 2) ** 2
