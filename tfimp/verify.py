@@ -16,6 +16,7 @@ from tfimp.store import Round, Run
 from tfimp.store.begin import drop_unfinished, sweep
 from tfimp.store.files import inside, is_temporary
 from tfimp.store.lock import FolderLock
+from tfimp.store.requested import requested_problems
 from tfimp.store.run import ARRAY_FILES, folder_name, round_folders, under_masks
 from tfimp.store.writer import check_checkpoint
 
@@ -44,6 +45,7 @@ def verify(path: str | Path) -> list[str]:
         previous: Round | None = None
         for stored in run.rounds:
             problems += [f"round {stored.index}: {problem}" for problem in _round_problems(stored, previous, shapes)]
+            problems += requested_problems(stored)
             previous = stored
         return [*problems, *_ending(run)]
     except StoreError as error:

@@ -15,6 +15,7 @@ from tfimp.errors import DataError
 from tfimp.probes import (
     DenseLayer,
     cavity,
+    comparison_at_threshold,
     comparison_by_magnitude,
     dense_stack,
     downstream_effect,
@@ -182,3 +183,39 @@ def test_for_a_small_weight_the_first_order_is_what_removal_does() -> None:
     assert found[0, 1, 1] == pytest.approx(change.mean(), rel=1e-2)
     with pytest.raises(DataError, match="deeper"):
         dense_stack(layers[:1], tf.tanh)
+
+
+def test_at_the_threshold_only_weights_of_nearly_equal_magnitude_are_compared() -> None:
+    rng = np.random.default_rng(8)
+    weights = rng.permutation(np.linspace(-1, 1, 400))
+    removed = np.abs(weights) < 0.3
+    by_size = comparison_at_threshold(np.abs(weights) // 0.1, weights, removed, share=0.05)
+    assert by_size.auc == 0.0  # of 0.2 to 0.3 against 0.3 to 0.4
+    delta = rng.standard_normal(400)
+    found = comparison_at_threshold(delta, weights, removed, share=0.1)
+    distance = np.abs(np.abs(weights) - 0.3)
+    below, above = ([delta[i] for i in np.argsort(distance) if removed[i] == side][:20] for side in (True, False))
+    assert found.mean_delta_removed == pytest.approx(np.mean(below))
+    assert found.mean_delta_kept == pytest.approx(np.mean(above))
+    assert found.auc == pytest.approx(scipy.stats.mannwhitneyu(below, above).statistic / 400)
+    scaled = comparison_at_threshold(delta.reshape(20, 20), -7 * weights.reshape(20, 20), removed.reshape(20, 20))
+    assert scaled == found
+    assert np.isnan(comparison_at_threshold(delta, weights, removed & False).auc)
+    with pytest.raises(DataError, match="share"):
+        comparison_at_threshold(delta, weights, removed, share=0.0)
+
+
+@few
+@given(seed=st.integers(0, 10**6), factor=st.floats(1e-3, 1e3))
+def test_statistics_of_removal_ignore_scale_and_the_order_of_units(seed: int, factor: float) -> None:
+    rng = np.random.default_rng(seed)
+    delta, removed = rng.standard_normal((12, 9)), rng.random((12, 9)) < 0.4
+    order = rng.permutation(9)
+    first = removal_statistics(delta, removed, resamples=50)
+    second = removal_statistics(factor * delta[:, order], removed[:, order], resamples=50)
+    for name in ("auc", "effect_size", "z_mean", "z_auc"):
+        assert getattr(second, name) == pytest.approx(getattr(first, name), rel=1e-9)
+    assert second.mean_delta_removed == pytest.approx(factor * first.mean_delta_removed, rel=1e-9)
+    np.testing.assert_allclose(
+        [second.auc_low, second.auc_high], [first.auc_low, first.auc_high], atol=0.12
+    )  # other draws

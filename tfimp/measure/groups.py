@@ -20,6 +20,7 @@ from tfimp import probes
 from tfimp.measure.numbers import Arrays, summary
 
 PREFERRED = 3  # classes named per unit
+RESAMPLES = 200  # for the interval of an AUC
 Found = tuple[dict[str, Any], Arrays]
 
 
@@ -57,7 +58,10 @@ class Layer:
 
 
 def non_gaussianity(layer: Layer, what: Collection[str]) -> Found:
-    """Kurtosis and negentropy of the pre-activations, and what single weights and the next ones together do to it."""
+    """Shape of inputs and pre-activations, and what single weights and the next ones together do to the kurtosis.
+
+    The inputs of a layer are the activations of the one below, of which a batch-norm changes neither measure.
+    """
     metrics: dict[str, Any] = {}
     found: Arrays = {}
     if "cavity" in what:
@@ -66,17 +70,24 @@ def non_gaussianity(layer: Layer, what: Collection[str]) -> Found:
         found["removed_next"] = removed.astype(np.uint8)
         together = layer.at_work.shapes_without(layer.removed)
         found["set_delta"] = (together.kurtosis - layer.shapes.kurtosis).astype(np.float32)
-        comparison = probes.removal_comparison(found["cavity_delta"], removed)
-        metrics["cavity"] = {
-            "mean_delta_kept": float(comparison.mean_delta_kept),
-            "mean_delta_removed": float(comparison.mean_delta_removed),
-            "auc": float(comparison.auc),
-        }
+        metrics["cavity"] = _comparison(found["cavity_delta"], removed, layer)
     if "kurtosis" in what:
         found["excess_kurtosis"] = layer.shapes.kurtosis.astype(np.float32)
         metrics["excess_kurtosis"] = summary(layer.shapes.kurtosis)
         found["negentropy"] = layer.shapes.negentropy.astype(np.float32)
+        found["skewness"] = layer.shapes.skewness.astype(np.float32)
+        of_inputs = layer.at_work.input_shapes()
+        found["input_kurtosis"] = of_inputs.kurtosis.astype(np.float32)
+        found["input_negentropy"] = of_inputs.negentropy.astype(np.float32)
     return metrics, found
+
+
+def _comparison(delta: np.ndarray, removed: np.ndarray, layer: Layer) -> dict[str, float]:
+    """The weights removed next against those kept, and against those of nearly equal magnitude that are kept."""
+    units = np.nonzero(layer.mask)[1]
+    found = dataclasses.asdict(probes.removal_statistics(delta, removed, units=units, resamples=RESAMPLES))
+    near = probes.comparison_at_threshold(delta, layer.kernel[layer.mask], removed)
+    return {**found, "auc_at_threshold": near.auc}
 
 
 def selectivity(layer: Layer, what: Collection[str]) -> Found:

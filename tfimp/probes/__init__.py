@@ -13,7 +13,7 @@ from tfimp.probes.fields import Coverage, Fields, coverage, receptive_fields
 from tfimp.probes.fits import Fit, field_maps, fit_gabor, fit_gaussian
 from tfimp.probes.localisation import inverse_participation_ratio
 from tfimp.probes.locality import Locality, locality
-from tfimp.probes.magnitude import MagnitudeBins, comparison_by_magnitude
+from tfimp.probes.magnitude import MagnitudeBins, comparison_at_threshold, comparison_by_magnitude
 from tfimp.probes.moments import Moments, central_moments, excess_kurtosis, skewness
 from tfimp.probes.negentropy import negentropy
 from tfimp.probes.overlap import Overlap, mask_overlap
@@ -53,6 +53,7 @@ __all__ = [
     "cavity",
     "central_moments",
     "class_selectivity",
+    "comparison_at_threshold",
     "comparison_by_magnitude",
     "connectivity",
     "coverage",

@@ -13,6 +13,7 @@ from tfimp.probes._batches import Inputs, batches
 from tfimp.probes.downstream import DenseLayer
 
 ORDERS = ("most", "least", "random")
+_AT_ONCE = 2**22  # pre-activations
 
 
 @dataclass(frozen=True)
@@ -110,15 +111,18 @@ def ablation_curves(
     if not len(steps) or steps[0] < 0 or steps[-1] > live or (np.diff(steps) <= 0).any():
         raise DataError(f"removed: got {steps.tolist()}; accepted: increasing numbers from 0 to {live} live units")
     orders = [one for word in ORDERS for one in ablation_orders(count, word, repeats, seed)]
+    above = [layers[1], *map(_folded, layers[2:])]
     right, rows = np.zeros((len(orders), len(steps)), np.int64), 0
-    for batch in batches(inputs, batch_size)():
+    widest = max(np.shape(layer.kernel)[1] for layer in layers[1:])
+    for batch in batches(inputs, max(1, min(batch_size, _AT_ONCE // (len(steps) * widest))))():
         x = np.asarray(batch)
         part = truth[rows : rows + len(x)]
         if len(part) != len(x):
             raise DataError(f"labels: got {len(truth)}; accepted: one per row of the inputs")
         signals = _scaled(activation(_pre_activation(x, layers[0])), layers[1])
         for row, order in enumerate(orders):
-            right[row] += _hits(signals, order, steps, layers[1:], activation, part)
+            answers = _answers(signals, order, steps, above, activation)
+            right[row] += (answers == part).sum(axis=1)
         rows += len(x)
     if rows != len(truth) or not rows:
         raise DataError(f"labels: got {len(truth)} for {rows} rows of inputs; accepted: one per row")
@@ -130,33 +134,39 @@ def _pre_activation(x: np.ndarray, layer: DenseLayer) -> np.ndarray:
     return _scaled(x, layer) @ layer.kernel + layer.bias
 
 
+def _folded(layer: DenseLayer) -> DenseLayer:
+    """The same layer with scale and shift inside kernel and bias."""
+    kernel, fan_in = np.asarray(layer.kernel), len(layer.kernel)
+    scale, shift = (np.broadcast_to(part, fan_in).astype(kernel.dtype) for part in (layer.scale, layer.shift))
+    return DenseLayer(scale[:, None] * kernel, shift @ kernel + layer.bias)
+
+
 def _scaled(x: np.ndarray, layer: DenseLayer) -> np.ndarray:
     return x * layer.scale + layer.shift
 
 
-def _hits(
+def _answers(
     signals: np.ndarray,
     order: np.ndarray,
     steps: np.ndarray,
     layers: Sequence[DenseLayer],
     activation: Callable[[np.ndarray], np.ndarray],
-    labels: np.ndarray,
 ) -> np.ndarray:
-    """(steps,) right answers; `signals` (rows, units) is what layers[0]'s kernel multiplies."""
+    """(steps, rows) classes that win; `signals` (rows, units) is what layers[0]'s kernel multiplies."""
     kernel = np.asarray(layers[0].kernel)
     never = np.ones(signals.shape[1], bool)
     never[order] = False  # dead units have nothing to lose, but their constants count
     h = signals[:, never] @ kernel[never] + layers[0].bias
     ends = np.append(steps, len(order))
-    found = np.empty(len(steps), np.int64)
+    x = np.empty((len(steps), *h.shape), h.dtype)
     for index in range(len(steps) - 1, -1, -1):
         kept = order[ends[index] : ends[index + 1]]
         h = h + signals[:, kept] @ kernel[kept]
-        x = h
-        for layer in layers[1:]:
-            x = _pre_activation(activation(x), layer)
-        found[index] = (x.argmax(axis=1) == labels).sum()
-    return found
+        x[index] = h
+    x = x.reshape(-1, x.shape[-1])  # all steps go through the layers above together
+    for layer in layers[1:]:
+        x = activation(x) @ layer.kernel + layer.bias
+    return x.argmax(axis=1).reshape(len(steps), -1)
 
 
 def node_ablation(

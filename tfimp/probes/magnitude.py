@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfimp.errors import DataError
-from tfimp.probes.comparison import auc
+from tfimp.probes.comparison import Comparison, auc
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,42 @@ def comparison_by_magnitude(delta: Any, weights: Any, removed: Any, bins: int = 
         auc_within=float(np.nansum(within * pairs) / pairs.sum()) if pairs.any() else float("nan"),
         correlation=_rank_correlation(size, value),
     )
+
+
+def comparison_at_threshold(delta: Any, weights: Any, removed: Any, share: float = 0.1) -> Comparison:
+    """Removed against kept weights of nearly equal magnitude: those on either side of the pruning threshold.
+
+    Magnitude pruning takes the smallest weights, so bins of equal |w| hold only removed or only kept ones, except
+    around the threshold. The `share` of all weights that lie closest to it, half of them removed and half kept, differ
+    in what decided about them by next to nothing; a difference in their values is not one of magnitude.
+
+    Args:
+        delta: one value per weight, any shape; NaN is left out.
+        weights: same shape.
+        removed: boolean, same shape.
+        share: of the weights, both sides together; a side that has fewer gives all that it has.
+
+    Returns:
+        Comparison; NaN where a side is empty.
+
+    Raises:
+        DataError: different shapes, or a share that is not between 0 and 1.
+    """
+    value, size, chosen = np.asarray(delta, np.float64), np.abs(np.asarray(weights, np.float64)), np.asarray(removed)
+    if not value.shape == size.shape == chosen.shape:
+        raise DataError(f"weights, removed: got shapes {size.shape}, {chosen.shape}; accepted: delta's, {value.shape}")
+    if not 0 < share <= 1:
+        raise DataError(f"share: got {share}; accepted: above 0, at most 1")
+    known = ~np.isnan(value)
+    value, size, chosen = value[known], size[known], chosen[known].astype(bool)
+    side = max(1, round(share * len(value) / 2))
+    below, above = _first(value[chosen], -size[chosen], side), _first(value[~chosen], size[~chosen], side)
+    return Comparison(_mean(above), _mean(below), auc(below, above))
+
+
+def _first(values: np.ndarray, keys: np.ndarray, count: int) -> np.ndarray:
+    """The values with the smallest keys."""
+    return values if len(values) <= count else values[np.argpartition(keys, count - 1)[:count]]
 
 
 def _mean(values: np.ndarray) -> float:

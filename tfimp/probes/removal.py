@@ -10,7 +10,7 @@ import numpy as np
 from tfimp.errors import DataError
 from tfimp.probes.comparison import split_values
 
-_BINS = 512
+_BINS = 128
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,19 @@ class RemovalStatistics:
 
 
 def removal_statistics(
-    delta: Any, removed: Any, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
+    delta: Any, removed: Any, *, units: Any = None, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> RemovalStatistics:
     """Compare a value of the weights removed next with that of the weights kept, with intervals and a null.
 
-    The bootstrap draws whole units when `delta` is (fan_in, units), because the weights of one unit share its
-    pre-activation and are no independent sample; it draws single weights when `delta` is flat. The random null is a
-    draw without replacement of as many weights: its mean has variance s² (1/m - 1/n) for m of n weights, and its AUC
+    The bootstrap draws whole units when `delta` is (fan_in, units) or the units are given, because the weights of one
+    unit share its pre-activation and are no independent sample; it draws single weights otherwise. The random null is
+    a draw without replacement of as many weights: its mean has variance s² (1/m - 1/n) for m of n weights, and its AUC
     variance (n + 1) / (12 m (n - m)); ties, which shrink the latter, are taken into account.
 
     Args:
         delta: (fan_in, units) or (weights,); NaN is left out.
         removed: boolean, same shape.
+        units: (weights,) integers, the unit of each weight of a flat `delta`.
         level: probability of the interval.
         resamples: bootstrap samples.
         seed: of the bootstrap.
@@ -66,10 +67,11 @@ def removal_statistics(
         means = [float(part.mean()) if len(part) else nan for part in (low, high)]
         return RemovalStatistics(means[0], means[1], nan, nan, nan, nan, nan, nan)
     values, chosen = np.asarray(delta, np.float64), np.asarray(removed, bool)
-    units = np.broadcast_to(np.arange(values.shape[-1]), values.shape) if values.ndim > 1 else None
+    if units is None and values.ndim > 1:
+        units = np.broadcast_to(np.arange(values.shape[-1]), values.shape)
     known = ~np.isnan(values)
     ranked = _Ranked(values[known], chosen[known])
-    samples = _resampled_auc(ranked, None if units is None else units[known], resamples, seed)
+    samples = _resampled_auc(ranked, None if units is None else np.asarray(units)[known], resamples, seed)
     # Binning moves all samples alike; the interval is put where the exact value is.
     ends = np.nanquantile(samples[1:] + (ranked.auc - samples[0]), [(1 - level) / 2, (1 + level) / 2])
     effect_size, z_mean, z_auc = _against_chance(high, low, ranked)
@@ -138,8 +140,9 @@ def _resampled_auc(ranked: _Ranked, units: np.ndarray | None, resamples: int, se
         np.bincount(cell[part], minlength=bins * held).reshape(held, bins).astype(np.float32)
         for part in (ranked.removed, ~ranked.removed)
     ]
-    chosen = rng.multinomial(held, np.full(held, 1 / held), resamples)
-    weights = np.vstack([np.ones(held), chosen]).astype(np.float32)
+    chosen = rng.integers(held, size=(resamples, held)) + held * np.arange(resamples)[:, None]
+    times = np.bincount(chosen.ravel(), minlength=resamples * held).reshape(resamples, held)
+    weights = np.vstack([np.ones(held), times]).astype(np.float32)
     return _histogram_auc(*((weights @ part).astype(np.float64) for part in per_unit))
 
 
