@@ -178,10 +178,11 @@ class ProbeConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
-    """Section ``export``: which rounds become SavedModels at the end of a run."""
+    """Section ``export``: which rounds become SavedModels at the end of a run, and what else is written."""
 
     rounds: tuple[str, ...] = key(("best", "last"), "best, last, all, or round numbers in quotes")
     dir: str = key("", "folder for the SavedModels (empty: saved_models/NAME)")
+    tensorboard: bool = key(True, "write every round to events/ for TensorBoard")
 
     def __post_init__(self) -> None:
         check(self, "export")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tfimp import data, export, store, tensorboard
+from tfimp import data, export, measure, store, tensorboard
 from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, DivergedError, StoreError
@@ -47,6 +47,7 @@ def run(
     with open_writer(laboratory, path, resume=resume, force=force) as writer:
         tell(Started(writer.path, config.prune.rounds, config.train.steps, len(writer.run.rounds)))
         reason = prune_to_the_end(laboratory, writer, tell)
+        measure.measure_at_the_end(writer.run, laboratory.dataset)
         exports = export.export_run(writer.run, laboratory.dataset)
         writer.finish("complete", reason=reason)
     tell(Finished(writer.path, "complete", reason, [str(folder) for folder in exports]))
@@ -91,6 +92,7 @@ def iterative_magnitude_pruning(laboratory: Laboratory, writer: store.RunWriter,
     """
     config, prune = laboratory.config, laboratory.config.prune
     checkpoints = Checkpoints(writer, config.train.checkpoint_seconds)
+    events = tensorboard.Events(config.export.tensorboard, tell)
     done = writer.run.rounds
     if done:
         rewind_point, masks, trained = done[0].initial_state, done[-1].masks, done[-1].weights
@@ -112,7 +114,7 @@ def iterative_magnitude_pruning(laboratory: Laboratory, writer: store.RunWriter,
         writer.write_round(
             index, weights=without_optimizer(trained), masks=masks, probes=arrays, metrics=metrics, initial=initial
         )
-        tensorboard.write_round(writer.run, index)
+        events.write(writer.run, index)
         tell(RoundDone(metrics))
         index += 1
     return reason

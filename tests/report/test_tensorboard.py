@@ -10,6 +10,7 @@ import numpy as np
 from fake_run import write_run
 from PIL import Image
 
+from tfimp.progress import Note
 from tfimp.store import Run
 
 
@@ -48,6 +49,22 @@ def test_events_hold_the_rounds_numbers_spreads_and_pictures(tmp_path: Path) -> 
         assert metadata.plugin_data.plugin_name == "images"
         with Image.open(io.BytesIO(png)) as picture:
             assert picture.size == (int(width), int(height))
+
+
+def test_what_goes_wrong_is_said_once_and_ends_nothing(tmp_path: Path) -> None:
+    from tfimp.tensorboard import Events
+
+    run = write_run(tmp_path / "run", rounds=2, hidden=(12,))
+    said: list[Any] = []
+    Events(False, said.append).write(run, 0)
+    assert not (run.path / "events").exists()
+    (run.path / "events").write_text("in the way")
+    events = Events(True, said.append)
+    for index in (0, 1):
+        events.write(run, index)
+    assert [type(event) for event in said] == [Note]
+    assert "TensorBoard" in said[0].text
+    assert "\n" not in said[0].text
 
 
 def test_a_bare_round_and_a_signal_have_events_too(tmp_path: Path) -> None:
