@@ -4,8 +4,9 @@
 
 What is written is what ``tfimp run`` compiles: a block of training steps at batch 40 and 1000, for the network of
 Pellegrini & Biroli 2022 (3072-1024-1024-1024-1000), alone and as 8 replicates of different seeds; prediction of a batch
-of evaluation, and one batch of the cavity's sums. ``gpu_run.py``, which needs neither TensorFlow nor tfimp, compiles and
-times them on any device that JAX has. ``--small`` writes the same programs for a network that a CPU checks in seconds.
+of evaluation, and one batch of the cavity's sums. ``gpu_run.py``, which needs neither TensorFlow nor tfimp, compiles
+and times them on any device that JAX has. ``--small`` writes the same programs for a network that a CPU checks in
+seconds.
 """
 
 from __future__ import annotations
