@@ -11,15 +11,19 @@ import click
 from tfimp.cli import _options, _table
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
-from tfimp.errors import ConfigError, StoreError
+from tfimp.config import REQUESTED
+from tfimp.errors import ConfigError, StoreError, nearest
 
 if TYPE_CHECKING:
+    from tfimp.measure import Requested
     from tfimp.store import Run
 
 
 @tfimp_command(
-    "Measure stored rounds again, with the run's probes or with others.",
+    "Measure stored rounds again, with the run's probes or with others, or more of them.",
     """
+    tfimp probe runs/photos --what all
+    tfimp probe runs/photos --what ablation --what downstream --round 15
     tfimp probe runs/photos --round 0 --round 15
     tfimp probe runs/photos --set probe.samples=8000
     tfimp probe runs/photos --set 'probe.what=["kurtosis", "cavity"]' --json > measures.json
@@ -28,29 +32,43 @@ if TYPE_CHECKING:
 )
 @_options.run_argument
 @click.option("--round", "rounds", metavar="N", type=int, multiple=True, help="Can be repeated; default: all.")
+@click.option(
+    "--what",
+    metavar="NAME",
+    multiple=True,
+    help=f"Measure and store what a run leaves out: {', '.join(REQUESTED)}, or all; can be repeated.",
+)
 @click.option("--set", "settings", metavar="probe.KEY=VALUE", multiple=True, help="Other probes; can be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, nothing else.")
 @click.pass_obj
-def command(verbosity: Verbosity, run: Path, rounds: tuple[int, ...], settings: tuple[str, ...], as_json: bool) -> None:
-    """Print what the probes find now; the stored run is left as it is."""
-    from tfimp import config, store
+def command(
+    verbosity: Verbosity,
+    run: Path,
+    rounds: tuple[int, ...],
+    what: tuple[str, ...],
+    settings: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Print what the probes find now; rounds stay as they are, what --what names is stored beside them."""
+    from tfimp import config, data, store
+    from tfimp.cli import _tensorflow
 
     stored = store.open_run(run)
     for setting in settings:
         if not setting.strip().startswith("probe."):
             raise ConfigError(f"tfimp probe takes --set probe.KEY=VALUE only, got {setting!r}")
     probe = config.resolve(stored.config.to_dict(), settings).probe
-    chosen = pick(stored, rounds)
-
-    from tfimp import data
-    from tfimp.cli import _tensorflow
+    named, chosen = names(what), pick(stored, rounds)
 
     dataset = data.load(stored.config.data)
     if dataset.fingerprint != stored.info["data"]["fingerprint"]:
         raise StoreError(f"the data set {dataset.name!r} is no longer the one that {str(run)!r} was made with")
     _tensorflow.start(verbosity.verbose)
-    from tfimp.measure import measure_round
+    from tfimp.measure import Requested, measure_round
 
+    if named:
+        add(Requested(stored, dataset, probe.samples), chosen, named, as_json)
+        return
     results = []
     if not as_json:
         click.echo(_table.layer_heading())
@@ -62,6 +80,32 @@ def command(verbosity: Verbosity, run: Path, rounds: tuple[int, ...], settings: 
                 click.echo(_table.layer_row(index, name, metrics))
     if as_json:
         click.echo(json.dumps(results, indent=1, allow_nan=False))
+
+
+def names(what: tuple[str, ...]) -> tuple[str, ...]:
+    """The measures that --what asks for, in their order."""
+    for word in what:
+        if word not in (*REQUESTED, "all"):
+            accepted = f"{', '.join(REQUESTED)}, all"
+            raise ConfigError(f"unknown measure {word!r}{nearest(word, (*REQUESTED, 'all'))}; accepted: {accepted}")
+    return REQUESTED if "all" in what else tuple(word for word in REQUESTED if word in what)
+
+
+def add(requested: Requested, rounds: list[int], what: tuple[str, ...], as_json: bool) -> None:
+    """Measure rounds and store what was found, while no other process writes the run."""
+    from tfimp import store
+
+    results = []
+    with store.locked(requested.run.path):
+        for index in rounds:
+            layers = requested.store(index, what)
+            results.append({"round": index, "layers": finite(layers)})
+            if not as_json:
+                click.echo(f"round {index}: {', '.join(what)}")
+    if as_json:
+        click.echo(json.dumps(results, indent=1, allow_nan=False))
+    else:
+        click.echo(f"written: {requested.run.path / 'measures'}; tfimp plot and tfimp report draw it")
 
 
 def pick(run: Run, rounds: tuple[int, ...]) -> list[int]:

@@ -64,10 +64,11 @@ class Requested:
                 layers[layer] = {**layers.get(layer, {}), **values}
         return layers, arrays
 
-    def store(self, index: int, what: Collection[str]) -> None:
-        """Measure a round and add what was found to the run's folder; the caller holds its lock."""
+    def store(self, index: int, what: Collection[str]) -> dict[str, Any]:
+        """Measure a round and add what was found to the run's folder, whose lock the caller holds; the numbers."""
         layers, arrays = self.measure(index, what)
         write_requested(self.run.rounds[index], layers, arrays)
+        return layers
 
     def _round(self, index: int) -> Network:
         stored, prune = self.run.rounds[index], self.run.config.prune
@@ -94,3 +95,12 @@ class Requested:
 
 def _all(kernel: np.ndarray) -> np.ndarray:
     return np.ones(kernel.shape, bool)
+
+
+def measure_at_the_end(run: Run, dataset: Dataset) -> None:
+    """Measure in every round what the run's configuration asks for beyond what rounds measure themselves."""
+    what = [name for name in MEASURES if name in run.config.probe.what]
+    if what and run.rounds:
+        requested = Requested(run, dataset)
+        for stored in run.rounds:
+            requested.store(stored.index, what)

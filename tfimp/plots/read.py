@@ -57,9 +57,9 @@ def _by_unit(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def probe(stored: Round, name: str) -> np.ndarray:
-    """A measure of a round as an array, empty where it was not stored."""
+    """A measure of a round as an array, empty where it was neither stored nor measured later."""
     probes = stored.probes if "probes.safetensors" in stored.files else {}
-    return probes.get(name, np.zeros(0))
+    return probes[name] if name in probes else stored.requested.get(name, np.zeros(0))
 
 
 def mask(stored: Round, layer: str) -> np.ndarray:
@@ -74,11 +74,17 @@ def masked_kernel(stored: Round, layer: str) -> np.ndarray:
 
 
 def number(stored: Round, *path: str) -> float:
-    """A number of metrics.json by its keys; NaN where it is missing or null."""
-    value: object = stored.metrics
+    """A number of metrics.json, or one measured later, by its keys; NaN where it is missing or null."""
+    value = _find(stored.metrics, path)
+    if value is None and path[:1] == ("layers",):
+        value = _find(stored.requested_layers, path[1:])
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("nan")
+
+
+def _find(value: object, path: Sequence[str]) -> object:
     for word in path:
         value = value.get(word) if isinstance(value, dict) else None
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("nan")
+    return value
 
 
 def series(run: Run, *path: str) -> np.ndarray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tfimp.errors import StoreError
@@ -50,3 +52,13 @@ def _holder(descriptor: int) -> str:
             return holder
         time.sleep(0.01)
     return ""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run for as long as the block takes."""
+    lock = FolderLock(folder)
+    try:
+        yield
+    finally:
+        lock.release()
