@@ -50,6 +50,18 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
         assert stored.metrics["layers"]["dense_0"]["density"] == expected["masks"]["dense_0/kernel"].mean()
 
 
+def test_the_writers_own_run_is_what_a_reader_finds(tmp_path: Path) -> None:
+    with make_run(tmp_path / "run") as writer:
+        read = open_run(tmp_path / "run")
+        for mine, found in zip(writer.run.rounds, read.rounds, strict=True):
+            assert (mine.index, mine.files, mine.metrics) == (found.index, found.files, found.metrics)
+            for kind in ("weights", "masks", "probes", "initial_state"):
+                arrays = getattr(mine, kind)
+                for name, array in getattr(found, kind).items():
+                    np.testing.assert_array_equal(arrays[name], array, strict=True)
+                    assert kind == "initial_state" or not arrays[name].flags.writeable
+
+
 def test_a_round_starts_from_the_first_start_under_its_mask(tmp_path: Path) -> None:
     start = initial_state()
     with make_run(tmp_path / "run") as writer:

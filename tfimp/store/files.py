@@ -73,6 +73,24 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         StoreError: nothing was replaced (disk full, no permission, an input or output error).
     """
+    write_all(path.parent, {path.name: content})
+
+
+def write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files as ``write_whole`` does, one after the other, and flush their folder once, when all are there.
+
+    Raises:
+        StoreError: a file could not be written; those before it are.
+    """
+    for name, content in files.items():
+        _replace(folder / name, content)
+    try:
+        flush_folder(folder)
+    except OSError as error:
+        raise StoreError(f"cannot write {str(folder)!r}: {_reason(error)}") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
     temporary = path.parent / f".{path.name}.{os.getpid()}-{next(_counter)}.tmp"
     try:
         try:
@@ -85,7 +103,6 @@ def write_whole(path: Path, content: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        flush_folder(path.parent)
     except OSError as error:
         raise StoreError(f"cannot write {str(path)!r}: {_reason(error)}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import dataclasses
 import functools
 import os
@@ -59,6 +60,27 @@ class Run:
                 self._cache.popitem(last=False)
         self._cache.move_to_end((index, name))
         return dict(self._cache[index, name])
+
+    def extended(
+        self, metrics: Mapping[str, Any], files: Mapping[str, str], arrays: Mapping[str, Mapping[str, np.ndarray]]
+    ) -> Run:
+        """The run with one more round, which was just written and so need not be read.
+
+        Args:
+            metrics: As metrics.json holds them.
+            files: SHA-256 of each file of arrays.
+            arrays: By file, arrays that are asked for soon; they must not change any more.
+        """
+        run, index = copy.copy(self), len(self.rounds)
+        run._rounds = [*self.rounds, Round(run, index, dict(metrics), dict(files))]
+        # of the rounds before, only the first is asked for again and again
+        run._cache = collections.OrderedDict((key, item) for key, item in self._cache.items() if key[0] == 0)
+        for name, content in arrays.items():
+            views = {key: np.asarray(array, order="C").view() for key, array in content.items()}
+            for view in views.values():
+                view.flags.writeable = False
+            run._cache[index, name] = views
+        return run
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, status={self.status!r})"

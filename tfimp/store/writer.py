@@ -18,9 +18,11 @@ from tfimp.store.files import (
     from_json,
     inside,
     make_folder,
+    plain,
     read_whole,
     sha256,
     to_json,
+    write_all,
     write_whole,
 )
 from tfimp.store.lock import FolderLock
@@ -106,10 +108,11 @@ class RunWriter:
         folder = inside(self.path, "rounds", folder_name(index))
         remove_folder(folder)
         make_folder(folder)
-        for name, part in content.items():
-            write_whole(folder / name, part)
+        # Flushed before metrics.json comes, so that not even a power cut leaves it without the files that it names.
+        write_all(folder, content)
         write_whole(folder / "metrics.json", document)
-        self.run = Run(self.path)
+        stored = {"weights.safetensors": weights, "masks.safetensors": masks, "probes.safetensors": probes}
+        self.run = self.run.extended(plain({**metrics, "round": index}), files, stored)
         self.drop_checkpoint()
 
     def write_checkpoint(self, state: Mapping[str, np.ndarray], position: Mapping[str, Any]) -> None:
