@@ -7,6 +7,9 @@ results do not depend on the number of threads.
 
 from __future__ import annotations
 
+import concurrent.futures
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -14,20 +17,44 @@ import numpy as np
 
 # sums may be reordered for the vector unit; NaN and infinity keep their meaning
 _MATH = {"reassoc", "contract", "nsz", "arcp"}
-_compiled = numba.njit(cache=True, fastmath=_MATH)
-_parallel = numba.njit(cache=True, fastmath=_MATH, parallel=True)
+_inlined = numba.njit(inline="always", fastmath=_MATH)
 
 UNITS = 32  # per block; their rows of SAMPLES values take half of a 1 MB cache
 SAMPLES = 2048  # per chunk
 _INPUTS = 64
 _TILE = 16
+_SMALL = 2**16  # values up to which waking a thread takes longer than the loop
+
+
+def _parallel(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile a loop over ``range(part, count, parts)`` and share its turns among threads.
+
+    Numba's own ``parallel`` is not used: what it stores is optimised once more than what runs in the process that
+    compiles, and sums in another order, so that a machine's first run would differ from all later ones.
+    """
+    compiled = numba.njit(cache=True, fastmath=_MATH, nogil=True)(function)
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> None:
+        parts = numba.config.NUMBA_NUM_THREADS if arguments[0].size > _SMALL else 1
+        others = [_threads().submit(compiled, part, parts, *arguments) for part in range(1, parts)]
+        compiled(0, parts, *arguments)
+        for done in others:
+            done.result()
+
+    return call
+
+
+@functools.cache
+def _threads() -> concurrent.futures.ThreadPoolExecutor:
+    return concurrent.futures.ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS)
 
 
 @_parallel
-def centre(values: Any, epsilon: float, out: Any, mean: Any) -> None:
+def centre(part: int, parts: int, values: Any, epsilon: float, out: Any, mean: Any) -> None:
     """out[i] = values[:, i] less its mean; exactly 0 where the spread is no more than rounding, ``epsilon``."""
     samples, columns = values.shape
-    for block in numba.prange((columns + _TILE - 1) // _TILE):
+    for block in range(part, (columns + _TILE - 1) // _TILE, parts):
         first, last = block * _TILE, min(columns, (block + 1) * _TILE)
         for begin in range(0, samples, 4 * _TILE):
             tile = values[begin : begin + 4 * _TILE]
@@ -51,11 +78,11 @@ def centre(values: Any, epsilon: float, out: Any, mean: Any) -> None:
 
 
 @_parallel
-def add_products(rows: Any, kernel: Any, chosen: Any, sign: float, out: Any) -> None:
+def add_products(part: int, parts: int, rows: Any, kernel: Any, chosen: Any, sign: float, out: Any) -> None:
     """out[j] += sign * sum over the chosen i of kernel[i, j] * rows[i]; four inputs share a pass over out."""
     fan_in, samples = rows.shape
     units = kernel.shape[1]
-    for block in numba.prange((units + UNITS - 1) // UNITS):
+    for block in range(part, (units + UNITS - 1) // UNITS, parts):
         listed, factors = np.empty(_INPUTS, np.int64), np.empty(_INPUTS)
         for begin in range(0, samples, SAMPLES):
             end = min(samples, begin + SAMPLES)
@@ -79,7 +106,7 @@ def add_products(rows: Any, kernel: Any, chosen: Any, sign: float, out: Any) -> 
                             total[s] += w0 * x0[s]
 
 
-@_compiled
+@_inlined
 def _bump(y: float) -> float:
     """exp(-y²/2) by multiplications, which vectorise: Taylor's series at 1/256 of the exponent, squared 8 times."""
     t = min(0.5 * y * y, 64.0) * (-1.0 / 256.0)
@@ -99,13 +126,13 @@ def _bump(y: float) -> float:
 
 
 @_parallel
-def shape_sums(rows: Any, least: Any, out: Any) -> None:
+def shape_sums(part: int, parts: int, rows: Any, least: Any, out: Any) -> None:
     """Per row: out = (m2, m3, m4, E[y bump(y)], E[bump(y)]) with y the standardised row; NaN if m2 <= least.
 
     Rows have mean 0. A further quantity of every unit is another sum here.
     """
     samples = rows.shape[1]
-    for j in numba.prange(len(rows)):
+    for j in range(part, len(rows), parts):
         row = rows[j]
         m2, m3, m4 = 0.0, 0.0, 0.0
         for s in range(samples):
@@ -130,7 +157,18 @@ def shape_sums(rows: Any, least: Any, out: Any) -> None:
 
 @_parallel
 def removals(
-    rows: Any, units: Any, kernel: Any, mask: Any, places: Any, shape: Any, size: Any, limits: Any, sums: Any, out: Any
+    part: int,
+    parts: int,
+    rows: Any,
+    units: Any,
+    kernel: Any,
+    mask: Any,
+    places: Any,
+    shape: Any,
+    size: Any,
+    limits: Any,
+    sums: Any,
+    out: Any,
 ) -> None:
     """For every survivor, in row-major order: out = m4 / m2² of units[j] - w_ij rows[i], minus that of units[j].
 
@@ -141,7 +179,7 @@ def removals(
     """
     fan_in, samples = rows.shape
     count = kernel.shape[1]
-    for block in numba.prange(places.shape[1]):
+    for block in range(part, places.shape[1], parts):
         first, last = block * UNITS, min(count, (block + 1) * UNITS)
         for begin in range(0, samples, SAMPLES):
             end = min(samples, begin + SAMPLES)
@@ -171,7 +209,7 @@ def removals(
                     place += 1
 
 
-@_compiled
+@_inlined
 def _without(rows: Any, weights: Any, removed: int, least: float) -> tuple[float, float]:
     """m2 and m4 of a unit summed without one of its weights; NaN where that is constant."""
     total, size = np.zeros(rows.shape[1]), 0.0
@@ -185,8 +223,8 @@ def _without(rows: Any, weights: Any, removed: int, least: float) -> tuple[float
 
 
 @_parallel
-def class_sums(rows: Any, offset: Any, labels: Any, out: Any) -> None:
+def class_sums(part: int, parts: int, rows: Any, offset: Any, labels: Any, out: Any) -> None:
     """out[j, c] = sum over the samples of class c of max(rows[j] + offset[j], 0)."""
-    for j in numba.prange(len(rows)):
+    for j in range(part, len(rows), parts):
         for s in range(rows.shape[1]):
             out[j, labels[s]] += max(rows[j, s] + offset[j], 0.0)
