@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfimp.config import RunConfig
-from tfimp.store import Run, create_run
+from tfimp.store import Round, Run, create_run, open_run, write_requested
 
 FRACTION = 0.3
 
@@ -26,11 +26,13 @@ def write_run(
     dead_from: int | None = None,
     class_names: tuple[str, ...] | None = None,
     status: str = "complete",
+    requested: bool = False,
 ) -> Run:
     """Write a run and open it.
 
     Args:
         bare: Store no probes and no numbers per layer.
+        requested: Store also what is measured on request, in all rounds but the second.
         dead_from: From this round on no weight of the last hidden layer survives.
     """
     source = {"source": "photos" if image_shape[0] > 1 else "mnist1d"}
@@ -61,7 +63,10 @@ def write_run(
             )  # fmt: skip
             masks = following
         writer.finish(status)
-        return writer.run
+        for stored in writer.run.rounds if requested else ():
+            if stored.index != 1:
+                write_requested(stored, *_requested(rng, stored, classes))
+    return open_run(path)
 
 
 def _scores(rng: np.random.Generator, fan_in: int, units: int, image_shape: tuple[int, int, int] | None) -> np.ndarray:
@@ -128,6 +133,8 @@ def _measure(
         removed = ~following[full][mask]
         delta = rng.normal(0, 0.01, int(survivors)) + np.where(removed, 0.004, -0.002) * index
         probes |= {
+            f"{name}/input_kurtosis": rng.normal(0.5, 1.0, mask.shape[0]).astype(np.float32),
+            f"{name}/input_negentropy": rng.gamma(1.0, 0.1, mask.shape[0]).astype(np.float32),
             f"{name}/excess_kurtosis": kurtosis.astype(np.float32),
             f"{name}/ipr": ipr.astype(np.float32),
             f"{name}/cavity_delta": delta.astype(np.float32),
@@ -154,11 +161,40 @@ def _measure(
                 "mean_delta_removed": float(delta[removed].mean()),
                 "auc": 0.5 + 0.03 * index,
             }
+    layers["output"] = {"density": 1.0, "units": 3, "alive_units": 3}
     probes |= {f"dense_0/{kind}": counts for kind, counts in _pairs(masks["dense_0/kernel"], image_shape).items()}
     layers["dense_0"]["locality"] = {
         "ratio": 1 + 0.2 * index, "ratio_usage": 1 + 0.15 * index, "z": 3.0 * index, "z_usage": 2.5 * index
     }  # fmt: skip
     return probes, layers
+
+
+def _requested(
+    rng: np.random.Generator, stored: Round, classes: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:  # fmt: skip
+    numbers: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray] = {}
+    masks = {full.split("/")[0]: mask for full, mask in stored.masks.items()}
+    names = [*masks, "output"]
+    for position, (name, mask) in enumerate(masks.items()):
+        alive = mask.any(axis=0)
+        count, survivors = int(alive.sum()), int(mask.sum())
+        for kind in ("rewound", "random"):
+            for measure in ("kurtosis", "negentropy"):
+                values = np.where(alive, rng.gamma(2.0, 0.2, mask.shape[1]), np.nan)
+                arrays[f"{name}/{kind}_{measure}"] = values.astype(np.float32)
+        steps = np.unique(np.linspace(0, count, 5).astype(np.int64))
+        falling = np.linspace(0.8, 1 / classes, len(steps))
+        arrays |= {f"{name}/ablation_removed": steps, f"{name}/ablation_most": falling**1.5}
+        arrays |= {f"{name}/ablation_least": falling**0.5, f"{name}/ablation_random": np.stack([falling, falling**1.2])}
+        arrays[f"{name}/random_set_delta"] = np.where(alive, rng.normal(0, 0.1, len(alive)), np.nan).astype(np.float32)
+        kinds = ["removal_kurtosis", "removal_absolute_kurtosis", "removal_skewness", "removal_absolute_skewness"]
+        for deeper in names[position + 1 :]:
+            arrays[f"{name}/effect_on_{deeper}"] = rng.normal(0, 1e-3, survivors).astype(np.float32)
+            kinds.append(f"effect_on_{deeper}")
+        found = {"auc": 0.5 + 0.02 * stored.index, "auc_low": 0.45, "auc_high": 0.6}
+        numbers[name] = {kind: found if survivors else dict.fromkeys(found) for kind in kinds}
+    return numbers, arrays
 
 
 def _pairs(mask: np.ndarray, image_shape: tuple[int, int, int]) -> dict[str, np.ndarray]:

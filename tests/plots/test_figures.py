@@ -19,6 +19,7 @@ from tfimp.plots.locality_share import unit_ratios
 from tfimp.plots.mosaic import NOTHING, SURVIVES, mask_pictures, mosaic, weight_pictures
 from tfimp.plots.pairs import profile_ratio
 from tfimp.plots.patterns import gabor
+from tfimp.plots.removals import _one_round_later, removals
 from tfimp.probes import displacements, expected_displacements, fit_gabor
 from tfimp.store import Run
 
@@ -40,6 +41,56 @@ def test_a_figure_says_what_was_not_stored(tmp_path: Path) -> None:
     dead = write_run(tmp_path / "dead", rounds=3, dead_from=2)
     assert "died out" in texts("connectivity", dead)
     assert "No path" in texts("deeper-fields", dead)
+
+
+@pytest.mark.parametrize(
+    ("name", "measure"),
+    [
+        ("untrained-weights", "untrained"),
+        ("cavity-signs", "removal"),
+        ("deeper-effects", "downstream"),
+        ("node-ablation", "ablation"),
+    ],
+)
+def test_a_figure_says_how_to_measure_what_rounds_leave_out(name: str, measure: str, run: Run) -> None:
+    assert f"tfimp probe RUN --what {measure}" in texts(name, run)
+
+
+def test_ablation_curves_are_the_stored_ones(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "asked", requested=True)
+    axes = next(axes for axes in figure(run, "node-ablation").axes if "dense_1, round 3" in axes.get_title("left"))
+    lines = {str(line.get_label()): line for line in axes.lines}
+    stored = run.rounds[3].requested
+    np.testing.assert_array_equal(lines["most connected"].get_xdata(), stored["dense_1/ablation_removed"])
+    np.testing.assert_allclose(lines["least connected"].get_ydata(), 100 * stored["dense_1/ablation_least"])
+    np.testing.assert_allclose(lines["random units"].get_ydata(), 100 * stored["dense_1/ablation_random"].mean(axis=0))
+
+
+def test_stages_are_medians_in_the_order_of_the_signal(run: Run) -> None:
+    axes = figure(run, "stages").axes[0]
+    lines = {
+        str(line.get_label()): line.get_ydata() for line in axes.lines if not str(line.get_label()).startswith("_")
+    }
+    assert list(lines) == ["image", "h of dense_0", "a of dense_0", "h of dense_1"]
+    for label, name in (("image", "dense_0/input_kurtosis"), ("a of dense_0", "dense_1/input_kurtosis")):
+        np.testing.assert_allclose(lines[label], [np.nanmedian(stored.probes[name]) for stored in run.rounds])
+
+
+def test_later_removal_is_that_of_weights_kept_now_in_bins_of_equal_magnitude(run: Run) -> None:
+    delta, removed, _, weights = removals(run.rounds[0], "dense_0")
+    mask, later = (run.rounds[index].masks["dense_0/kernel"] for index in (0, 2))
+    gone, kept = ~later[mask], ~removed
+    np.testing.assert_array_equal(run.rounds[1].masks["dense_0/kernel"][mask], kept)
+    size = np.abs(weights[kept])
+    place = np.searchsorted(np.quantile(size, np.linspace(0, 1, 11))[1:-1], size, side="right")
+    wins, pairs = 0.0, 0
+    for index in range(10):
+        high = delta[kept][(place == index) & gone[kept]].astype(float)
+        low = delta[kept][(place == index) & ~gone[kept]].astype(float)
+        wins += (high[:, None] > low).sum() + (high[:, None] == low).sum() / 2
+        pairs += len(high) * len(low)
+    assert _one_round_later(run, 0, "dense_0") == pytest.approx(wins / pairs)
+    assert np.isnan(_one_round_later(run, 2, "dense_0"))
 
 
 def test_files_are_written_where_asked_and_can_be_read(run: Run, tmp_path: Path) -> None:

@@ -174,3 +174,10 @@ def test_a_fit_moves_with_its_field_and_scales_with_it() -> None:
         assert second.parameters["row"] == pytest.approx(first.parameters["row"] + 2, abs=0.2)
         assert second.parameters["column"] == pytest.approx(first.parameters["column"] + 3, abs=0.2)
         assert second.parameters["amplitude"] == pytest.approx(1e-3 * first.parameters["amplitude"], rel=0.1)
+
+
+def test_a_gabor_fits_no_worse_than_a_gaussian() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(6):
+        sparse = np.where(rng.random((12, 12)) < 0.08, rng.standard_normal((12, 12)), 0.0)
+        assert fit_gabor(sparse).goodness >= fit_gaussian(sparse).goodness - 0.01

@@ -8,13 +8,16 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from tfimp.errors import ConfigError, nearest
+from tfimp.plots.ablations import node_ablation
 from tfimp.plots.cavities import cavity, cavity_by_magnitude, set_cavity
 from tfimp.plots.classes import class_selectivity
-from tfimp.plots.connections import connectivity, input_usage
+from tfimp.plots.connections import connectivity, connectivity_out, input_usage
 from tfimp.plots.curves import accuracy, inverse_participation_ratio, kurtosis, locality, negentropy
 from tfimp.plots.fields import receptive_field_masks, receptive_field_weights
+from tfimp.plots.gaussianity import stages, untrained
 from tfimp.plots.pairs import displacement_enrichment, displacements, radial_profile
 from tfimp.plots.patterns import field_fits, pairs_by_connectivity, translation
+from tfimp.plots.removals import beyond_magnitude, cavity_signs, cavity_statistics, deeper_effects
 from tfimp.plots.structure import deeper_fields, field_size, mask_overlap
 from tfimp.plots.style import missing_figure, styled
 from tfimp.store import Run
@@ -26,6 +29,8 @@ FIGURES: dict[str, Callable[[Run], Figure]] = {
     "accuracy": accuracy,
     "kurtosis": kurtosis,
     "negentropy": negentropy,
+    "stages": stages,
+    "untrained-weights": untrained,
     "inverse-participation-ratio": inverse_participation_ratio,
     "locality": locality,
     "translation": translation,
@@ -38,11 +43,17 @@ FIGURES: dict[str, Callable[[Run], Figure]] = {
     "field-size": field_size,
     "field-fits": field_fits,
     "connectivity": connectivity,
+    "connectivity-out": connectivity_out,
     "input-usage": input_usage,
     "cavity": cavity,
-    "set-cavity": set_cavity,
+    "cavity-statistics": cavity_statistics,
     "cavity-by-magnitude": cavity_by_magnitude,
+    "cavity-beyond-magnitude": beyond_magnitude,
+    "cavity-signs": cavity_signs,
+    "set-cavity": set_cavity,
+    "deeper-effects": deeper_effects,
     "class-selectivity": class_selectivity,
+    "node-ablation": node_ablation,
     "deeper-fields": deeper_fields,
     "mask-overlap": mask_overlap,
 }

@@ -42,6 +42,17 @@ CAPTIONS = {
         "the kurtosis misses and is less moved by a few outliers.",
         ("negentropy",),
     ),
+    "stages": Caption(
+        "Non-Gaussianity from stage to stage",
+        "The images, what the layers make of them before and after the non-linearity: where on the way does the signal "
+        "leave the Gaussian?",
+        ("kurtosis", "negentropy"),
+    ),
+    "untrained-weights": Caption(
+        "Non-Gaussianity at trained, rewound and random weights",
+        "What the mask does by itself, and what training adds: the same connections with other weights on them.",
+        ("kurtosis", "negentropy", "density"),
+    ),
     "inverse-participation-ratio": Caption(
         "Localisation of the masked weights",
         "How few weights carry a unit. The dotted line shows what sparsity alone would do to Gaussian weights.",
@@ -95,6 +106,12 @@ CAPTIONS = {
         "Pruning by magnitude starves some units and spares others; a binomial spread is what equal chances give.",
         ("density",),
     ),
+    "connectivity-out": Caption(
+        "Surviving weights per input",
+        "The same seen from below: how many units of a layer still use each of its inputs, the pixels of the first "
+        "layer and the units of the others.",
+        ("density",),
+    ),
     "input-usage": Caption(
         "Surviving weights per input position",
         "Which parts of the image the layer as a whole still looks at.",
@@ -106,9 +123,32 @@ CAPTIONS = {
         ("cavity", "auc"),
     ),
     "set-cavity": Caption(
-        "Cavity of the whole set that is removed next",
+        "Cavity of the set removed next",
         "Pruning removes many weights of a unit at once, and single values do not add up: what they do together.",
         ("cavity",),
+    ),
+    "cavity-statistics": Caption(
+        "Cavity: size of the difference, and chance",
+        "How large the difference between removed and kept weights is against the spread of all, and how far from what "
+        "as many weights chosen at random would show.",
+        ("cavity", "effect"),
+    ),
+    "cavity-beyond-magnitude": Caption(
+        "Cavity beyond magnitude",
+        "Is the cavity value informative beyond magnitude? Small weights have small effects and go first. Here only "
+        "weights of nearly equal magnitude are compared.",
+        ("cavity", "auc"),
+    ),
+    "cavity-signs": Caption(
+        "Cavity of kurtosis and skewness",
+        "With and without sign: whether removed weights differ in what they do to the asymmetry of their unit as well, "
+        "and whether what they do leads away from a Gaussian or towards it.",
+        ("cavity", "auc", "skewness"),
+    ),
+    "deeper-effects": Caption(
+        "What a weight does to the kurtosis of the layers above",
+        "The cavity looks at a weight's own unit. This follows its effect through the network, to first order.",
+        ("downstream", "auc"),
     ),
     "cavity-by-magnitude": Caption(
         "Cavity value against magnitude",
@@ -119,6 +159,11 @@ CAPTIONS = {
         "Class selectivity",
         "How much one class stands out for each unit, and whether all classes have units of their own.",
         ("selectivity",),
+    ),
+    "node-ablation": Caption(
+        "Node ablation",
+        "Do the best connected units carry the network? If so, removing them first costs most.",
+        ("ablation",),
     ),
     "deeper-fields": Caption(
         "Deeper layers in input space",

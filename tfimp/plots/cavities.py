@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import SymmetricalLogLocator
 
 from tfimp.plots import read
 from tfimp.plots.curves import band
+from tfimp.plots.removals import statistics
 from tfimp.plots.style import COLOURS, GREY, MARKERS, PAGE, density_axis, missing, missing_figure, new_figure
-from tfimp.probes.removal import removal_statistics
 from tfimp.store import Round, Run
 
 MEANS = 3  # layers whose means have a panel
-MOST = 500_000  # cavity values; the bootstrap of more takes seconds
+FAR = 15  # times a typical mean: beyond, the axis is logarithmic away from zero
 ZERO: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
 
 
@@ -44,12 +45,14 @@ def cavity(run: Run) -> Figure:
     for position, layer in enumerate(found):
         marker, colour = MARKERS[position % len(MARKERS)], COLOURS[(position + 2) % len(COLOURS)]
         axes.plot(densities, _values(run, layer, "auc"), marker=marker, color=colour, label=layer)
-        for stored in read.chosen(run, 6):
+        for stored in run.rounds:
             low, high = _auc_interval(stored, layer)
             axes.vlines(read.number(stored, "density"), low, high, color=colour, linewidth=1.0, alpha=0.7)
     density_axis(axes, densities, narrow=True)
     axes.set_ylabel("AUC")
-    axes.legend()
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.13 * len(found) * (high - low))  # the legend lies above the bars
+    axes.legend(loc="upper left")
     return figure
 
 
@@ -58,16 +61,8 @@ def _values(run: Run, layer: str, name: str) -> np.ndarray:
 
 
 def _auc_interval(stored: Round, layer: str) -> tuple[float, float]:
-    """Ends of the AUC's bootstrap interval; NaN where the values were not stored, or are too many to draw from here."""
-    mask, delta = read.mask(stored, layer), read.probe(stored, f"{layer}/cavity_delta")
-    removed = read.probe(stored, f"{layer}/removed_next").astype(bool)
-    if not 0 < len(delta) <= MOST or not len(delta) == len(removed) == mask.sum() or removed.all() or not removed.any():
-        return float("nan"), float("nan")
-    values, chosen = np.full(mask.shape, np.nan), np.zeros(mask.shape, bool)
-    values[mask], chosen[mask] = delta, removed
-    if np.isnan(delta[removed]).all() or np.isnan(delta[~removed]).all():
-        return float("nan"), float("nan")
-    found = removal_statistics(values, chosen, resamples=200)
+    """Ends of the AUC's bootstrap interval; NaN where values were not stored, or are too many to draw from here."""
+    found = statistics(stored, layer)
     return found.auc_low, found.auc_high
 
 
@@ -77,20 +72,27 @@ def _means(axes: Axes, run: Run, layer: str, densities: np.ndarray) -> None:
         values = _values(run, layer, f"mean_delta_{word}")
         axes.plot(densities, values, marker=MARKERS[position], color=COLOURS[position], label=word)
     density_axis(axes, densities, narrow=True)
-    axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
+    sizes = np.abs(np.concatenate([_values(run, layer, f"mean_delta_{word}") for word in ("kept", "removed")]))
+    typical = float(np.percentile(sizes[np.isfinite(sizes)], 75)) if np.isfinite(sizes).any() else 0.0
+    if typical > 0 and np.nanmax(sizes) > FAR * typical:  # a unit with next to nothing left has any kurtosis
+        axes.set_yscale("symlog", linthresh=10.0 ** np.ceil(np.log10(typical)))
+        axes.yaxis.set_major_locator(SymmetricalLogLocator(axes.yaxis.get_transform(), subs=[1.0]))
+    else:
+        axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
     axes.legend()
 
 
 def set_cavity(run: Run) -> Figure:
     """What removing all of a unit's next weights does at once, beside the sum of what each does alone."""
-    title = "Cavity of the whole set that is removed next"
+    title = "Cavity of the set removed next"
     layers = [name for name in read.layers(run) if any(read.probe(s, f"{name}/set_delta").size for s in run.rounds)]
     if not layers:
         return missing_figure(title, "This run has no stored effect of the weights that are removed next.")
     note = (
         "Change of a unit's excess kurtosis when all its weights that are removed next go together, and the sum of the "
-        "changes when each goes alone. Line and band: median and quartiles over units that lose a weight; the axis is "
-        "linear around zero and logarithmic beyond."
+        "changes when each goes alone; random set: as many weights of the layer, drawn at random (if measured). Line "
+        "and band: median and quartiles over units that lose a weight; the axis is linear around zero and logarithmic "
+        "beyond."
     )
     figure = new_figure(title, PAGE if len(layers) > 1 else 0.62 * PAGE, 3.0, note)
     panels = figure.subplots(1, min(len(layers), MEANS), squeeze=False)[0]
@@ -102,10 +104,15 @@ def set_cavity(run: Run) -> Figure:
         for position, name in enumerate(("together", "sum of each alone")):
             spread = np.stack([read.quartiles_of(values[position]) for values in both], axis=1)
             band(axes, densities, spread, position, name)
+        chance = [read.probe(stored, f"{layer}/random_set_delta") for stored in run.rounds]
+        if any(values.size for values in chance):
+            middle = np.array([read.quartiles_of(values[values != 0])[1] for values in chance])
+            axes.plot(densities, middle, ":", marker=MARKERS[2], color=GREY, label="random set")
         density_axis(axes, densities, narrow=True)
         axes.set_yscale("symlog", linthresh=0.1)
-        axes.legend()
+        axes.yaxis.set_major_formatter("{x:g}")
     panels[0].set_ylabel("Δ (excess kurtosis)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure
 
 

@@ -78,8 +78,5 @@ def _preferences(axes: Axes, run: Run, layers: list[str]) -> None:
 
 def _class_names(run: Run) -> list[str]:
     """Names for an axis: short, and without what matplotlib would read as a formula."""
-    data = run.info.get("data")
-    names = data.get("class_names") if isinstance(data, dict) else None
-    words = [str(name) for name in names] if isinstance(names, list) else []
-    cut = [word if len(word) <= SHORT else word[: SHORT - 1] + "…" for word in words]
+    cut = [word if len(word) <= SHORT else word[: SHORT - 1] + "…" for word in read.class_names(run)]
     return [word.replace("$", r"\$") for word in cut]

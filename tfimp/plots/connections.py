@@ -25,30 +25,41 @@ from tfimp.store import Run
 
 def connectivity(run: Run) -> Figure:
     """Histograms of surviving inputs per unit, every layer, against the binomial null."""
-    title = "Surviving inputs per unit"
+    return _histograms(run, "Surviving inputs per unit", "surviving inputs", "units", outwards=False)
+
+
+def connectivity_out(run: Run) -> Figure:
+    """Histograms of surviving weights per input of every layer, which are the outputs of the units below."""
+    return _histograms(run, "Surviving weights per input", "surviving weights", "inputs", outwards=True)
+
+
+def _histograms(run: Run, title: str, label: str, counted: str, *, outwards: bool) -> Figure:
     layers, rounds = read.layers(run), read.chosen(run)[1:]
     if not rounds:
-        return missing_figure(title, "This run has no sparse round: every unit keeps every input.")
+        return missing_figure(title, "This run has no sparse round: every weight survives.")
+    what = "inputs of the layer, by how many units still use them" if outwards else "units of the layer"
+    zero = "Inputs that no unit uses" if outwards else "Dead units"
     note = (
-        "Bars: units of the layer. Line: binomial null, in which every weight of the layer survives with the same "
-        "probability. Dead units stand at 0."
+        f"Bars: {what}. Line: binomial null, in which every weight of the layer survives with the same probability. "
+        f"{zero} stand at 0."
     )
     figure = new_figure(title, PAGE, 0.7 + 1.75 * len(layers), note)
     grid = figure.subplots(len(layers), len(rounds), squeeze=False)
     for row, layer in zip(grid, layers, strict=True):
         for axes, stored in zip(row, rounds, strict=True):
             axes.set_title(f"{layer}, {round_title(stored.index, float('nan'))}")
-            _histogram(axes, read.mask(stored, layer))
-        row[0].set_ylabel("units")
+            mask = read.mask(stored, layer)
+            _histogram(axes, mask.T if outwards else mask, counted)
+        row[0].set_ylabel(counted)
     for axes in grid[-1]:
-        axes.set_xlabel("surviving inputs")
+        axes.set_xlabel(label)
     drawn = next((axes for axes in grid.flat if axes.get_legend_handles_labels()[0]), None)
     if drawn is not None:
         figure.legend(*drawn.get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return figure
 
 
-def _histogram(axes: Axes, mask: np.ndarray) -> None:
+def _histogram(axes: Axes, mask: np.ndarray, counted: str) -> None:
     if not mask.size:
         missing(axes, "No stored masks.")
         return
@@ -60,7 +71,7 @@ def _histogram(axes: Axes, mask: np.ndarray) -> None:
     low, high = (end([*counts, *likely]) for end in (min, max))
     width = max(1, round((high - low) / 36))
     edges = np.arange(low, high + 2 * width, width) - 0.5
-    axes.hist(counts, edges.tolist(), color=COLOURS[5], edgecolor="white", linewidth=0.3, label="units")
+    axes.hist(counts, edges.tolist(), color=COLOURS[5], edgecolor="white", linewidth=0.3, label=counted)
     expected = np.histogram(np.arange(len(null)), edges, weights=null)[0]
     axes.stairs(expected, edges, color=COLOURS[1], linewidth=1.2, label="binomial null")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -22,7 +22,7 @@ from tfimp.plots.style import (
     missing_figure,
     new_figure,
 )
-from tfimp.probes.fits import field_maps, fit_gabor
+from tfimp.probes.fits import field_maps, fit_gabor, fit_gaussian
 from tfimp.probes.profiles import displacements_by_band, expected_displacements
 from tfimp.probes.translation import translation as measured_translation
 from tfimp.store import Run
@@ -82,7 +82,7 @@ def field_fits(run: Run) -> Figure:
     note = (
         f"The {len(units)} most connected units of {layer} in round {stored.index}; colour channels are weighed as the "
         "field itself weighs them. Red: positive; blue: negative; each tile over its largest magnitude. R²: share of "
-        "the field's variance that the function explains."
+        "the field's variance that the function explains; in brackets that of the best Gaussian, which has no wave."
     )
     figure = new_figure(title, PAGE, 2.9, note)
     grid = figure.subplots(2, FITTED, squeeze=False)
@@ -98,8 +98,9 @@ def field_fits(run: Run) -> Figure:
         grid[0, index].imshow(field, **scale)
         grid[0, index].set_title(f"unit {unit}", fontsize=7.5)
         grid[1, index].imshow(gabor(fit.parameters, shape), **scale)
-        quality = f"{fit.goodness:.2f}" if np.isfinite(fit.goodness) else "undefined"
-        grid[1, index].set_xlabel(f"$R^2$ {quality}", fontsize=7.5)
+        plain = fit_gaussian(field).goodness
+        quality = f"{fit.goodness:.2f} ({plain:.2f})" if np.isfinite(fit.goodness) else "undefined"
+        grid[1, index].set_xlabel(f"$R^2$ {quality}", fontsize=7)
     grid[0, 0].set_ylabel("field")
     grid[1, 0].set_ylabel("fit")
     return figure

@@ -122,6 +122,26 @@ def chosen(run: Run, count: int = 3) -> list[Round]:
     return [run.rounds[index] for index in picks]
 
 
+def measured_layers(run: Run) -> list[str]:
+    """Every dense layer that was measured, the output too, in the network's order."""
+    stored = run.rounds[0] if run.rounds else None
+    numbers = stored.metrics.get("layers") if stored else None
+    names = [name for name in numbers if not name.startswith("convolution_")] if isinstance(numbers, dict) else []
+    return sorted(names, key=_network_order)
+
+
+def class_names(run: Run) -> list[str]:
+    """The classes' names; empty where the run does not say."""
+    stored = run.info.get("data")
+    names = stored.get("class_names") if isinstance(stored, dict) else None
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def not_measured(what: str) -> str:
+    """What a figure says in place of what is measured on request only."""
+    return f"Not measured in this run. To measure it: tfimp probe RUN --what {what}"
+
+
 def name_of(run: Run) -> str:
     """The run's folder name, for titles."""
     return run.path.resolve().name

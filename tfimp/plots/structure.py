@@ -27,7 +27,7 @@ from tfimp.plots.style import (
     new_figure,
     round_title,
 )
-from tfimp.probes.fields import Fields, receptive_fields
+from tfimp.probes.fields import Fields, coverage, receptive_fields
 from tfimp.probes.overlap import mask_overlap as measured_overlap
 from tfimp.store import Round, Run
 
@@ -102,7 +102,7 @@ def field_size(run: Run) -> Figure:
     note = (
         "Size: root mean square distance from the field's centre, each input weighted by its squared weight; line and "
         "band: median and quartiles over units; dashed: equal weights on every input."
-    )
+    ) + _covered(fields[-1], shape)
     figure = new_figure(title, PAGE, 3.0, note)
     left, right = figure.subplots(1, 2)
     spread = np.stack([read.quartiles_of(found.size) for found in fields], axis=1)
@@ -120,6 +120,17 @@ def field_size(run: Run) -> Figure:
     return figure
 
 
+def _covered(fields: Fields, shape: tuple[int, int, int]) -> str:
+    """How much of the image lies next to some centre, in a sentence; nothing for a signal."""
+    if shape[0] == 1 or not np.isfinite(fields.size).any():
+        return ""
+    found = coverage(fields.centre, shape, radius=1.0)
+    return (
+        f" In the last round {100 * found.share:.0f}% of the pixels lie within one pixel of a centre; as many centres "
+        f"anywhere would cover {100 * found.expected:.0f}%."
+    )
+
+
 def _receptive_fields(stored: Round, layer: str, shape: tuple[int, int, int]) -> Fields:
     kernel = read.masked_kernel(stored, layer)
     return receptive_fields(kernel if kernel.size else np.zeros((int(np.prod(shape)), 0)), shape)
@@ -127,7 +138,7 @@ def _receptive_fields(stored: Round, layer: str, shape: tuple[int, int, int]) ->
 
 def _centres(axes: Axes, fields: Fields, shape: tuple[int, int, int], stored: Round) -> None:
     centres, sizes = fields.centre, fields.size
-    axes.set_title(f"centres, {round_title(stored.index, read.number(stored, 'density'))}")
+    axes.set_title(f"centres, {round_title(stored.index, float('nan'))}")
     if not np.isfinite(sizes).any():
         missing(axes, "No unit has a surviving weight.")
         return

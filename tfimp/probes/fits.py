@@ -57,7 +57,8 @@ def fit_gaussian(image: Any) -> Fit:
 def fit_gabor(image: Any) -> Fit:
     """Fit amplitude · exp(-a²/(2 sigma_along²) - b²/(2 sigma_across²)) · cos(2π frequency a + phase) + offset.
 
-    The wave runs along `angle`. Starts are taken at the peaks of the field's Fourier transform; amplitude is positive.
+    The wave runs along `angle`. Starts are taken at the peaks of the field's Fourier transform and at the best
+    Gaussian, a Gabor function without a wave, so that the fit is no worse than that one; amplitude is positive.
 
     Args:
         image: (height, width).
@@ -75,6 +76,9 @@ def fit_gabor(image: Any) -> Fit:
         for phase in (0.0, np.pi / 2, np.pi, 3 * np.pi / 2)
         for width in (0.6, 1.0)
     ]
+    if first[3] > 0:
+        plain = fit_gaussian(field).parameters  # of the scaled field
+        starts.append([*(plain[name] for name in GAUSSIAN[:-1]), 0.0, 0.0, plain["offset"]])
     best, goodness = _best(starts, field, first)
     found = dict(zip(GABOR, best, strict=True))
     if found["amplitude"] < 0:

@@ -1,0 +1,131 @@
+"""How Gaussian signals are on their way through the network, and at weights that were not trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from tfimp.plots import read
+from tfimp.plots.curves import band
+from tfimp.plots.style import COLOURS, GREY, MARKERS, PAGE, density_axis, missing, missing_figure, new_figure
+from tfimp.store import Run
+
+MEASURES = {"kurtosis": "excess kurtosis", "negentropy": "negentropy (nats)"}
+TRAINED = {"kurtosis": "excess_kurtosis", "negentropy": "negentropy"}
+COLUMNS = 3  # layers
+WIDE = 6.0  # a median kurtosis from which the axis is logarithmic
+
+
+def stages(run: Run) -> Figure:
+    """Kurtosis and negentropy of the image, of every layer's pre-activations and of its activations."""
+    title = "Non-Gaussianity from stage to stage"
+    layers = read.measured_layers(run)
+    if not any(read.probe(stored, f"{layer}/input_kurtosis").size for stored in run.rounds for layer in layers):
+        return missing_figure(title, "This run has no stored kurtosis of inputs; tfimp run measures it.")
+    lines = _lines(layers)
+    wide = max((_largest(run, name) for name, *_ in lines["kurtosis"]), default=0.0) > WIDE
+    note = (
+        "Medians over inputs or living units; h: pre-activation, a: activation, which is the next layer's input. "
+        "Dashed: Gaussian."
+    ) + (" The axis of the kurtosis is linear around zero and logarithmic beyond." if wide else "")
+    figure = new_figure(title, PAGE, 3.2, note)
+    panels = figure.subplots(1, 2)
+    for axes, (measure, label) in zip(panels, MEASURES.items(), strict=True):
+        axes.axhline(0, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+        for name, words, colour, marker, style in lines[measure]:
+            values = read.quartiles(run, name)[1]
+            if np.isfinite(values).any():
+                face = "white" if style == ":" else colour
+                axes.plot(
+                    read.densities(run), values, style, marker=marker, color=colour, markerfacecolor=face, label=words
+                )
+        density_axis(axes, read.densities(run), narrow=True)
+        axes.set_ylabel(label)
+    if wide:
+        panels[0].set_yscale("symlog", linthresh=1.0)
+        panels[0].yaxis.set_minor_locator(NullLocator())
+        panels[0].yaxis.set_major_formatter("{x:g}")
+    panels[1].set_ylim(bottom=0)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
+    return figure
+
+
+def _lines(layers: Sequence[str]) -> dict[str, list[tuple[str, str, str, str, str]]]:
+    """By measure, in the order of the signal: stored name, label, colour, marker and style of each line."""
+    drawn: dict[str, list[tuple[str, str, str, str, str]]] = {measure: [] for measure in MEASURES}
+    for measure, found in drawn.items():
+        for position, layer in enumerate(layers):
+            below = (position - 1) % len(COLOURS)
+            colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position % len(MARKERS)]
+            if position == 0:
+                found.append((f"{layer}/input_{measure}", "image", COLOURS[-1], "", ":"))
+            else:
+                found.append(
+                    (f"{layer}/input_{measure}", f"a of {layers[position - 1]}", COLOURS[below], MARKERS[below], ":")
+                )
+            found.append((f"{layer}/{TRAINED[measure]}", f"h of {layer}", colour, marker, "-"))
+    return drawn
+
+
+def _largest(run: Run, name: str) -> float:
+    middle = read.quartiles(run, name)[1]
+    return float(np.nanmax(middle)) if np.isfinite(middle).any() else 0.0
+
+
+def untrained(run: Run) -> Figure:
+    """Kurtosis and negentropy of pre-activations at trained, rewound and random weights under the same mask."""
+    title = "Non-Gaussianity at trained, rewound and random weights"
+    layers = [
+        layer
+        for layer in read.measured_layers(run)
+        if any(read.probe(stored, f"{layer}/rewound_kurtosis").size for stored in run.rounds)
+    ][-COLUMNS:]
+    if not layers:
+        return missing_figure(title, read.not_measured("untrained"))
+    note = (
+        "Pre-activations of the same masks with three kinds of weights: trained, rewound (as the round started), and "
+        "drawn anew. Line and band: median and quartiles over living units; wide bands are cut off."
+    )
+    figure = new_figure(title, PAGE, 4.6, note)
+    grid = figure.subplots(2, len(layers), squeeze=False)
+    for row, (measure, label) in zip(grid, MEASURES.items(), strict=True):
+        for axes, layer in zip(row, layers, strict=True):
+            _three(axes, run, layer, measure)
+            if measure == "kurtosis":
+                axes.set_title(layer)
+                axes.set_xlabel("")
+        row[0].set_ylabel(label)
+    drawn = next((axes for axes in grid.flat if axes.get_legend_handles_labels()[0]), None)
+    if drawn is not None:
+        figure.legend(*drawn.get_legend_handles_labels(), loc="outside upper right", ncols=3)
+    return figure
+
+
+def _three(axes: Axes, run: Run, layer: str, measure: str) -> None:
+    names = {"trained": TRAINED[measure], "rewound": f"rewound_{measure}", "random": f"random_{measure}"}
+    spreads = {kind: read.quartiles(run, f"{layer}/{name}") for kind, name in names.items()}
+    if not any(np.isfinite(spread).any() for spread in spreads.values()):
+        missing(axes, "No living unit was measured.")
+        return
+    axes.axhline(0, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+    for position, (kind, spread) in enumerate(spreads.items()):
+        if np.isfinite(spread).any():
+            band(axes, read.densities(run), spread, position, kind)
+    density_axis(axes, read.densities(run), narrow=True)
+    _limit(axes, list(spreads.values()))
+
+
+def _limit(axes: Axes, spreads: Sequence[np.ndarray]) -> None:
+    """Room for the medians and all but the widest bands: a few units with hardly an input would flatten the rest."""
+    medians = np.concatenate([spread[1] for spread in spreads])
+    tops = np.concatenate([spread[2] for spread in spreads])
+    tops = tops[np.isfinite(tops)]
+    if not len(tops):
+        return
+    top = max(float(np.nanmax(medians)) * 1.25, float(np.percentile(tops, 85)))
+    if top > 0 and axes.get_ylim()[1] > 1.05 * top:
+        axes.set_ylim(top=1.05 * top)
