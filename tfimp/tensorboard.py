@@ -73,7 +73,7 @@ def write_round(run: Run, index: int) -> Path:
     summary = tf.compat.v1.Summary(value=_values(run, stored))
     # TensorBoard takes up files by the order of their names, and only those that are called so.
     name = f"events.out.tfevents.{now:.0f}.{index:04d}{suffix}"
-    unfinished = folder / f"{suffix}.part"
+    unfinished = inside(folder, f"{suffix}.part")
     with tf.io.TFRecordWriter(str(unfinished)) as writer:
         writer.write(tf.compat.v1.Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
         writer.write(tf.compat.v1.Event(wall_time=now, step=index, summary=summary).SerializeToString())
@@ -83,7 +83,7 @@ def write_round(run: Run, index: int) -> Path:
 
 def _values(run: Run, stored: Round) -> Iterator[Any]:
     for tag, number in _scalars(stored.metrics):
-        yield _value(tag, np.float32(number), "scalars", tf_data_class("SCALAR"))
+        yield _scalar(tag, number)
     for layer in read.layers(run):
         for measure in SPREADS:
             values = read.probe(stored, f"{layer}/{measure}")
@@ -96,6 +96,16 @@ def _values(run: Run, stored: Round) -> Iterator[Any]:
 def tf_data_class(name: str) -> int:
     """TensorBoard's number for a kind of data, as in TensorFlow's summary.proto."""
     return {"SCALAR": 1, "TENSOR": 2, "BLOB_SEQUENCE": 3}[name]
+
+
+def _scalar(tag: str, number: float) -> Any:
+    value = tf.compat.v1.Summary.Value(tag=tag)
+    value.metadata.data_class = tf_data_class("SCALAR")
+    value.metadata.plugin_data.plugin_name = "scalars"
+    value.tensor.dtype = tf.float32.as_datatype_enum
+    value.tensor.tensor_shape.SetInParent()
+    value.tensor.float_val.append(number)
+    return value
 
 
 def _value(tag: str, value: Any, plugin: str, data_class: int) -> Any:

@@ -147,8 +147,9 @@ def plain(value: Any) -> Any:
 
 def to_json(document: Mapping[str, Any]) -> bytes:
     """A document as JSON text whose last key, ``checksum``, is the SHA-256 of the text without that key."""
-    content = {name: item for name, item in plain(document).items() if name != "checksum"}
-    return _text({**content, "checksum": sha256(_text(content))})
+    text = _text({name: item for name, item in plain(document).items() if name != "checksum"})
+    last = f'"checksum": "{sha256(text)}"\n}}\n'.encode()
+    return (b"{\n " if text == b"{}\n" else text.removesuffix(b"\n}\n") + b",\n ") + last
 
 
 def _text(document: Mapping[str, Any]) -> bytes:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfimp.data.dataset import Split
 
-EVALUATION_BATCH = 1000
+EVALUATION_BATCH = 2000
 
 
 def to_device(array: np.ndarray) -> tf.Tensor:
