@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,9 @@ from tfimp.data.dataset import Dataset
 from tfimp.laboratory import Laboratory
 from tfimp.pruning.rewind import rewound
 from tfimp.training.crossover import measured_crossover
-from tfimp.training.sparse.products import Survivors, products, tiling
+from tfimp.training.sparse.pace import Pace
+from tfimp.training.sparse.products import CACHE_BYTES, Survivors, products, tiling
+from tfimp.training.sparse.rows import RELU, TANH, Gradients, Sees, Step
 
 
 def laboratory(dataset: Dataset, model: dict[str, object], train: dict[str, object], **prune: object) -> Laboratory:
@@ -22,16 +25,16 @@ def laboratory(dataset: Dataset, model: dict[str, object], train: dict[str, obje
 
 
 CASES = [
-    pytest.param({"hidden": [32, 16]}, {"batch_size": 20}, {}, id="sgd-relu"),
+    pytest.param({"hidden": [32, 16]}, {"batch_size": 7}, {}, id="sgd-relu"),
     pytest.param(
         {"hidden": [32], "activation": "tanh", "batch_norm": False},
-        {"batch_size": 20, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01, "schedule": "step"},
+        {"batch_size": 7, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01, "schedule": "step"},
         {"include_bias": True, "output_layer": True},
         id="nesterov-tanh-bias",
     ),
     pytest.param(
         {"hidden": [24, 16], "activation": "erf"},
-        {"batch_size": 13, "optimizer": "adam", "learning_rate": 0.01, "weight_decay": 0.001, "schedule": "cosine"},
+        {"batch_size": 7, "optimizer": "adam", "learning_rate": 0.01, "weight_decay": 0.001, "schedule": "cosine"},
         {},
         id="adam-erf",
     ),
@@ -77,14 +80,20 @@ def test_both_engines_take_the_same_steps(
 
 
 @settings(deadline=None, max_examples=25, derandomize=True)
-@given(st.sampled_from([1, 7, 40, 90]), st.integers(1, 20), st.integers(1, 15), st.floats(0, 1), st.integers(0, 2**31))
-def test_products_equal_numpy_sums(batch: int, fan_in: int, units: int, density: float, seed: int) -> None:
+@given(
+    st.sampled_from([1, 7, 90]), st.integers(1, 20), st.integers(1, 15), st.floats(0, 1), st.integers(1, 30),
+    st.integers(0, 2**31),
+)  # fmt: skip
+def test_products_equal_numpy_sums(batch: int, fan_in: int, units: int, density: float, rows: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     mask = rng.random((fan_in, units)) < density
-    kernel = rng.normal(size=(fan_in, units)).astype(np.float32) * mask
     tiles, vectors = tiling(batch)
     width = 8 * vectors
     assert tiles * width >= batch
+    run, present = products(vectors), (np.arange(tiles * width) < batch).astype(np.float32).reshape(tiles, width)
+    step = Step(np.float32(batch), present, TANH, False, np.float32(0), np.float32(0.5))
+    # blocks of any size
+    layout, where = Survivors.of(mask, width, CACHE_BYTES / (4 * width * rows))
 
     def tiled(array: np.ndarray) -> np.ndarray:
         padded = np.pad(array, ((0, 0), (0, tiles * width - batch)))
@@ -93,29 +102,105 @@ def test_products_equal_numpy_sums(batch: int, fan_in: int, units: int, density:
     def plain(array: np.ndarray) -> np.ndarray:
         return array.transpose(1, 0, 2).reshape(array.shape[1], -1)[:, :batch]
 
-    x, back = rng.normal(size=(fan_in, batch)), rng.normal(size=(units, batch))
-    scale, shift = (rng.normal(size=fan_in).astype(np.float32) for _ in range(2))
-    bias = rng.normal(size=units).astype(np.float32)
-    where, run = Survivors.of(mask), products(vectors)
-    values = kernel.T[mask.T]
+    def room(*shape: int) -> np.ndarray:
+        return np.full(shape, np.nan, np.float32)
 
-    out = np.full((tiles, units, width), np.nan, np.float32)
-    run.forward(tiled(x), where.starts, where.inputs, values, scale, shift, bias, where.parts, out)
-    expected = kernel.T.astype(float) @ (x * scale[:, None] + shift[:, None]) + bias[:, None]
-    np.testing.assert_allclose(plain(out), expected, atol=1e-4)
+    kernel, x = rng.normal(size=mask.shape) * mask, rng.normal(size=(fan_in, batch))
+    back, below = rng.normal(size=(units, batch)), rng.normal(size=(fan_in, batch))
+    bias, gamma, beta = (rng.normal(size=n).astype(np.float32) for n in (units, fan_in, fan_in))
+    y = x * gamma[:, None] + beta[:, None]
+    sees = Sees(tiled(x), tiled(y), gamma, beta, *[room(fan_in)] * 3)
+    values = kernel[where].astype(np.float32)
 
-    out = np.full((tiles, fan_in, width), np.nan, np.float32)
-    nothing = np.zeros(fan_in, np.float32)
-    run.backward(tiled(back), where.input_starts, where.units, where.positions, values, nothing, where.input_parts, out)
-    np.testing.assert_allclose(plain(out), kernel.astype(float) @ back, atol=1e-4)
+    h = room(tiles, units, width)
+    after = Sees(room(tiles, units, width), *[room(0)] * 6)
+    run.forward(sees.y, layout, values, bias, h, True, step, after._replace(y=after.x))
+    np.testing.assert_allclose(plain(h), kernel.T @ y + bias[:, None], atol=1e-4)
+    np.testing.assert_allclose(plain(after.x), np.tanh(kernel.T @ y + bias[:, None]), atol=1e-4)
 
-    found = np.full(values.shape, np.nan, np.float32)
-    run.correlate(tiled(x), where.starts, where.inputs, tiled(back), where.parts, found)
-    np.testing.assert_allclose(found, (x @ back.T).T[mask.T], atol=1e-4)
+    gradient, upstream = room(len(values)), room(tiles, fan_in, width)
+    gradients, updated = Gradients(room(fan_in), room(fan_in), room(fan_in)), values.copy()
+    run.backward(sees, layout, updated, tiled(back), gradient, gradients, step, tiled(below), upstream)
+    expected = kernel @ back * (1 - np.tanh(below) ** 2)
+    np.testing.assert_allclose(plain(upstream), expected, atol=1e-4)
+    np.testing.assert_allclose(gradients.bias, expected.sum(axis=1), atol=1e-3)
+    np.testing.assert_allclose(gradient, (y @ back.T)[where], atol=1e-3)
+    np.testing.assert_allclose(updated, values - 0.5 * gradient, atol=1e-4)
+
+    gradient, updated, sums = room(len(values)), values.copy(), back.sum(axis=1).astype(np.float32)
+    run.backward_first(
+        sees, layout, updated, tiled(back), gradient, gradients, step, sums, np.full((2, fan_in, 2), np.nan, np.float32)
+    )
+    np.testing.assert_allclose(gradient, (y @ back.T)[where], atol=1e-3)
+    np.testing.assert_allclose(updated, values - 0.5 * gradient, atol=1e-4)
+    np.testing.assert_allclose(gradients.gamma, (kernel @ back * x).sum(axis=1), atol=1e-3)
+    np.testing.assert_allclose(gradients.beta, (kernel @ back).sum(axis=1), atol=1e-3)
+
+
+@pytest.mark.parametrize(("batch", "dtype"), [(7, np.uint8), (90, np.float32)])
+def test_a_batch_is_scaled_and_normalised_whatever_its_size_and_type(batch: int, dtype: type) -> None:
+    rng = np.random.default_rng(batch)
+    features, (tiles, vectors) = 77, tiling(batch)
+    images = rng.integers(0, 255, (200, features)).astype(dtype)
+    order, mean = rng.integers(0, 200, batch).astype(np.int32), rng.normal(100, 5, features).astype(np.float32)
+    gamma, beta, moving, variance = (rng.normal(size=features).astype(np.float32) for _ in range(4))
+    x, y, inverse = *np.full((2, tiles, features, 8 * vectors), np.nan, np.float32), np.empty(features, np.float32)
+    present = (np.arange(tiles * 8 * vectors) < batch).astype(np.float32).reshape(tiles, -1)
+    step = Step(np.float32(batch), present, RELU, True, np.float32(0.25), np.float32(0))
+    scaled = ((images[order] - mean) / 255).astype(np.float64)
+    expected_moving = 0.75 * moving + 0.25 * scaled.mean(axis=0)
+    products(vectors).gather(
+        images, order, mean, np.float32(1 / 255), step, Sees(x, y, gamma, beta, moving, variance, inverse)
+    )
+    found = x.transpose(0, 2, 1).reshape(-1, features)
+    normal = (scaled - scaled.mean(axis=0)) / np.sqrt(scaled.var(axis=0) + 1e-3)
+    np.testing.assert_allclose(found[:batch], normal, atol=1e-5)
+    assert not found[batch:].any()
+    np.testing.assert_allclose(y.transpose(0, 2, 1).reshape(-1, features)[:batch], normal * gamma + beta, atol=1e-5)
+    np.testing.assert_allclose(moving, expected_moving, atol=1e-6)
+
+
+def test_bytes_do_not_depend_on_the_number_of_threads(dataset: Dataset) -> None:
+    lab = laboratory(dataset, {"hidden": [40, 24]}, {"batch_size": 7})
+    rng = np.random.default_rng(2)
+    masks = {name: rng.random(mask.shape) < 0.4 for name, mask in lab.full_masks().items()}
+    start, before, states = rewound(lab.dense.state(), masks), numba.get_num_threads(), []
+    try:
+        for threads in range(1, min(before, 3) + 1):
+            numba.set_num_threads(threads)
+            lab.sparse.load(start, masks)
+            lab.sparse.train(0, 0, 100)
+            states.append(lab.sparse.state())
+    finally:
+        numba.set_num_threads(before)
+    for name, array in states[0].items():
+        assert all(array.tobytes() == other[name].tobytes() for other in states[1:]), name
+
+
+def test_a_pace_goes_on_with_the_faster_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, used = [0.0], []
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(numba, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(numba, "set_num_threads", used.append)
+    for cost, chosen in (({4: 1.0, 1: 3.0}, 4), ({4: 9.0, 1: 3.0}, 1)):
+        pace = Pace()
+
+        def step(cost: dict[int, float] = cost) -> float:
+            now[0] += cost[used[-1]]
+            return 0.0
+
+        used.clear()
+        with pace:
+            for _ in range(50):
+                pace.timed(step)
+        assert used[:3] == [4] * 3
+        assert used[3:6] == [1] * 3
+        assert set(used[6:-1]) == {chosen}
+        assert used[-1] == 4
 
 
 def test_equal_starts_give_equal_bytes_and_a_diverging_loss_is_seen(dataset: Dataset) -> None:
-    lab = laboratory(dataset, {"hidden": [16]}, {"batch_size": 20})
+    lab = laboratory(dataset, {"hidden": [16]}, {"batch_size": 7})
     fresh, masks = lab.dense.state(), lab.full_masks()
     states = []
     for stretches in (((0, 150),), ((0, 40), (40, 150))):
@@ -126,7 +211,7 @@ def test_equal_starts_give_equal_bytes_and_a_diverging_loss_is_seen(dataset: Dat
     for name, array in states[0].items():
         assert array.tobytes() == states[1][name].tobytes(), name
     lab.sparse.load({name: array * np.nan if "kernel" in name else array for name, array in fresh.items()}, masks)
-    order = np.zeros((100, 20), np.int32)
+    order = np.zeros((100, 7), np.int32)
     assert np.isnan(lab.sparse.steps(order, 0, 1))
 
 
@@ -134,7 +219,7 @@ def test_the_crossover_is_where_the_measured_times_meet_and_is_remembered(
     dataset: Dataset, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    lab = laboratory(dataset, {"hidden": [16]}, {"batch_size": 20})
+    lab = laboratory(dataset, {"hidden": [16]}, {"batch_size": 7})
     now = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
 
@@ -164,7 +249,7 @@ def test_the_crossover_is_where_the_measured_times_meet_and_is_remembered(
 
 
 def test_the_engine_is_chosen_by_density(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab = laboratory(dataset, {"hidden": [16]}, {"batch_size": 20, "steps": 5})
+    lab = laboratory(dataset, {"hidden": [16]}, {"batch_size": 7, "steps": 5})
     lab.sparse_below = 0.5
     never = SimpleNamespace(latest=lambda: None)
     used = []

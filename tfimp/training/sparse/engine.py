@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -13,42 +13,14 @@ from tfimp.data.dataset import Dataset
 from tfimp.training.engine import Engine, State
 from tfimp.training.optimizers import learning_rates
 from tfimp.training.sparse import kernels
-from tfimp.training.sparse.kernels import ERF, RELU, TANH
-from tfimp.training.sparse.products import CHUNKS, Survivors, products, tiling
+from tfimp.training.sparse.pace import Pace
+from tfimp.training.sparse.parameters import Parameters
+from tfimp.training.sparse.products import Survivors, aligned, products, tiling
+from tfimp.training.sparse.rows import ERF, RELU, TANH, Gradients, Sees, Step
 
-# tf_keras' defaults for batch normalisation
-EPSILON = np.float32(1e-3)
 _KIND = {"relu": RELU, "tanh": TANH, "erf": ERF}
-
-
-class Parameter:
-    """A flat array of trainable numbers with its gradient and optimiser slots.
-
-    Args:
-        name: Its name in a state.
-        chosen: Which entries of the array in the state are trained, as an index, in the order of ``value``.
-    """
-
-    def __init__(self, name: str, state: Mapping[str, np.ndarray], chosen: Any = ...) -> None:
-        self.name, self.chosen = name, chosen
-        self.shape = state[name].shape
-        self.value = self._flat(state[name])
-        self.gradient = np.zeros_like(self.value)
-        slots = [f"optimizer/{slot}/{name}" for slot in ("m", "v")]
-        self.slots = {slot: self._flat(state[slot]) for slot in slots if slot in state}
-        # plain SGD remembers nothing, but its update has a place to write to
-        self.remembered = list(self.slots.values()) or [np.zeros_like(self.value)]
-
-    def _flat(self, array: np.ndarray) -> np.ndarray:
-        return np.array(array[self.chosen], dtype=np.float32, order="C").reshape(-1)
-
-    def entries(self) -> State:
-        """The value and the slots as they stand in a state, zero where nothing is trained."""
-        found = {}
-        for name, values in {self.name: self.value, **self.slots}.items():
-            found[name] = np.zeros(self.shape, np.float32)
-            found[name][self.chosen] = values.reshape(found[name][self.chosen].shape)
-        return found
+# a block of the first layer needs its input's rows, one of the others the rows of the gradient as well
+_ARRAYS = 1.5
 
 
 @dataclasses.dataclass
@@ -56,26 +28,15 @@ class _Layer:
     """A dense layer with the batch-norm on its input, and room for what a step computes."""
 
     survivors: Survivors
-    kernel: Parameter
-    bias: Parameter
+    kernel: np.ndarray
+    kernel_gradient: np.ndarray
+    bias: np.ndarray
+    bias_gradient: np.ndarray
     bias_mask: np.ndarray | None
-    gamma: Parameter | None
-    beta: Parameter | None
-    moving: dict[str, np.ndarray]
-    scale: np.ndarray
-    shift: np.ndarray
-    sums: np.ndarray
-    partial: np.ndarray
-    inverse: np.ndarray
-    nothing: np.ndarray
-    x: np.ndarray
+    sees: Sees
+    gradients: Gradients
     h: np.ndarray
     back: np.ndarray
-
-    @property
-    def parameters(self) -> list[Parameter]:
-        norm = [self.gamma, self.beta] if self.gamma and self.beta else []
-        return [*norm, self.kernel, self.bias]
 
 
 class SparseEngine(Engine):
@@ -98,149 +59,142 @@ class SparseEngine(Engine):
         self.width = 8 * vectors
         self.products = products(vectors)
         self.names = [layer.name for layer in model.layers]
-        self._scale = np.float32(dataset.scale)
-        self._moving_decay = np.float32(1 - model.batch_norm_momentum)
-        self._layers: list[_Layer] = []
+        self._present = (np.arange(self.tiles * self.width) < config.batch_size).astype(np.float32)
+        self._present = self._present.reshape(self.tiles, self.width)
+        self._factor = np.float32(1 / dataset.scale)
         # plain SGD updates the kernels while their gradients are at hand
         self._plain = config.optimizer == "sgd" and not config.momentum and not config.weight_decay
-        self._untouched: State = {}
-        self._iteration = 0
+        self._iteration, self._pace = 0, Pace()
 
     def load(self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> None:
         """Take over a whole state and the masks under which training goes on."""
-        self._iteration = int(state["optimizer/iteration"])
-        self._untouched = {
-            name: np.array(state[name]) for name in state if name.startswith("optimizer/") and name.count("/") == 1
-        }
-        self._layers = [self._layer(name, state, masks) for name in self.names]
+        self._iteration, self._pace = int(state["optimizer/iteration"]), Pace()
+        untouched = (name for name in state if name.startswith("optimizer/") and name.count("/") == 1)
+        self._others = {name: np.array(state[name]) for name in untouched}
+        survivors = [self._survivors(index, state, masks) for index in range(len(self.names))]
+        small = [[f"{name}/bias", *self._norm(name, "gamma", "beta")] for name in self.names]
+        kernels_first = {f"{name}/kernel": found.where for name, found in zip(self.names, survivors, strict=True)}
+        self._parameters = Parameters(state, kernels_first | {name: ... for names in small for name in names})
+        self._small = self._parameters.after(len(self.names))
+        self._forgotten = np.zeros_like(self._parameters.values[self._small :])
+        moving = [word for name in self.names for word in self._norm(name, "moving_mean", "moving_variance")]
+        self._others |= {name: np.array(state[name]) for name in moving}
+        self._layers: list[_Layer] = []
+        for name, found in zip(self.names, survivors, strict=True):
+            self._layers.append(self._layer(name, found, state[f"{name}/kernel"].shape, masks.get(f"{name}/bias")))
+        self._room = np.zeros((2, self._layers[0].sees.x.shape[1], 2), np.float32)
 
-    def _layer(self, name: str, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> _Layer:
-        fan_in, units = state[f"{name}/kernel"].shape
-        mask = masks.get(f"{name}/kernel", np.ones((fan_in, units), bool))
-        survivors = Survivors.of(mask)
-        rows = np.repeat(np.arange(units), np.diff(survivors.starts))
-        bias_mask = masks.get(f"{name}/bias")
-        norm = "norm_" + name.removeprefix("dense_") if self.model.batch_norm else None
+    def _norm(self, name: str, *words: str) -> list[str]:
+        """Names of the variables of the batch-norm before a layer; none without batch-norm."""
+        return [f"norm_{name.removeprefix('dense_')}/{word}" for word in words] if self.model.batch_norm else []
 
-        def room(features: int) -> np.ndarray:
-            return np.zeros((self.tiles, features, self.width), np.float32)
+    def _survivors(self, index: int, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> Survivors:
+        name = f"{self.names[index]}/kernel"
+        mask = masks.get(name, np.ones(state[name].shape, bool))
+        return Survivors.of(mask, self.width, _ARRAYS if index else 1.0)
 
-        gamma, beta = (Parameter(f"{norm}/{word}", state) if norm else None for word in ("gamma", "beta"))
-        sums = np.zeros((2, fan_in), np.float32)
-        if gamma and beta:
-            gamma.gradient, beta.gradient = sums
+    def _layer(
+        self, name: str, survivors: Survivors, shape: tuple[int, int], bias_mask: np.ndarray | None
+    ) -> _Layer:  # fmt: skip
+        fan_in, units = shape
+        found, norm = self._parameters, self._norm(name, "gamma", "beta")
+        x, h, back = (aligned((self.tiles, features, self.width)) for features in (fan_in, units, units))
+        ones, zeros = np.ones(fan_in, np.float32), np.zeros(fan_in, np.float32)
+        gamma, beta = [found.value(word) for word in norm] or [ones, zeros]
+        moving = self._norm(name, "moving_mean", "moving_variance")
+        mean, variance = [self._others[word] for word in moving] or [zeros, zeros]
+        slope, shift = [found.gradient(word) for word in norm] or [ones.copy(), ones.copy()]
+        bias_below = self._layers[-1].bias_gradient if self._layers else zeros
         return _Layer(
             survivors=survivors,
-            kernel=Parameter(f"{name}/kernel", state, (survivors.inputs, rows)),
-            bias=Parameter(f"{name}/bias", state),
+            kernel=found.value(f"{name}/kernel"),
+            kernel_gradient=found.gradient(f"{name}/kernel"),
+            bias=found.value(f"{name}/bias"),
+            bias_gradient=found.gradient(f"{name}/bias"),
             bias_mask=None if bias_mask is None else bias_mask.astype(np.float32),
-            gamma=gamma,
-            beta=beta,
-            moving={
-                f"{norm}/{word}": np.array(state[f"{norm}/{word}"])
-                for word in ("moving_mean", "moving_variance")
-                if norm
-            },
-            scale=gamma.value if gamma else np.ones(fan_in, np.float32),
-            shift=beta.value if beta else np.zeros(fan_in, np.float32),
-            sums=sums,
-            partial=np.empty((CHUNKS, fan_in, 2), np.float32),
-            inverse=np.empty(fan_in, np.float32),
-            nothing=np.zeros(fan_in, np.float32),
-            x=room(fan_in),
-            h=room(units),
-            back=room(units),
+            sees=Sees(x, aligned(x.shape) if norm else x, gamma, beta, mean, variance, ones.copy()),
+            gradients=Gradients(slope, shift, bias_below),
+            h=h,
+            back=back,
         )
 
     def state(self) -> State:
         """Every weight and optimiser variable as a copy, with the names and shapes of the dense engine."""
-        found: State = {**self._untouched, "optimizer/iteration": np.array(self._iteration, np.int64)}
-        for layer in self._layers:
-            found |= {name: array.copy() for name, array in layer.moving.items()}
-            for parameter in layer.parameters:
-                found |= parameter.entries()
-        return found
+        others = {name: array.copy() for name, array in self._others.items()}
+        return others | {"optimizer/iteration": np.array(self._iteration, np.int64)} | self._parameters.state()
 
     def steps(self, order: np.ndarray, start: int, stop: int) -> float:
         """Train on batches ``start`` to ``stop`` of ``order``; the sum of their losses."""
         rates = learning_rates(self.config, self.total_steps, self._iteration, stop - start)
         total = 0.0
-        for batch, rate in zip(order[start:stop], rates, strict=True):
-            self._forward(batch)
-            last = self._layers[-1]
-            total += kernels.softmax_loss(last.h, self.dataset.train.labels, batch, last.back)
-            self._backward(len(batch), rate if self._plain else np.float32(0))
-            self._iteration += 1
-            self._update(rate)
+        with self._pace:
+            for batch, rate in zip(order[start:stop], rates, strict=True):
+                total += self._pace.timed(functools.partial(self._step, batch, rate))
         return total
 
-    def _forward(self, batch: np.ndarray) -> None:
-        samples, kind = len(batch), _KIND[self.model.activation]
-        kernels.gather(self.dataset.train.images, batch, self.dataset.mean, self._scale, self._layers[0].x)
-        for index, layer in enumerate(self._layers):
-            where = layer.survivors
-            if index:
-                kernels.activate(self._layers[index - 1].h, samples, kind, layer.x)
-            if layer.gamma:
-                kernels.normalise(layer.x, samples, EPSILON, self._moving_decay, *layer.moving.values(), layer.inverse)
-            self.products.forward(
-                layer.x,
-                where.starts,
-                where.inputs,
-                layer.kernel.value,
-                layer.scale,
-                layer.shift,
-                layer.bias.value,
-                where.parts,
-                layer.h,
-            )
+    def _step(self, batch: np.ndarray, rate: np.float32) -> float:
+        step = Step(
+            samples=np.float32(self.config.batch_size),
+            present=self._present,
+            kind=_KIND[self.model.activation],
+            normed=self.model.batch_norm,
+            decay=np.float32(1 - self.model.batch_norm_momentum),
+            rate=rate if self._plain else np.float32(0),
+        )
+        self._forward(batch, step)
+        last = self._layers[-1]
+        loss = kernels.softmax_loss(last.h, self.dataset.train.labels, batch, last.back, last.bias_gradient)
+        self._backward(step)
+        self._iteration += 1
+        self._update(rate)
+        return float(loss)
 
-    def _backward(self, samples: int, rate: np.float32) -> None:
-        for index, layer in reversed(list(enumerate(self._layers))):
-            where, kernel = layer.survivors, layer.kernel
-            below = self._layers[index - 1] if index else None
-            kernels.sum_batch(layer.back, layer.bias.gradient)
-            self.products.correlate(layer.x, where.starts, where.inputs, layer.back, where.parts, kernel.gradient)
-            if below:
-                self.products.backward(
-                    layer.back,
-                    where.input_starts,
-                    where.units,
-                    where.positions,
-                    kernel.value,
-                    layer.nothing,
-                    where.input_parts,
-                    below.back,
-                )
-            kernels.finish_gradients(
-                kernel.value,
-                kernel.gradient,
-                where.starts,
-                where.inputs,
-                layer.scale,
-                layer.shift,
-                layer.bias.gradient,
-                where.chunks,
-                layer.partial,
-                layer.sums,
-                rate,
+    def _forward(self, batch: np.ndarray, step: Step) -> None:
+        first, last = self._layers[0], self._layers[-1]
+        self.products.gather(self.dataset.train.images, batch, self.dataset.mean, self._factor, step, first.sees)
+        for layer, following in zip(self._layers, [*self._layers[1:], last], strict=True):
+            layout, values = layer.survivors.layout, layer.kernel
+            self.products.forward(
+                layer.sees.y, layout, values, layer.bias, layer.h, layer is not last, step, following.sees
+            )  # fmt: skip
+
+    def _backward(self, step: Step) -> None:
+        for layer, below in zip(self._layers[:0:-1], self._layers[-2::-1], strict=True):
+            self.products.backward(
+                layer.sees,
+                layer.survivors.layout,
+                layer.kernel,
+                layer.back,
+                layer.kernel_gradient,
+                layer.gradients,
+                step,
+                below.h,
+                below.back,
             )
-            if below:
-                if layer.gamma:
-                    kernels.normalise_backward(below.back, layer.x, samples, layer.scale, layer.inverse, layer.sums)
-                kernels.activate_backward(below.back, below.h, _KIND[self.model.activation])
+        first = self._layers[0]
+        self.products.backward_first(
+            first.sees,
+            first.survivors.layout,
+            first.kernel,
+            first.back,
+            first.kernel_gradient,
+            first.gradients,
+            step,
+            first.bias_gradient,
+            self._room,
+        )
+        for layer in self._layers:
             if layer.bias_mask is not None:
-                layer.bias.gradient *= layer.bias_mask
+                layer.bias_gradient *= layer.bias_mask
 
     def _update(self, rate: np.float32) -> None:
         momentum, decay = np.float32(self.config.momentum), np.float32(self.config.weight_decay)
-        for layer in self._layers:
-            for parameter in layer.parameters:
-                if self._plain and parameter is layer.kernel:
-                    continue
-                slots = parameter.remembered
-                if self.config.optimizer == "adam":
-                    kernels.update_adam(parameter.value, parameter.gradient, *slots, rate, self._iteration, decay)
-                else:
-                    nesterov = self.config.nesterov
-                    kernels.update_sgd(parameter.value, parameter.gradient, *slots, rate, momentum, nesterov, decay)
+        what = slice(self._small if self._plain else 0, None)
+        values, gradients = self._parameters.values[what], self._parameters.gradients[what]
+        slots = [slot[what] for slot in self._parameters.slots.values()]
+        if self.config.optimizer == "adam":
+            kernels.update_adam(values, gradients, *slots, rate, self._iteration, decay)
+        else:
+            # plain SGD remembers nothing, but its update has a place to write to
+            slot = slots[0] if slots else self._forgotten
+            kernels.update_sgd(values, gradients, slot, rate, momentum, self.config.nesterov, decay)
