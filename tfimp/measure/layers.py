@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import concurrent.futures
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,8 @@ from tfimp.data.dataset import Dataset
 from tfimp.measure.groups import GROUPS, Layer
 from tfimp.measure.inputs import probe_samples
 from tfimp.measure.numbers import Arrays
+
+LAYERS_AT_ONCE = 2
 
 
 class Inputs(Protocol):
@@ -58,11 +61,12 @@ def measure_layers(
     for name in inputs.convolutions:
         kept = masks.get(f"{name}/kernel", np.ones(weights[f"{name}/kernel"].shape, bool))
         metrics[name] = _counts(kept.reshape(-1, kept.shape[-1]))
-    for index, name in enumerate(inputs.names):
+
+    def layer(index: int, name: str) -> Layer:
         sees_image = index == 0 and not inputs.convolutions
         kernel = weights[f"{name}/kernel"]
         mask = masks.get(f"{name}/kernel", np.ones(kernel.shape, bool))
-        layer = Layer(
+        return Layer(
             kernel=kernel,
             bias=weights.get(f"{name}/bias"),
             mask=mask,
@@ -71,11 +75,23 @@ def measure_layers(
             labels=samples.labels,
             image_shape=dataset.image_shape if sees_image else None,
         )
-        metrics[name] = _counts(mask)
-        for group in GROUPS:
-            numbers, found = group(layer, config.what)
-            metrics[name] |= numbers
+
+    # Side by side, because what one layer does on one core leaves the others to the next layer.
+    with concurrent.futures.ThreadPoolExecutor(LAYERS_AT_ONCE) as pool:
+        measured = pool.map(lambda place: _measured(layer(*place), config.what), enumerate(inputs.names))
+        for name, (numbers, found) in zip(inputs.names, measured, strict=True):
+            metrics[name] = numbers
             arrays |= {f"{name}/{measure}": array for measure, array in found.items()}
+    return metrics, arrays
+
+
+def _measured(layer: Layer, what: Collection[str]) -> tuple[dict[str, Any], Arrays]:
+    metrics = _counts(layer.mask)
+    arrays: Arrays = {}
+    for group in GROUPS:
+        numbers, found = group(layer, what)
+        metrics |= numbers
+        arrays |= found
     return metrics, arrays
 
 

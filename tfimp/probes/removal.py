@@ -91,7 +91,7 @@ class _Ranked:
     """
 
     def __init__(self, values: np.ndarray, removed: np.ndarray) -> None:
-        self.order = np.argsort(values)
+        self.order = _order(values)
         ordered, self.removed = values[self.order], removed[self.order]
         starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
         self.ties = np.diff(starts, append=len(ordered))
@@ -99,6 +99,21 @@ class _Ranked:
         low = self.ties - high
         below = np.cumsum(low) - low
         self.auc = float((high * (below + low / 2)).sum() / (float(high.sum()) * float(low.sum())))
+
+
+def _order(values: np.ndarray) -> np.ndarray:
+    """Indices that sort the values. Those that float32 holds are sorted with their index as one integer, which takes a
+    fifth of the time of an argsort."""
+    with np.errstate(over="ignore"):
+        short = (values + 0.0).astype(np.float32)  # no negative zero
+    if len(values) >= 2**32 or (short != values).any():
+        return np.argsort(values)
+    bits = short.view(np.uint32)
+    # as an unsigned integer a negative float counts backwards, and above the positive ones
+    ranks = np.where(bits >> 31, ~bits, bits | np.uint32(2**31))
+    keys = ranks.astype(np.uint64) << np.uint64(32) | np.arange(len(values), dtype=np.uint64)
+    keys.sort()
+    return (keys & np.uint64(2**32 - 1)).astype(np.int64)
 
 
 def _against_chance(high: np.ndarray, low: np.ndarray, ranked: _Ranked) -> tuple[float, float, float]:
