@@ -102,18 +102,19 @@ class _Ranked:
 
 
 def _order(values: np.ndarray) -> np.ndarray:
-    """Indices that sort the values. Those that float32 holds are sorted with their index as one integer, which takes a
-    fifth of the time of an argsort."""
+    """Indices that sort the values, equal ones in order; of values that float32 holds by a radix sort."""
+    from tfimp.probes import _rows
+
     with np.errstate(over="ignore"):
         short = (values + 0.0).astype(np.float32)  # no negative zero
-    if len(values) >= 2**32 or (short != values).any():
-        return np.argsort(values)
+    if len(values) >= 2**31 or (short != values).any():
+        return np.argsort(values, kind="stable")
     bits = short.view(np.uint32)
     # as an unsigned integer a negative float counts backwards, and above the positive ones
-    ranks = np.where(bits >> 31, ~bits, bits | np.uint32(2**31))
-    keys = ranks.astype(np.uint64) << np.uint64(32) | np.arange(len(values), dtype=np.uint64)
-    keys.sort()
-    return (keys & np.uint64(2**32 - 1)).astype(np.int64)
+    keys = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(2**31))
+    order = np.empty(len(keys), np.int32)
+    _rows.order(keys, np.arange(len(keys), dtype=np.int32), order)
+    return order
 
 
 def _against_chance(high: np.ndarray, low: np.ndarray, ranked: _Ranked) -> tuple[float, float, float]:
