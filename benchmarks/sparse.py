@@ -42,7 +42,8 @@ def measure(repetitions: int = 20) -> dict[str, Any]:
             engine.load(rewound(start, masks), masks)
             count = counts[f"{density:g}"] = counts["dense"] * (1 if density > 0.05 else 2)
             tasks[f"{density:g}"] = lambda engine=engine, order=order, count=count: engine.steps(order, 0, count)
-        times = interleaved(tasks, repetitions if batch_size == 40 else max(repetitions // 3, 1))
+        # the sparse engine tries numbers of threads in its first steps
+        times = interleaved(tasks, repetitions if batch_size == 40 else max(repetitions // 3, 1), warm_up=6)
         ratios = {
             name: times.ratio(name, "dense") * counts["dense"] / count for name, count in counts.items()
         }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numba
@@ -14,7 +15,7 @@ from tfimp.config import RunConfig, TrainConfig
 from tfimp.data.dataset import Dataset
 from tfimp.laboratory import Laboratory
 from tfimp.pruning.rewind import rewound
-from tfimp.training.crossover import measured_crossover
+from tfimp.training.crossover import _crossing, measured_crossover
 from tfimp.training.sparse.pace import Pace
 from tfimp.training.sparse.products import CACHE_BYTES, Survivors, products, tiling
 from tfimp.training.sparse.rows import RELU, TANH, Gradients, Sees, Step
@@ -246,6 +247,26 @@ def test_the_crossover_is_where_the_measured_times_meet_and_is_remembered(
     assert measured_crossover(dense, sparse, state, masks) == pytest.approx(0.45, abs=0.01)
     assert sparse.calls == calls
     assert lab.sparse_below == 0.0, "a run this small is not worth compiling another engine"
+
+
+@pytest.mark.parametrize(
+    ("dense_time", "sparse_time", "expected"),
+    [
+        (10.0, lambda density: 1 + 20 * density, 0.45),
+        (10.0, lambda density: 1 + 8 * density, 1.0),
+        (10.0, lambda density: 11 + density, 0.0),
+        (10.0, lambda density: 1 + 12 * density, 0.75),
+        # a cost that bends: the line is drawn again where it first met the dense time
+        (10.0, lambda density: 1 + 18 * density**1.5, 0.63),
+    ],
+)
+def test_the_crossing_is_found_from_measured_times_on_both_sides(
+    dense_time: float, sparse_time: Callable[[float], float], expected: float
+) -> None:
+    asked: list[float] = []
+    found = _crossing(lambda density: asked.append(density) or sparse_time(density), dense_time)
+    assert found == pytest.approx(expected, abs=0.02)
+    assert len(asked) <= 5
 
 
 def test_the_engine_is_chosen_by_density(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,13 @@ from tfimp.pruning.rewind import rewound
 from tfimp.training.batches import BLOCK
 from tfimp.training.engine import Engine
 
-DENSITIES = (0.4, 0.1)
+FIRST, SPARSER = 0.5, 0.1
+CLOSE = 0.03
+"""How near to the crossing a density has to be measured for the line through its neighbours to be believed."""
+ENGINES = 2
+"""Raised when the speed of an engine changes, so that what was remembered is measured again."""
+BUDGET = 2.0
+"""Seconds of measuring after which no other density is tried; compiling comes besides."""
 WORTH_IT = 1e13
 """Floating-point operations of a run below which compiling the sparse engine costs more than it can save."""
 
@@ -37,9 +43,9 @@ def measured_crossover(
 ) -> float:
     """The density below which a sparse step takes less time than a dense one.
 
-    A sparse step costs a constant and a share of the survivors, so two densities give the line; the answer is where it
-    meets the time of a dense step. It is kept in the user's cache for the same machine, network and batch, so that
-    equal runs choose equally.
+    A sparse step costs a constant and a share of the survivors. A density on either side of the crossing gives a line;
+    where it meets the time of a dense step is measured next, until that is near a density measured before. The answer
+    is kept in the user's cache for the same machine, network and batch, so that equal runs choose equally.
 
     Args:
         dense, sparse: The engines; both are left with a state of no meaning.
@@ -53,20 +59,49 @@ def measured_crossover(
     known = _remembered()
     if key in known:
         return known[key]
-    times = []
-    for density in DENSITIES:
-        rng = np.random.default_rng(0)
-        drawn = {name: rng.random(mask.shape) < density for name, mask in masks.items()}
-        times.append(_step_time(sparse, rewound(state, drawn), drawn))
     dense_time = _step_time(dense, state, {name: np.ones_like(mask, bool) for name, mask in masks.items()})
-    slope = max((times[0] - times[1]) / (DENSITIES[0] - DENSITIES[1]), 1e-12)
-    found = float(np.clip((dense_time - times[1]) / slope + DENSITIES[1], 0.0, 1.0))
-    _remember({**known, key: round(found, 3)})
-    return round(found, 3)
+    found = round(_crossing(lambda density: _drawn_time(sparse, state, masks, density), dense_time), 3)
+    _remember({**known, key: found})
+    return found
+
+
+def _crossing(time_at: Callable[[float], float], dense_time: float) -> float:
+    """Where sparse steps take as long as dense ones; 1 where they always take less, 0 where never.
+
+    Args:
+        time_at: Seconds of a sparse step at a density.
+        dense_time: Seconds of a dense one.
+    """
+    clock, times = time.perf_counter(), {FIRST: time_at(FIRST)}
+    other = 1.0 if times[FIRST] < dense_time else SPARSER
+    times[other] = time_at(other)
+    while True:
+        faster = [density for density in times if times[density] < dense_time]
+        slower = [density for density in times if times[density] >= dense_time]
+        if not slower:
+            return 1.0
+        # the nearest pair around the crossing, or the two sparsest where even they are slower
+        low, high = (max(faster), min(slower)) if faster else sorted(times)[:2]
+        if low > high:
+            return (low + high) / 2
+        slope = max((times[high] - times[low]) / (high - low), 1e-12)
+        found = float(np.clip(low + (dense_time - times[low]) / slope, 0.0, 1.0))
+        near = min(abs(found - density) for density in times) < CLOSE
+        if near or not faster or time.perf_counter() - clock > BUDGET:
+            return found
+        times[found] = time_at(found)
+
+
+def _drawn_time(
+    engine: Engine, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], density: float
+) -> float:
+    rng = np.random.default_rng(0)
+    drawn = {name: rng.random(mask.shape) < density for name, mask in masks.items()}
+    return _step_time(engine, rewound(state, drawn), drawn)
 
 
 def _step_time(engine: Engine, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> float:
-    """Best time of a step over a few short stretches, compilation left out; half a second at most once compiled."""
+    """Best time of a step over a few short stretches, compilation left out; a third of a second at most."""
     engine.load(state, masks)
     order = np.random.default_rng(0).integers(
         len(engine.dataset.train), size=(BLOCK, engine.config.batch_size), dtype=np.int32
@@ -74,9 +109,9 @@ def _step_time(engine: Engine, state: Mapping[str, np.ndarray], masks: Mapping[s
     engine.steps(order, 0, 1)
     clock = time.perf_counter()
     engine.steps(order, 0, 1)
-    count = int(np.clip(0.1 / max(time.perf_counter() - clock, 1e-9), 1, 20))
+    count = int(np.clip(0.05 / max(time.perf_counter() - clock, 1e-9), 1, 20))
     best = np.inf
-    for _ in range(4):
+    for _ in range(5):
         clock = time.perf_counter()
         engine.steps(order, 0, count)
         best = min(best, (time.perf_counter() - clock) / count)
@@ -86,6 +121,7 @@ def _step_time(engine: Engine, state: Mapping[str, np.ndarray], masks: Mapping[s
 def _key(engine: Engine, masks: Mapping[str, np.ndarray]) -> str:
     facts: list[Any] = [
         tfimp.__version__,
+        ENGINES,
         platform.machine(),
         platform.processor(),
         os.cpu_count(),

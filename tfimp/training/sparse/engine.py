@@ -68,7 +68,7 @@ class SparseEngine(Engine):
 
     def load(self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> None:
         """Take over a whole state and the masks under which training goes on."""
-        self._iteration, self._pace = int(state["optimizer/iteration"]), Pace()
+        self._iteration = int(state["optimizer/iteration"])
         untouched = (name for name in state if name.startswith("optimizer/") and name.count("/") == 1)
         self._others = {name: np.array(state[name]) for name in untouched}
         survivors = [self._survivors(index, state, masks) for index in range(len(self.names))]

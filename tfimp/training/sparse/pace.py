@@ -21,16 +21,16 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self._threads = numba.get_num_threads()
-        self._chosen = self._threads
-        self._count = 0
+        self._threads = self._chosen = self._count = 0
         self._best: dict[int, float] = {}
 
     def __enter__(self) -> None:
-        self._before = numba.get_num_threads()
+        threads = numba.get_num_threads()
+        if threads != self._threads:
+            self._threads, self._chosen, self._count = threads, threads, 0
 
     def __exit__(self, *unused: object) -> None:
-        numba.set_num_threads(self._before)
+        numba.set_num_threads(self._threads)
 
     def timed(self, step: Callable[[], float]) -> float:
         """Take a step with as many threads as are best, or on trial."""
