@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from tfimp.cli._errors import Ended
+from tfimp.errors import StoreError, TfimpError
 
 if TYPE_CHECKING:
     from tfimp.config import RunConfig
@@ -36,13 +40,41 @@ def command(help: str, examples: str, *, tensorflow: bool = False) -> Callable[[
     lines = "\n".join("  " + line.strip() for line in examples.strip().splitlines())
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        made = click.command(help=help, epilog=f"\b\nExamples:\n{lines}")(function)
+        made = click.command(help=help, epilog=f"\b\nExamples:\n{lines}")(of_sound_runs(function))
         made.params.append(_flag("debug", "Show the traceback of an error."))
         if tensorflow:
             made.params.append(_flag("verbose", "Show what TensorFlow says about itself."))
         return made
 
     return decorate
+
+
+def of_sound_runs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Where an error is one that nobody foresaw, and the stored run is not sound, the line says so.
+
+    Runs come from other people and broken disks; commands read what they need, and only `tfimp verify` checks all.
+    """
+
+    @functools.wraps(function)
+    def guarded(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except (TfimpError, OSError, MemoryError, Ended, click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            for run in options.get("runs") or [options.get("run")]:
+                if isinstance(run, Path) and (problem := first_problem(run)):
+                    raise StoreError(f"the run {str(run)!r} is not sound: {problem}; see: tfimp verify") from error
+            raise
+
+    return guarded
+
+
+def first_problem(path: Path) -> str:
+    """What is wrong with a run or one of its replicates, if anything is."""
+    from tfimp import store, verify
+
+    return next((problem for run in store.members(path) for problem in verify.verify(run)), "")
 
 
 def _flag(name: str, help: str) -> click.Option:

@@ -96,6 +96,7 @@ def iterative_magnitude_pruning(laboratory: Laboratory, writer: store.RunWriter,
     done = writer.run.rounds
     if done:
         rewind_point, masks, trained = done[0].initial_state, done[-1].masks, done[-1].weights
+        events.write(writer.run, len(done) - 1)  # the run may have been killed before it had
     else:
         rewind_point, masks, trained = laboratory.rewind_point(), laboratory.full_masks(), {}
 

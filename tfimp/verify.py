@@ -12,7 +12,7 @@ import numpy as np
 
 from tfimp.errors import StoreError
 from tfimp.pruning.masks import density, groups, magnitude_masks
-from tfimp.store import Round, Run
+from tfimp.store import Round, Run, RunWriter
 from tfimp.store.begin import drop_unfinished, sweep
 from tfimp.store.files import inside, is_temporary
 from tfimp.store.lock import FolderLock
@@ -65,7 +65,11 @@ def repair(path: str | Path) -> list[int]:
     lock = FolderLock(run.path)
     try:
         sweep(run.path)
-        return drop_unfinished(Run(path))
+        dropped = drop_unfinished(Run(path))
+        if dropped and run.status == "complete":
+            # Else --resume would find nothing left to do.
+            RunWriter(run.path, lock).update(status="running", reason="")
+        return dropped
     finally:
         lock.release()
 
@@ -94,7 +98,7 @@ def _leftovers(run: Run) -> Iterator[str]:
     folders = round_folders(run.path)
     complete = len(run.rounds)
     for index in folders[complete:]:
-        yield f"round {index} is unfinished; --repair drops it, `tfimp run --resume` computes it again"
+        yield f"round {index} is unfinished; --repair drops it, then `tfimp run --resume` computes it again"
     for parts in ((), ("rounds",), *(("rounds", folder_name(index)) for index in folders[:complete])):
         folder = inside(run.path, *parts)
         for name in sorted(os.listdir(folder)) if folder.is_dir() else []:

@@ -66,6 +66,6 @@ def open_group(path: Path, config: RunConfig, *, resume: bool) -> Iterator[list[
     lock = FolderLock(path)
     try:
         write_whole(inside(path, "config.toml"), config.to_toml().encode())
-        yield [path / member_name(config.seed + index) for index in range(config.train.replicates)]
+        yield [inside(path, member_name(config.seed + index)) for index in range(config.train.replicates)]
     finally:
         lock.release()

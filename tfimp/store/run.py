@@ -6,6 +6,7 @@ import collections
 import copy
 import dataclasses
 import functools
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, DamagedError, from_json, ins
 from tfimp.store.requested import read_arrays, read_document
 
 FORMAT = 1
+MAX_INPUTS = 2**22
+"""Of a network: measures and figures take memory in proportion to the image that run.json names."""
 STATUSES = ("running", "complete", "failed", "diverged")
 ARRAY_FILES = ("weights.safetensors", "masks.safetensors", "probes.safetensors", "initial.safetensors")
 OPTIMIZER = "optimizer/"
@@ -221,6 +224,7 @@ def _describes_data(data: Any) -> bool:
         isinstance(shape, list)
         and len(shape) == 3
         and all(type(side) is int and 0 < side < 2**16 for side in shape)
+        and math.prod(shape) <= MAX_INPUTS
         and isinstance(names, list)
         and 0 < len(names) < 2**20
         and all(isinstance(name, str) for name in [*names, data.get("source"), data.get("fingerprint")])

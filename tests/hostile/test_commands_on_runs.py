@@ -1,0 +1,217 @@
+"""Commands on run folders from strangers: a line and a code, and nothing is written outside the run."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_run import write_run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tfimp.cli import main
+from tfimp.config import RunConfig
+from tfimp.store.arrays import pack_arrays, pack_masks, unpack_arrays, unpack_masks
+from tfimp.store.files import sha256, to_json
+from tfimp.store.run import open_run
+
+FUZZ = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+Call = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "run"
+    write_run(path, image_shape=(4, 4, 1), hidden=(6, 4), classes=3, rounds=3)
+    return path
+
+
+@pytest.fixture
+def fresh(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
+    """A function that gives a fresh copy of the run, with a file beside it that must stay as it is."""
+    monkeypatch.chdir(tmp_path)
+
+    def copy() -> Path:
+        for folder in ("run", "outside"):
+            shutil.rmtree(tmp_path / folder, ignore_errors=True)
+        shutil.copytree(template, tmp_path / "run")
+        (tmp_path / "outside").mkdir()
+        (tmp_path / "outside" / "secret").write_text("mine")
+        return Path("run")
+
+    return copy
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> Call:
+    """Call the command line; whatever the run is, there is no traceback and nothing outside it is touched."""
+
+    def use(*arguments: object) -> tuple[int, str]:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.raises(SystemExit) as end, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main([str(argument) for argument in arguments])
+        said = err.getvalue()
+        assert "Traceback" not in said
+        assert "fault of tfimp" not in said
+        assert said.count("\n") <= 1, said
+        assert [path.name for path in (tmp_path / "outside").iterdir()] == ["secret"]
+        assert (tmp_path / "outside" / "secret").read_text() == "mine"
+        assert {path.name for path in tmp_path.iterdir()} <= {"run", "outside"}
+        assert isinstance(end.value.code, int)
+        return end.value.code, said + out.getvalue()
+
+    return use
+
+
+def replace(path: Path, index: int, kind: str, content: bytes) -> None:
+    """Replace a file of arrays, with its checksum."""
+    folder = path / "rounds" / f"{index:02d}"
+    (folder / f"{kind}.safetensors").write_bytes(content)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["files"][f"{kind}.safetensors"] = sha256(content)
+    (folder / "metrics.json").write_bytes(to_json(metrics))
+
+
+def change_document(path: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+    document = json.loads((path / name).read_text())
+    change(document)
+    (path / name).write_bytes(to_json(document))
+
+
+@FUZZ
+@given(data=st.data())
+def test_arrays_that_do_not_fit_together(
+    fresh: Callable[[], Path], call: Call, tally: Callable[[str], None], data: st.DataObject
+) -> None:
+    path = fresh()
+    for _ in range(data.draw(st.integers(1, 2))):
+        index, kind = data.draw(st.sampled_from([0, 1, 2])), data.draw(st.sampled_from(["weights", "probes", "masks"]))
+        content = (path / "rounds" / f"{index:02d}" / f"{kind}.safetensors").read_bytes()
+        arrays = dict((unpack_masks if kind == "masks" else unpack_arrays)(content, "here"))
+        name = data.draw(st.sampled_from(sorted(arrays)))
+        shape = data.draw(st.lists(st.integers(0, 20), max_size=4))
+        value = data.draw(st.sampled_from([0.0, -1, np.nan, np.inf, 1e300, 2**62]))
+        if data.draw(st.booleans()):
+            del arrays[name]
+        else:
+            arrays[name] = np.full(shape, bool(value) if kind == "masks" else value)
+        replace(path, index, kind, pack_masks(arrays) if kind == "masks" else pack_arrays(arrays))
+    figures = data.draw(st.sampled_from(["receptive-field-masks", "cavity", "accuracy", "connectivity", "locality"]))
+    for command in (["show", path], ["show", path, "--json"], ["verify", path], ["plot", path, "--figure", figures]):
+        assert call(*command)[0] in (0, 1, 2)
+    tally("run folders")
+
+
+@FUZZ
+@given(data=st.data())
+def test_numbers_that_do_not_fit_together(
+    fresh: Callable[[], Path], call: Call, tally: Callable[[str], None], data: st.DataObject
+) -> None:
+    path = fresh()
+    number = st.none() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+
+    def spoil(document: dict[str, Any]) -> None:
+        places = [document, *document["layers"].values()] if "layers" in document else [document, document["data"]]
+        place = data.draw(st.sampled_from(places))
+        place[data.draw(st.sampled_from(sorted(place)))] = data.draw(
+            number | st.just({}) | st.just([]) | st.sampled_from(["<b>", "../x", "x" * 1000, "\x1b[31m"])
+        )
+
+    change_document(path, data.draw(st.sampled_from(["run.json", "rounds/00/metrics.json"])), spoil)
+    for command in (["show", path], ["show", path, "--json"], ["verify", path], ["plot", path, "--figure", "accuracy"]):
+        assert call(*command)[0] in (0, 1, 2)
+    tally("run folders")
+
+
+def test_a_report_of_arrays_that_do_not_fit_says_what_is_wrong(fresh: Callable[[], Path], call: Call) -> None:
+    path = fresh()
+    weights = dict(unpack_arrays((path / "rounds" / "01" / "weights.safetensors").read_bytes(), "here"))
+    replace(path, 1, "weights", pack_arrays({**weights, "dense_0/kernel": np.ones((3, 3), np.float32)}))
+    code, said = call("report", path)
+    assert code == 2
+    assert "is not sound: round" in said
+    assert "tfimp verify" in said
+
+
+@pytest.mark.parametrize("header", [2**62, 2**40, 2**20, 0])
+def test_a_header_of_any_claimed_size(header: int, fresh: Callable[[], Path], call: Call) -> None:
+    path = fresh()
+    content = (path / "rounds" / "00" / "weights.safetensors").read_bytes()
+    replace(path, 0, "weights", struct.pack("<Q", header) + content[8:])
+    code, said = call("verify", path)
+    assert code == 1
+    assert "does not hold arrays as tfimp writes them" in said
+
+
+@pytest.mark.parametrize("shape", [[10**12], [2**62, 4], [-1, 2], [0]])
+def test_arrays_of_any_claimed_size(shape: list[int], fresh: Callable[[], Path], call: Call) -> None:
+    path = fresh()
+    header = {"x/y": {"dtype": "F32", "shape": shape, "data_offsets": [0, 8]}, "__metadata__": {"names": '["x/y"]'}}
+    text = json.dumps(header).encode()
+    replace(path, 0, "weights", struct.pack("<Q", len(text)) + text + bytes(8))
+    assert call("verify", path)[0] == 1
+
+
+def test_an_image_that_would_fill_the_memory_is_refused(fresh: Callable[[], Path], call: Call) -> None:
+    path = fresh()
+    change_document(path, "run.json", lambda document: document["data"].update(image_shape=[65535, 65535, 3]))
+    code, said = call("plot", path, "--figure", "displacements")
+    assert code == 2
+    assert "image_shape" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("figures", ["plot", "--figure", "accuracy"]),
+        ("figures/accuracy.png", ["plot", "--figure", "accuracy"]),
+        ("figures/receptive-fields.gif", ["plot", "--figure", "accuracy", "--animation"]),
+    ],
+)
+def test_links_in_a_run_lead_no_figure_out_of_it(
+    name: str, command: list[str], fresh: Callable[[], Path], call: Call
+) -> None:
+    path = fresh()
+    (path / name).parent.mkdir(exist_ok=True)
+    outside = path.absolute().parent / "outside"
+    (path / name).symlink_to(outside if name == "figures" else outside / "secret")
+    code, said = call(command[0], path, *command[1:])
+    assert code == 2
+    assert "is a link" in said
+
+
+def test_a_report_replaces_a_link_in_its_place(
+    fresh: Callable[[], Path], call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tfimp.report.render", lambda runs: "a page")
+    path = fresh()
+    (path / "report.html").symlink_to(path.absolute().parent / "outside" / "secret")
+    assert call("report", path)[0] == 0
+    assert not (path / "report.html").is_symlink()
+
+
+@pytest.mark.parametrize("folder", ["/tmp/elsewhere", "../outside"])
+def test_a_run_cannot_say_where_on_this_machine_its_networks_go(
+    folder: str, fresh: Callable[[], Path], call: Call
+) -> None:
+    path = fresh()
+    settings = {**open_run(path).config.to_dict(), "export": {"dir": folder}}
+    text = RunConfig.from_dict(settings).to_toml()
+    (path / "config.toml").write_text(text)
+    change_document(path, "run.json", lambda document: document.update(config_sha256=sha256(text.encode())))
+    code, said = call("export", path)
+    assert code == 2
+    assert "name it by --out" in said
