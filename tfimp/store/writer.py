@@ -108,9 +108,7 @@ class RunWriter:
         folder = inside(self.path, "rounds", folder_name(index))
         remove_folder(folder)
         make_folder(folder)
-        # Flushed before metrics.json comes, so that not even a power cut leaves it without the files that it names.
-        write_all(folder, content)
-        write_whole(folder / "metrics.json", document)
+        write_all(folder, {**content, "metrics.json": document})
         stored = {"weights.safetensors": weights, "masks.safetensors": masks, "probes.safetensors": probes}
         self.run = self.run.extended(plain({**metrics, "round": index}), files, stored)
         self.drop_checkpoint()
