@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tfimp.cli import main
@@ -137,6 +137,12 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     assert result.stderr == ""
 
 
+FUZZ = settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 SETTING = st.one_of(
     st.text(max_size=40),
     st.builds(
@@ -153,18 +159,19 @@ SETTING = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
-@given(SETTING)
-@example("seed=" + "1" * 5000)
-@example("train.learning_rate=" + "1" * 400)
-@example("model.hidden=" + "[" * 2000)
-def test_no_setting_ever_ends_in_a_traceback(setting: str) -> None:
+@FUZZ
+@given(setting=SETTING)
+@example(setting="seed=" + "1" * 5000)
+@example(setting="train.learning_rate=" + "1" * 400)
+@example(setting="model.hidden=" + "[" * 2000)
+def test_no_setting_ever_ends_in_a_traceback(tally: Callable[[str], None], setting: str) -> None:
     out, err = io.StringIO(), io.StringIO()
     with pytest.raises(SystemExit) as end, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         main(["run", "--print-config", "--set", setting])
     assert end.value.code in (0, 2)
     assert "fault of tfimp" not in err.getvalue()
     assert err.getvalue().count("\n") == (1 if end.value.code else 0)
+    tally("arguments")
 
 
 WORD = st.one_of(
@@ -173,11 +180,15 @@ WORD = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.sampled_from(["show", "plot", "probe", "export", "verify", "presets", "report", "compare"]), st.lists(WORD))
-def test_no_arguments_ever_end_in_a_traceback(name: str, words: list[str]) -> None:
+@FUZZ
+@given(
+    name=st.sampled_from(["show", "plot", "probe", "export", "verify", "presets", "report", "compare"]),
+    words=st.lists(WORD),
+)
+def test_no_arguments_ever_end_in_a_traceback(tally: Callable[[str], None], name: str, words: list[str]) -> None:
     out, err = io.StringIO(), io.StringIO()
     with pytest.raises(SystemExit) as end, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         main([name, *words])
     assert end.value.code in (0, 2), err.getvalue()
     assert err.getvalue().count("\n") == (1 if end.value.code else 0)
+    tally("arguments")

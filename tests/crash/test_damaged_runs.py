@@ -50,10 +50,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def damaged(template: Path, tmp_path: Path) -> Callable[[], Path]:
+def damaged(template: Path, tmp_path: Path, tally: Callable[[str], None]) -> Callable[[], Path]:
     """A function that gives a fresh copy of the run, with a folder outside beside it."""
 
     def fresh() -> Path:
+        tally("run folders")
         shutil.rmtree(tmp_path / "here", ignore_errors=True)
         (tmp_path / "here" / "outside").mkdir(parents=True)
         (tmp_path / "here" / "outside" / "secret").write_text("mine")
@@ -103,9 +104,7 @@ def test_files_with_any_damage(damaged: Callable[[], Path], data: st.DataObject)
     for _ in range(data.draw(st.integers(1, 3))):
         file = data.draw(st.sampled_from(files_of(path)))
         content = file.read_bytes()
-        kind = data.draw(
-            st.sampled_from(["flip", "cut", "add", "noise", "gone", "folder", "link", "pipe", "other file"])
-        )
+        kind = data.draw(st.sampled_from(DAMAGES))
         if kind == "flip" and content:
             changed = bytearray(content)
             changed[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
