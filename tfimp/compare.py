@@ -17,6 +17,7 @@ from tfimp.probes.overlap import mask_overlap
 from tfimp.store import Run
 
 SEEDS = ("seed", "data.seed")
+IGNORED = ("probe.what", "train.checkpoint_seconds")  # what is stored, not what it is
 LEVEL = 0.95
 RESAMPLES = 1000
 
@@ -120,6 +121,9 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 def _label(words: Sequence[str], group: Sequence[Run], groups: int) -> str:
     short = [word.split(".", 1)[-1] for word in words]
     if groups == 1 or len(", ".join(short)) > 60:
+        parents = {run.path.resolve().parent for run in group}
+        if len(parents) == 1 and all(run.info.get("replicates") for run in group):
+            return parents.pop().name
         return read.name_of(group[0]) + (f" and {len(group) - 1} more" if len(group) > 1 else "")
     return ", ".join(short)
 
@@ -133,7 +137,9 @@ def _settings(run: Run) -> dict[str, Any]:
         else:
             flat[section] = value
     # More rounds only make a curve longer, except where one step of pruning spans them all.
-    ignored = SEEDS if run.config.prune.procedure == "one_shot" else (*SEEDS, "prune.rounds")
+    ignored = {*SEEDS, *IGNORED}
+    if run.config.prune.procedure != "one_shot":
+        ignored.add("prune.rounds")
     return {key: value for key, value in flat.items() if key not in ignored and not key.startswith("export.")}
 
 

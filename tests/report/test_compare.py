@@ -128,3 +128,19 @@ def test_the_report_command_says_which_file_it_wrote(
     )  # fmt: skip
     assert said.output.strip() == str(file)
     assert file.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_replicates_are_named_by_the_folder_of_all(tmp_path: Path) -> None:
+    runs = []
+    for group, procedure in (("first", "imp"), ("second", "random")):
+        for seed in range(2):
+            settings = {
+                "prune": {"procedure": procedure},
+                "probe": {"what": ["ipr"] if group == "first" else ["cavity"]},
+            }
+            run = write_run(tmp_path / group / f"seed-{seed}", seed=seed, rounds=2, settings=settings)
+            run.info["replicates"] = 2
+            runs.append(run)
+    assert [group.label for group in compare.group_runs(runs[:2])] == ["first"]
+    assert [group.label for group in compare.group_runs(runs)] == ["procedure=imp", "procedure=random"]
+    assert {(row.first, row.second) for row in compare.overlaps(runs)} >= {("first/seed-0", "second/seed-0")}

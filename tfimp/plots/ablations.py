@@ -35,6 +35,7 @@ def node_ablation(run: Run) -> Figure:
         row[0].set_ylabel("accuracy (%)")
     for axes in grid[-1]:
         axes.set_xlabel("units removed")
+    grid[0, 0].set_ylim(bottom=0)  # of all: they share it
     drawn = next((axes for axes in grid.flat if axes.get_legend_handles_labels()[0]), None)
     if drawn is not None:
         figure.legend(*drawn.get_legend_handles_labels(), loc="outside upper right", ncols=3)
@@ -61,4 +62,3 @@ def _curves(axes: Axes, stored: Round, layer: str, run: Run) -> None:
     classes = len(read.class_names(run))
     if classes:
         axes.axhline(100 / classes, color=GREY, linestyle=":", linewidth=0.9)
-    axes.set_ylim(bottom=0)

@@ -143,5 +143,6 @@ def not_measured(what: str) -> str:
 
 
 def name_of(run: Run) -> str:
-    """The run's folder name, for titles."""
-    return run.path.resolve().name
+    """The run's folder name, for titles; of one of several replicates with the folder of all."""
+    path = run.path.resolve()
+    return f"{path.parent.name}/{path.name}" if run.info.get("replicates") else path.name
