@@ -23,6 +23,7 @@ from tfimp.plots import read
 from tfimp.plots.mosaic import mask_pictures, mosaic, most_connected, weight_pictures
 from tfimp.progress import Note, Progress
 from tfimp.store import Round, Run
+from tfimp.store.derived import deriving
 from tfimp.store.files import inside
 
 SIDE = 8  # units along a side of a grid
@@ -67,17 +68,19 @@ def write_round(run: Run, index: int) -> Path:
     stored, folder = run.rounds[index], inside(run.path, "events")
     folder.mkdir(exist_ok=True)
     suffix = f".round-{index:02d}"
-    for old in folder.glob(f"events.out.tfevents.*{suffix}"):
-        old.unlink()
+    earlier = list(folder.glob(f"events.out.tfevents.*{suffix}"))
     now = time.time()
     summary = tf.compat.v1.Summary(value=_values(run, stored))
     # TensorBoard takes up files by the order of their names, and only those that are called so.
     name = f"events.out.tfevents.{now:.0f}.{index:04d}{suffix}"
     unfinished = inside(folder, f"{suffix}.part")
-    with tf.io.TFRecordWriter(str(unfinished)) as writer:
-        writer.write(tf.compat.v1.Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
-        writer.write(tf.compat.v1.Event(wall_time=now, step=index, summary=summary).SerializeToString())
-    os.replace(unfinished, folder / name)
+    with deriving(run.path, [*earlier, folder / name]):
+        for old in earlier:
+            old.unlink()
+        with tf.io.TFRecordWriter(str(unfinished)) as writer:
+            writer.write(tf.compat.v1.Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+            writer.write(tf.compat.v1.Event(wall_time=now, step=index, summary=summary).SerializeToString())
+        os.replace(unfinished, folder / name)
     return folder
 
 

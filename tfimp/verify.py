@@ -14,6 +14,7 @@ from tfimp.errors import StoreError
 from tfimp.pruning.masks import density, groups, magnitude_masks
 from tfimp.store import Round, Run, RunWriter
 from tfimp.store.begin import drop_unfinished, sweep
+from tfimp.store.derived import derived_problems
 from tfimp.store.files import inside, is_temporary
 from tfimp.store.lock import FolderLock
 from tfimp.store.requested import requested_problems
@@ -47,7 +48,7 @@ def verify(path: str | Path) -> list[str]:
             problems += [f"round {stored.index}: {problem}" for problem in _round_problems(stored, previous, shapes)]
             problems += requested_problems(stored)
             previous = stored
-        return [*problems, *_ending(run)]
+        return [*problems, *_ending(run), *derived_problems(run.path)]
     except StoreError as error:
         return [str(error)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from store_helpers import CONFIG, INFO, make_run, round_contents
 
 from tfimp.errors import StoreError
 from tfimp.store import create_run, open_run
+from tfimp.store.derived import deriving
 from tfimp.verify import repair, verify
 
 MASK = "dense_0/kernel"
@@ -155,9 +157,14 @@ def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
     path = tmp_path / "run"
     with make_run(path) as writer:
         writer.write_checkpoint({"x/y": np.zeros(3)}, {"step": 1})
+    derived = [path / "figures" / "accuracy.png", path / "events" / "of.round-00", path / "report.html"]
+    with deriving(path, derived):
+        for file in derived:
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(file.name.encode())
     # The lock's text is only ever shown to a second writer; all other files count.
     files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != ".lock")
-    assert len(files) == 1 + 1 + 3 * 4 + 1 + 2
+    assert len(files) == 1 + 1 + 3 * 4 + 1 + 2 + 3 + 1
     rng = np.random.default_rng(0)
     sizes = np.array([file.stat().st_size for file in files])
     for flip in range(150):
@@ -174,3 +181,54 @@ def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
 def test_there_must_be_a_run(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"has no run\.json"):
         verify(tmp_path)
+
+
+def test_checksums_of_what_is_derived_are_those_of_sha256sum(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    make_run(path).close()
+    drawn, elsewhere = path / "figures" / "a b.png", tmp_path / "a.png"
+    drawn.parent.mkdir()
+    with deriving(path, [drawn, elsewhere, path / "figures" / "never-written.png"]):
+        drawn.write_bytes(b"1")
+        elsewhere.write_bytes(b"2")
+    digest = hashlib.sha256(b"1").hexdigest()
+    assert (path / "derived.sha256").read_text() == f"{digest}  figures/a b.png\n"
+    assert verify(path) == []
+
+    drawn.write_bytes(b"3")
+    assert verify(path) == ["figures/a b.png is not what was written; figures are drawn again by `tfimp plot`"]
+    # By another name of the run's folder, it is the same file.
+    (tmp_path / "link").symlink_to(path)
+    with deriving(path, [tmp_path / "link" / "figures" / "a b.png"]):
+        pass
+    assert verify(path) == []
+
+    drawn.unlink()
+    assert "is missing" in "".join(verify(path))
+    drawn.parent.rmdir()  # figures that were removed as a whole are not missed
+    assert verify(path) == []
+
+
+def test_a_writer_of_figures_that_fails_leaves_no_checksum_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    make_run(path).close()
+    drawn = path / "figures" / "a.png"
+    drawn.parent.mkdir()
+    with deriving(path, [drawn]):
+        drawn.write_bytes(b"whole")
+    with pytest.raises(OSError), deriving(path, [drawn]):
+        drawn.write_bytes(b"ha")
+        raise OSError
+    assert verify(path) == []
+    assert (path / "derived.sha256").read_bytes() == b""
+
+
+@pytest.mark.parametrize("content", [b"\xff\n", b"0 figures/a.png\n", b"0" * 64 + b"  ../x\n", b"0" * 64 + b"  a"])
+def test_a_damaged_list_of_checksums_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "run"
+    make_run(path).close()
+    (path / "derived.sha256").write_bytes(content)
+    assert "derived.sha256" in "".join(verify(path))
+    with deriving(path, [path / "report.html"]):
+        (path / "report.html").write_bytes(b"page")
+    assert verify(path) == []

@@ -21,6 +21,7 @@ from tfimp.plots.removals import beyond_magnitude, cavity_signs, cavity_statisti
 from tfimp.plots.structure import deeper_fields, field_size, mask_overlap
 from tfimp.plots.style import missing_figure, styled
 from tfimp.store import Run
+from tfimp.store.derived import deriving
 from tfimp.store.files import inside
 
 __all__ = ["FIGURES", "FORMATS", "draw", "figure"]
@@ -104,14 +105,18 @@ def draw(
             raise ConfigError(f"unknown format {kind!r}{nearest(kind, FORMATS)}; accepted: {', '.join(FORMATS)}")
     folder = inside(run.path, "figures") if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    files = []
+    files = {}
     for name in dict.fromkeys(names):
-        drawn = figure(run, name)
-        for kind in kinds:
-            # Somebody's run must not lead what is drawn of it to another place by a link.
-            files.append(inside(folder, f"{name}.{kind}") if out is None else folder / f"{name}.{kind}")
-            save(drawn, files[-1])
-    return files
+        # Somebody's run must not lead what is drawn of it to another place by a link.
+        ends = [f"{name}.{kind}" for kind in kinds]
+        files[name] = [inside(folder, end) if out is None else folder / end for end in ends]
+    written = [file for group in files.values() for file in group]
+    with deriving(run.path, written):
+        for name, group in files.items():
+            drawn = figure(run, name)
+            for file in group:
+                save(drawn, file)
+    return written
 
 
 def save(drawn: Figure, file: Path) -> None:

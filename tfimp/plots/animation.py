@@ -16,6 +16,7 @@ from tfimp.errors import ConfigError, nearest
 from tfimp.plots import read
 from tfimp.plots.mosaic import mask_pictures, mosaic, most_connected, weight_pictures
 from tfimp.store import Run
+from tfimp.store.derived import deriving
 from tfimp.store.files import inside
 
 FORMATS = ("gif", "mp4")
@@ -53,8 +54,9 @@ def animate(run: Run, formats: Iterable[str] = ("gif",), out: str | Path | None 
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"receptive-fields.{kind}" for kind in kinds]
     files = [inside(folder, name) if out is None else folder / name for name in names]
-    for file in files:
-        (_write_gif if file.suffix == ".gif" else _write_mp4)(pictures, file)
+    with deriving(run.path, files):
+        for file in files:
+            (_write_gif if file.suffix == ".gif" else _write_mp4)(pictures, file)
     return files
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from tfimp.plots.style import COLUMN, styled
 from tfimp.report import facts
 from tfimp.report.browser import colour_scales, pack
 from tfimp.store import Run
+from tfimp.store.derived import deriving
 from tfimp.store.files import write_whole
 
 __all__ = ["render", "write"]
@@ -50,7 +52,10 @@ def write(runs: Sequence[Run], out: str | Path | None = None) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     page = render(runs)
     # By a temporary file and a rename: a link in somebody's run is replaced, not followed.
-    write_whole(file, page.encode())
+    with contextlib.ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(deriving(run.path, [file]))
+        write_whole(file, page.encode())
     return file
 
 
