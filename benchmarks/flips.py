@@ -2,8 +2,8 @@
 
     python benchmarks/flips.py runs/photos --flips 1000
 
-The run itself is not touched; a copy is. One file is left out: `.lock`, whose text (the number of the process that writes
-the run) is only shown to a second writer, and which is empty once the run has ended.
+The run itself is not touched; a copy is. One file is left out: `.lock`, whose text (the number of the process that
+writes the run) is only shown to a second writer, and which is empty once the run has ended.
 """
 
 from __future__ import annotations

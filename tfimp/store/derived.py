@@ -50,9 +50,9 @@ def derived_problems(root: Path) -> Iterator[str]:
     for name, digest in entries.items():
         parts = name.split("/")
         try:
-            if len(parts) == 1 or os.path.lexists(inside(root, parts[0])):
-                if sha256(read_whole(root, *parts, limit=MAX_ARRAYS)) != digest:
-                    yield f"{name} is not what was written; figures are drawn again by `tfimp plot`"
+            was_removed = len(parts) > 1 and not os.path.lexists(inside(root, parts[0]))
+            if not was_removed and sha256(read_whole(root, *parts, limit=MAX_ARRAYS)) != digest:
+                yield f"{name} is not what was written; figures are drawn again by `tfimp plot`"
         except StoreError as error:
             yield str(error)
 
