@@ -13,7 +13,7 @@ import numpy as np
 from tfimp import store
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
-from tfimp.experiment import iterative_magnitude_pruning
+from tfimp.experiment import prune_to_the_end
 from tfimp.laboratory import Arrays, Laboratory
 from tfimp.progress import RoundDone
 
@@ -60,6 +60,6 @@ def timed_run(lab: TimedLaboratory, after_round: Callable[[int], Any] = lambda i
         store.create_run(Path(folder, "run"), lab.config, lab.facts()) as writer,
     ):
         clock = time.perf_counter()
-        iterative_magnitude_pruning(lab, writer, tell)
+        prune_to_the_end(lab, writer, tell)
     seconds, training = np.array(whole), np.array(lab.training)
     return {"whole": seconds, "training": training, "around": seconds - training}

@@ -31,6 +31,9 @@ FASTER = 3.5
 
 def measure() -> dict[str, Any]:
     """Totals in dense rounds and against the feed-per-step loop, and the bars."""
+    from tfimp._memory import keep_freed_memory
+
+    keep_freed_memory()  # as the command line does
     found: dict[str, Any] = {"bars": {}}
     for batch_size in SIZES:
         row = found[f"batch_{batch_size}"] = _run(batch_size)

@@ -11,6 +11,8 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 
+from tfimp._memory import keep_freed_memory
+
 
 def start(verbose: bool = False) -> None:
     """Import TensorFlow; unless ``verbose``, only fatal errors are heard, now and later.
@@ -21,6 +23,7 @@ def start(verbose: bool = False) -> None:
     """
     if "tensorflow" in sys.modules:
         return
+    keep_freed_memory()
     if verbose:
         _import()
         return

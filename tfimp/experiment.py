@@ -73,14 +73,17 @@ def open_writer(laboratory: Laboratory, path: str | Path, *, resume: bool, force
 
 def prune_to_the_end(laboratory: Laboratory, writer: store.RunWriter, tell: Progress) -> str:
     """The algorithm, and what is written where it diverges; returns why it stopped."""
-    try:
-        return iterative_magnitude_pruning(laboratory, writer, tell)
-    except DivergedError as error:
-        writer.finish("diverged", reason=str(error))
-        raise
+    with tensorboard.Events(laboratory.config.export.tensorboard, tell) as events:
+        try:
+            return iterative_magnitude_pruning(laboratory, writer, events, tell)
+        except DivergedError as error:
+            writer.finish("diverged", reason=str(error))
+            raise
 
 
-def iterative_magnitude_pruning(laboratory: Laboratory, writer: store.RunWriter, tell: Progress) -> str:
+def iterative_magnitude_pruning(
+    laboratory: Laboratory, writer: store.RunWriter, events: tensorboard.Events, tell: Progress
+) -> str:
     """The algorithm: train, measure, store, prune, rewind, and again.
 
     Round 0 trains the dense network from θk. Each later round removes a share p of the surviving weights, returns the
@@ -92,7 +95,6 @@ def iterative_magnitude_pruning(laboratory: Laboratory, writer: store.RunWriter,
     """
     config, prune = laboratory.config, laboratory.config.prune
     checkpoints = Checkpoints(writer, config.train.checkpoint_seconds)
-    events = tensorboard.Events(config.export.tensorboard, tell)
     done = writer.run.rounds
     if done:
         rewind_point, masks, trained = done[0].initial_state, done[-1].masks, done[-1].weights

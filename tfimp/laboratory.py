@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import functools
 import platform
@@ -204,13 +205,17 @@ class Laboratory:
 
     def measure(self, trained: Arrays, masks: Arrays, next_masks: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Accuracies and probes of the network just trained: part of metrics.json, and probes.safetensors."""
-        layers, arrays = measure_layers(self._inputs, trained, masks, next_masks, self.dataset, self.config.probe)
-        return {
-            "density": density(masks),
-            "validation_accuracy": self.dense.evaluate(self.dataset.validation),
-            "test_accuracy": self.dense.evaluate(self.dataset.test),
-            "layers": layers,
-        }, arrays
+        with concurrent.futures.ThreadPoolExecutor(1) as beside:
+            validation, test = (
+                beside.submit(self.dense.evaluate, part) for part in (self.dataset.validation, self.dataset.test)
+            )
+            layers, arrays = measure_layers(self._inputs, trained, masks, next_masks, self.dataset, self.config.probe)
+            return {
+                "density": density(masks),
+                "validation_accuracy": validation.result(),
+                "test_accuracy": test.result(),
+                "layers": layers,
+            }, arrays
 
     def facts(self) -> dict[str, Any]:
         """Versions and inputs, for run.json."""

@@ -6,6 +6,7 @@ the package tensorboard is needed to look at them, not to write them.
 
 from __future__ import annotations
 
+import concurrent.futures
 import io
 import math
 import os
@@ -27,13 +28,16 @@ from tfimp.store.derived import deriving
 from tfimp.store.files import inside
 
 SIDE = 8  # units along a side of a grid
-LARGE = 256  # pixels along a picture from which on it is not enlarged
+LARGE = 128  # pixels along a picture from which on it is not enlarged
 BINS = 30
 SPREADS = ("excess_kurtosis", "ipr", "connections")
 
 
 class Events:
-    """Writes the events of a run's rounds. What goes wrong is said once and ends no run: all of it is in the run too.
+    """Writes the events of a run's rounds, each beside the training of the next one, which leaves the time for it.
+
+    What goes wrong is said once and ends no run: all of it is in the run too. A context manager, because the last one
+    has to be waited for.
 
     Args:
         wanted: Whether to write any.
@@ -42,13 +46,27 @@ class Events:
 
     def __init__(self, wanted: bool, tell: Progress) -> None:
         self._wanted, self._tell = wanted, tell
+        self._thread = concurrent.futures.ThreadPoolExecutor(1)
+        self._started: concurrent.futures.Future[Path] | None = None
+
+    def __enter__(self) -> Events:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._finish()
+        self._thread.shutdown()
 
     def write(self, run: Run, index: int) -> None:
-        """Write one stored round."""
-        if not self._wanted:
-            return
+        """Begin to write one stored round, once the one before is written."""
+        self._finish()
+        if self._wanted:
+            self._started = self._thread.submit(write_round, run, index)
+
+    def _finish(self) -> None:
+        started, self._started = self._started, None
         try:
-            write_round(run, index)
+            if started:
+                started.result()
         except (OSError, TfimpError, tf.errors.OpError) as error:
             self._wanted = False
             reason = str(error).splitlines()[0]

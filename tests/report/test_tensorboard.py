@@ -56,12 +56,13 @@ def test_what_goes_wrong_is_said_once_and_ends_nothing(tmp_path: Path) -> None:
 
     run = write_run(tmp_path / "run", rounds=2, hidden=(12,))
     said: list[Any] = []
-    Events(False, said.append).write(run, 0)
+    with Events(False, said.append) as unwanted:
+        unwanted.write(run, 0)
     assert not (run.path / "events").exists()
     (run.path / "events").write_text("in the way")
-    events = Events(True, said.append)
-    for index in (0, 1):
-        events.write(run, index)
+    with Events(True, said.append) as events:
+        for index in (0, 1):
+            events.write(run, index)
     assert [type(event) for event in said] == [Note]
     assert "TensorBoard" in said[0].text
     assert "\n" not in said[0].text

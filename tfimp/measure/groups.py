@@ -2,17 +2,16 @@
 
 A group is a function ``(layer, what) -> (numbers, arrays)``: numbers for metrics.json and arrays for
 probes.safetensors, by the names that they have there, of the measures named in ``what``. A new measure is a line in
-the group whose intermediate results it needs, or a new function in ``GROUPS``. What it asks of inputs or
-pre-activations, it asks of ``layer.at_work``, which is computed once for all groups; a further quantity of each unit is
-a sum in ``probes._rows.shape_sums``.
+the group whose intermediate results it needs, or a new function in ``GROUPS``, which run side by side. What it asks of
+inputs or pre-activations, it asks of ``layer.at_work``, which is computed once; a further quantity of each unit is a
+sum in ``probes._rows.shape_sums``.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -22,6 +21,19 @@ from tfimp.measure.numbers import Arrays, summary
 PREFERRED = 3  # classes named per unit
 RESAMPLES = 200  # for the interval of an AUC
 Found = tuple[dict[str, Any], Arrays]
+T = TypeVar("T")
+
+
+class Once(Generic[T]):
+    """functools.cached_property without its lock (which Python 3.12 dropped): there one layer waits for another."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+
+    def __get__(self, owner: Any, kind: Any = None) -> T:
+        found = self._compute(owner)
+        owner.__dict__[self._compute.__name__] = found
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,15 +58,22 @@ class Layer:
     labels: np.ndarray
     image_shape: tuple[int, int, int] | None = None
 
-    @functools.cached_property
+    @Once
     def at_work(self) -> probes.PreActivations:
         """Its centred inputs and pre-activations, the bias left out."""
         return probes.pre_activations(self.kernel, self.x, self.mask)
 
-    @functools.cached_property
+    @Once
     def shapes(self) -> probes.Shapes:
         """Kurtosis, skewness and negentropy of its pre-activations."""
         return self.at_work.shapes()
+
+
+def signals(layer: Layer, what: Collection[str]) -> Found:
+    """What a layer does with its inputs."""
+    numbers, found = non_gaussianity(layer, what)
+    more_numbers, more_found = selectivity(layer, what)
+    return numbers | more_numbers, found | more_found
 
 
 def non_gaussianity(layer: Layer, what: Collection[str]) -> Found:
@@ -125,4 +144,4 @@ def structure(layer: Layer, what: Collection[str]) -> Found:
     return metrics, found
 
 
-GROUPS: tuple[Callable[[Layer, Collection[str]], Found], ...] = (non_gaussianity, selectivity, structure)
+GROUPS: tuple[Callable[[Layer, Collection[str]], Found], ...] = (signals, structure)

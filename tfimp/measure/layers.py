@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from tfimp.measure.groups import GROUPS, Layer
 from tfimp.measure.inputs import probe_samples
 from tfimp.measure.numbers import Arrays
 
-LAYERS_AT_ONCE = 2
+GROUPS_AT_ONCE = 2
 
 
 class Inputs(Protocol):
@@ -76,22 +76,15 @@ def measure_layers(
             image_shape=dataset.image_shape if sees_image else None,
         )
 
-    # Side by side, because what one layer does on one core leaves the others to the next layer.
-    with concurrent.futures.ThreadPoolExecutor(LAYERS_AT_ONCE) as pool:
-        measured = pool.map(lambda place: _measured(layer(*place), config.what), enumerate(inputs.names))
-        for name, (numbers, found) in zip(inputs.names, measured, strict=True):
-            metrics[name] = numbers
-            arrays |= {f"{name}/{measure}": array for measure, array in found.items()}
-    return metrics, arrays
-
-
-def _measured(layer: Layer, what: Collection[str]) -> tuple[dict[str, Any], Arrays]:
-    metrics = _counts(layer.mask)
-    arrays: Arrays = {}
-    for group in GROUPS:
-        numbers, found = group(layer, what)
-        metrics |= numbers
-        arrays |= found
+    # Side by side, because what one group does on one core leaves the others to the next.
+    layers = {name: layer(index, name) for index, name in enumerate(inputs.names)}
+    with concurrent.futures.ThreadPoolExecutor(GROUPS_AT_ONCE) as pool:
+        tasks = {name: [pool.submit(group, layers[name], config.what) for group in GROUPS] for name in layers}
+        for name, groups in tasks.items():
+            metrics[name] = _counts(layers[name].mask)
+            for numbers, found in (task.result() for task in groups):
+                metrics[name] |= numbers
+                arrays |= {f"{name}/{measure}": array for measure, array in found.items()}
     return metrics, arrays
 
 

@@ -23,6 +23,7 @@ UNITS = 32  # per block; their rows of SAMPLES values take half of a 1 MB cache
 SAMPLES = 2048  # per chunk
 _INPUTS = 64
 _TILE = 16
+_SQUARE = 4
 _SMALL = 2**16  # values up to which waking a thread takes longer than the loop
 
 
@@ -104,6 +105,39 @@ def add_products(part: int, parts: int, rows: Any, kernel: Any, chosen: Any, sig
                         w0, x0 = factors[k], rows[listed[k], begin:end]
                         for s in range(end - begin):
                             total[s] += w0 * x0[s]
+
+
+def products(rows: Any, kernel: Any) -> Any:
+    """kernel.T @ rows, as fast as a library's product, whose own threads would go on spinning beside the loops here."""
+    fan_in, units = kernel.shape
+    weights = np.zeros((fan_in + -fan_in % _SQUARE, units + -units % _SQUARE))
+    weights[:fan_in, :units] = kernel
+    out = np.zeros((weights.shape[1], rows.shape[1]))
+    _add_all_products(rows, weights, out)
+    return out[:units]
+
+
+@_parallel
+def _add_all_products(part: int, parts: int, rows: Any, kernel: Any, out: Any) -> None:
+    """out += kernel.T @ rows for a kernel with zeros to multiples of 4; four inputs and units share a pass."""
+    samples, last = rows.shape[1], len(rows) - 1
+    for block in range(part, (len(out) + UNITS - 1) // UNITS, parts):
+        for low in range(0, len(kernel), _INPUTS):
+            for j in range(block * UNITS, min(len(out), (block + 1) * UNITS), 4):
+                h0, h1, h2, h3 = out[j], out[j + 1], out[j + 2], out[j + 3]
+                for i in range(low, min(len(kernel), low + _INPUTS), 4):
+                    # rows that are not there meet zeros
+                    x0, x1 = rows[i], rows[min(i + 1, last)]
+                    x2, x3 = rows[min(i + 2, last)], rows[min(i + 3, last)]
+                    a0, a1, a2, a3 = kernel[i, j], kernel[i + 1, j], kernel[i + 2, j], kernel[i + 3, j]
+                    b0, b1, b2, b3 = kernel[i, j + 1], kernel[i + 1, j + 1], kernel[i + 2, j + 1], kernel[i + 3, j + 1]
+                    c0, c1, c2, c3 = kernel[i, j + 2], kernel[i + 1, j + 2], kernel[i + 2, j + 2], kernel[i + 3, j + 2]
+                    d0, d1, d2, d3 = kernel[i, j + 3], kernel[i + 1, j + 3], kernel[i + 2, j + 3], kernel[i + 3, j + 3]
+                    for s in range(samples):
+                        h0[s] += a0 * x0[s] + a1 * x1[s] + a2 * x2[s] + a3 * x3[s]
+                        h1[s] += b0 * x0[s] + b1 * x1[s] + b2 * x2[s] + b3 * x3[s]
+                        h2[s] += c0 * x0[s] + c1 * x1[s] + c2 * x2[s] + c3 * x3[s]
+                        h3[s] += d0 * x0[s] + d1 * x1[s] + d2 * x2[s] + d3 * x3[s]
 
 
 @_inlined
@@ -228,26 +262,3 @@ def class_sums(part: int, parts: int, rows: Any, offset: Any, labels: Any, out: 
     for j in range(part, len(rows), parts):
         for s in range(rows.shape[1]):
             out[j, labels[s]] += max(rows[j, s] + offset[j], 0.0)
-
-
-@numba.njit(cache=True, nogil=True)
-def order(keys: Any, start: Any, room: Any) -> None:
-    """Indices that sort 32-bit keys, by three stable passes over 11 bits each; they end in ``room``.
-
-    Args:
-        keys: uint32, at most 2**31 of them.
-        start: int32, 0, 1, 2, …; overwritten.
-        room: int32, as many.
-    """
-    counts = np.zeros((3, 2048), np.int64)
-    for key in keys:
-        for turn in range(3):
-            counts[turn, (key >> (11 * turn)) & 2047] += 1
-    source, target = start, room
-    for turn in range(3):
-        places = np.cumsum(counts[turn]) - counts[turn]
-        for index in source:
-            digit = (keys[index] >> (11 * turn)) & 2047
-            target[places[digit]] = index
-            places[digit] += 1
-        source, target = target, source

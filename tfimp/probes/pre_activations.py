@@ -151,9 +151,10 @@ def pre_activations(kernel: Any, inputs: Any, mask: Any = None) -> PreActivation
         values = np.zeros((weights.shape[1], len(x)))
         _rows.add_products(rows, np.ascontiguousarray(weights), survives, 1.0, values)
     else:
-        values = weights.T @ rows
-    size = (weights**2).T @ np.einsum("is,is->i", rows, rows) / len(x)
-    return PreActivations(np.ascontiguousarray(weights), survives, rows, values, centre @ weights, size)
+        values = _rows.products(rows, weights)
+    size = np.einsum("i,ij->j", np.einsum("is,is->i", rows, rows), weights**2) / len(x)
+    mean = np.einsum("i,ij->j", centre, weights)
+    return PreActivations(np.ascontiguousarray(weights), survives, rows, values, mean, size)
 
 
 def shapes(rows: np.ndarray, least: Any = 0.0) -> Shapes:

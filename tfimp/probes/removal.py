@@ -84,26 +84,25 @@ class _Ranked:
     """Values in order, sorted once for everything that asks for ranks.
 
     Attributes:
+        values, removed: (n,), both kinds among them.
         order: (n,) indices that sort the values.
-        removed: (n,) in that order.
-        ties: (groups,) how many values are equal.
+        groups: how many different values there are.
+        tied: Σ t³ - t over the numbers t of equal values.
         auc: P(removed > kept) + P(equal) / 2.
     """
 
     def __init__(self, values: np.ndarray, removed: np.ndarray) -> None:
-        self.order = _order(values)
-        ordered, self.removed = values[self.order], removed[self.order]
-        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        self.ties = np.diff(starts, append=len(ordered))
-        high = np.add.reduceat(self.removed.astype(np.int64), starts)
-        low = self.ties - high
-        below = np.cumsum(low) - low
-        self.auc = float((high * (below + low / 2)).sum() / (float(high.sum()) * float(low.sum())))
+        from tfimp.probes import _ranks
+
+        self.values, self.removed, self.order = values, removed, _order(values)
+        self.groups, wins, self.tied = _ranks.tie_sums(self.order, values, removed)
+        chosen = float(np.count_nonzero(removed))
+        self.auc = wins / (chosen * (len(values) - chosen))
 
 
 def _order(values: np.ndarray) -> np.ndarray:
     """Indices that sort the values, equal ones in order; of values that float32 holds by a radix sort."""
-    from tfimp.probes import _rows
+    from tfimp.probes import _ranks
 
     with np.errstate(over="ignore"):
         short = (values + 0.0).astype(np.float32)  # no negative zero
@@ -113,7 +112,7 @@ def _order(values: np.ndarray) -> np.ndarray:
     # as an unsigned integer a negative float counts backwards, and above the positive ones
     keys = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(2**31))
     order = np.empty(len(keys), np.int32)
-    _rows.order(keys, np.arange(len(keys), dtype=np.int32), order)
+    _ranks.order(keys, np.arange(len(keys), dtype=np.int32), order)
     return order
 
 
@@ -121,12 +120,12 @@ def _against_chance(high: np.ndarray, low: np.ndarray, ranked: _Ranked) -> tuple
     count, chosen = len(high) + len(low), len(high)
     degrees = count - 2
     pooled = ((high.var() * chosen + low.var() * len(low)) / degrees) ** 0.5 if degrees > 0 else 0.0
-    differ = len(ranked.ties) > 1
+    differ = ranked.groups > 1
     both = np.concatenate([high, low])
     spread = (both.var(ddof=1) * (1 / chosen - 1 / count)) ** 0.5 if differ else 0.0
-    ties = ranked.ties[ranked.ties > 1].astype(np.float64)
-    tied = (ties**3 - ties).sum() / (count * (count - 1))
-    auc_spread = ((count + 1 - tied) / (12 * chosen * len(low))) ** 0.5 if differ else 0.0
+    auc_spread = (
+        ((count + 1 - ranked.tied / (count * (count - 1))) / (12 * chosen * len(low))) ** 0.5 if differ else 0.0
+    )
     return (
         _over(high.mean() - low.mean(), pooled),
         _over(high.mean() - both.mean(), spread),
@@ -140,26 +139,25 @@ def _over(value: float, spread: float) -> float:
 
 def _resampled_auc(ranked: _Ranked, units: np.ndarray | None, resamples: int, seed: int) -> np.ndarray:
     """AUC of histograms of equal counts (entry 0) and of bootstrap samples of them: of units, or of single weights."""
+    from tfimp.probes import _ranks
+
     rng = np.random.default_rng(seed)
-    bins = min(_BINS, len(ranked.ties))
-    group = np.repeat(np.arange(len(ranked.ties)), ranked.ties)  # equal values share a bin
-    first = np.cumsum(ranked.ties) - ranked.ties
-    place = (first * bins // len(ranked.order))[group]
+    owners = np.zeros(len(ranked.values), np.int64)
+    if units is not None:
+        owners = (np.cumsum(np.bincount(units) > 0) - 1)[units]
+    held = int(owners.max()) + 1
+    counts = np.zeros((held, 2, min(_BINS, ranked.groups)))
+    _ranks.histograms(ranked.order, ranked.values, ranked.removed, owners, counts)
     if units is None:
-        counts = [np.bincount(place[part], minlength=bins) for part in (ranked.removed, ~ranked.removed)]
-        drawn = [rng.multinomial(part.sum(), part / part.sum(), resamples) for part in counts]
-        return _histogram_auc(*(np.vstack([part, sample]) for part, sample in zip(counts, drawn, strict=True)))
-    known = np.bincount(units) > 0
-    held = int(known.sum())
-    cell = place + bins * (np.cumsum(known) - 1)[units[ranked.order]]
-    per_unit = [
-        np.bincount(cell[part], minlength=bins * held).reshape(held, bins).astype(np.float32)
-        for part in (ranked.removed, ~ranked.removed)
-    ]
+        drawn = [rng.multinomial(part.sum(), part / part.sum(), resamples) for part in counts[0]]
+        return _histogram_auc(*(np.vstack([part, sample]) for part, sample in zip(counts[0], drawn, strict=True)))
     chosen = rng.integers(held, size=(resamples, held)) + held * np.arange(resamples)[:, None]
     times = np.bincount(chosen.ravel(), minlength=resamples * held).reshape(resamples, held)
-    weights = np.vstack([np.ones(held), times]).astype(np.float32)
-    return _histogram_auc(*((weights @ part).astype(np.float64) for part in per_unit))
+    samples = np.zeros((1 + resamples, *counts.shape[1:]))
+    _ranks.weighted_sums(
+        np.vstack([np.ones(held, np.int64), times]), counts.reshape(held, -1), samples.reshape(1 + resamples, -1)
+    )
+    return _histogram_auc(samples[:, 0], samples[:, 1])
 
 
 def _histogram_auc(high: np.ndarray, low: np.ndarray) -> np.ndarray:
