@@ -87,7 +87,8 @@ def test_an_input_file_with_convolutions_runs_from_the_command_line(tmp_path, mo
     assert not second.weights["convolution_0/kernel"][~second.masks["convolution_0/kernel"]].any()
 
 
-def test_an_input_file_runs(tmp_path):
+def test_an_input_file_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where its exports go
     write_batches(tmp_path)
     (tmp_path / "classes.dat").write_text("0,1,2,0,1,2,0,1,2,0")
     (tmp_path / "input.ini").write_text(INPUT.format(folder=tmp_path))
