@@ -1,4 +1,4 @@
-"""One count of the damaged inputs that the whole test run has tried, printed at its end."""
+"""Counts of the damaged inputs and injected faults that the whole test run has tried, printed at its end."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 KINDS = ("configurations", "input files", "arguments", "run folders", "data files")
 LEAST = 500
 TALLY: collections.Counter[str] = collections.Counter()
+FAULTS: collections.Counter[str] = collections.Counter()
 
 
 @pytest.fixture
@@ -20,6 +21,16 @@ def tally() -> Callable[[str], None]:
     def count(kind: str) -> None:
         assert kind in KINDS
         TALLY[kind] += 1
+
+    return count
+
+
+@pytest.fixture
+def tally_fault() -> Callable[[str], None]:
+    """Count one fault of a kind in the file system that a run has survived."""
+
+    def count(kind: str) -> None:
+        FAULTS[kind] += 1
 
     return count
 
@@ -35,3 +46,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if TALLY:
         counts = ", ".join(f"{count} {kind}" for kind, count in TALLY.items())
         terminalreporter.write_line(f"damaged inputs: {TALLY.total()} ({counts}); in a whole run at least {LEAST}")
+    if FAULTS:
+        counts = ", ".join(f"{count} {kind}" for kind, count in FAULTS.items())
+        terminalreporter.write_line(f"injected faults: {FAULTS.total()} ({counts}); after each the run went on")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str
 
 @pytest.mark.parametrize("kind", ["error", "kill", "torn"])
 def test_a_fault_at_any_operation_costs_nothing_that_was_complete(
-    kind: str, undisturbed: tuple[dict[str, str], list[str]], tmp_path: Path
+    kind: str, undisturbed: tuple[dict[str, str], list[str]], tmp_path: Path, tally_fault: Callable[[str], None]
 ) -> None:
     expected, operations = undisturbed
     for number, name in enumerate(operations):
@@ -99,6 +100,7 @@ def test_a_fault_at_any_operation_costs_nothing_that_was_complete(
         with injected(path, Injector()):
             experiment(path, [])
         assert hashes(path) == expected, f"operation {number} ({name})"
+        tally_fault({"error": "errors", "kill": "kills", "torn": "torn writes"}[kind])
         shutil.rmtree(path)
 
 
@@ -108,4 +110,3 @@ def test_every_write_of_the_run_is_among_the_faults(undisturbed: tuple[dict[str,
     # each of two checkpoints of three rounds.
     assert counts["write"] == 1 + 3 + (5 + 4 + 4) + 2 * 2 * 3
     assert counts["replace"] == counts["write"]
-    print(f"{len(undisturbed[1])} operations, each failing once and killed once: {dict(counts)}")
