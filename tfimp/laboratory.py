@@ -205,17 +205,19 @@ class Laboratory:
 
     def measure(self, trained: Arrays, masks: Arrays, next_masks: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Accuracies and probes of the network just trained: part of metrics.json, and probes.safetensors."""
+        data = self.dataset
         with concurrent.futures.ThreadPoolExecutor(1) as beside:
-            validation, test = (
-                beside.submit(self.dense.evaluate, part) for part in (self.dataset.validation, self.dataset.test)
-            )
-            layers, arrays = measure_layers(self._inputs, trained, masks, next_masks, self.dataset, self.config.probe)
-            return {
-                "density": density(masks),
-                "validation_accuracy": validation.result(),
-                "test_accuracy": test.result(),
-                "layers": layers,
-            }, arrays
+            accuracies = [beside.submit(self.dense.evaluate, part) for part in (data.validation, data.test)]
+            if isinstance(self.dense, KerasEngine):
+                concurrent.futures.wait(accuracies)  # two threads must not build graphs of one Keras model
+            layers, arrays = measure_layers(self._inputs, trained, masks, next_masks, data, self.config.probe)
+            validation, test = (accuracy.result() for accuracy in accuracies)
+        return {
+            "density": density(masks),
+            "validation_accuracy": validation,
+            "test_accuracy": test,
+            "layers": layers,
+        }, arrays
 
     def facts(self) -> dict[str, Any]:
         """Versions and inputs, for run.json."""
