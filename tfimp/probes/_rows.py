@@ -122,22 +122,27 @@ def _add_all_products(part: int, parts: int, rows: Any, kernel: Any, out: Any) -
     """out += kernel.T @ rows for a kernel with zeros to multiples of 4; four inputs and units share a pass."""
     samples, last = rows.shape[1], len(rows) - 1
     for block in range(part, (len(out) + UNITS - 1) // UNITS, parts):
-        for low in range(0, len(kernel), _INPUTS):
-            for j in range(block * UNITS, min(len(out), (block + 1) * UNITS), 4):
-                h0, h1, h2, h3 = out[j], out[j + 1], out[j + 2], out[j + 3]
-                for i in range(low, min(len(kernel), low + _INPUTS), 4):
-                    # rows that are not there meet zeros
-                    x0, x1 = rows[i], rows[min(i + 1, last)]
-                    x2, x3 = rows[min(i + 2, last)], rows[min(i + 3, last)]
-                    a0, a1, a2, a3 = kernel[i, j], kernel[i + 1, j], kernel[i + 2, j], kernel[i + 3, j]
-                    b0, b1, b2, b3 = kernel[i, j + 1], kernel[i + 1, j + 1], kernel[i + 2, j + 1], kernel[i + 3, j + 1]
-                    c0, c1, c2, c3 = kernel[i, j + 2], kernel[i + 1, j + 2], kernel[i + 2, j + 2], kernel[i + 3, j + 2]
-                    d0, d1, d2, d3 = kernel[i, j + 3], kernel[i + 1, j + 3], kernel[i + 2, j + 3], kernel[i + 3, j + 3]
-                    for s in range(samples):
-                        h0[s] += a0 * x0[s] + a1 * x1[s] + a2 * x2[s] + a3 * x3[s]
-                        h1[s] += b0 * x0[s] + b1 * x1[s] + b2 * x2[s] + b3 * x3[s]
-                        h2[s] += c0 * x0[s] + c1 * x1[s] + c2 * x2[s] + c3 * x3[s]
-                        h3[s] += d0 * x0[s] + d1 * x1[s] + d2 * x2[s] + d3 * x3[s]
+        for begin in range(0, samples, SAMPLES):
+            end = min(samples, begin + SAMPLES)
+            for low in range(0, len(kernel), _INPUTS):
+                for j in range(block * UNITS, min(len(out), (block + 1) * UNITS), 4):
+                    h0, h1 = out[j, begin:end], out[j + 1, begin:end]
+                    h2, h3 = out[j + 2, begin:end], out[j + 3, begin:end]
+                    for i in range(low, min(len(kernel), low + _INPUTS), 4):
+                        # rows that are not there meet zeros
+                        x0, x1 = rows[i, begin:end], rows[min(i + 1, last), begin:end]
+                        x2, x3 = rows[min(i + 2, last), begin:end], rows[min(i + 3, last), begin:end]
+                        w = kernel[i : i + 4, j : j + 4]
+                        a0, a1, a2, a3 = w[0, 0], w[1, 0], w[2, 0], w[3, 0]
+                        b0, b1, b2, b3 = w[0, 1], w[1, 1], w[2, 1], w[3, 1]
+                        c0, c1, c2, c3 = w[0, 2], w[1, 2], w[2, 2], w[3, 2]
+                        d0, d1, d2, d3 = w[0, 3], w[1, 3], w[2, 3], w[3, 3]
+                        for s in range(end - begin):
+                            p, q, r, t = x0[s], x1[s], x2[s], x3[s]  # read before anything is written
+                            h0[s] += a0 * p + a1 * q + a2 * r + a3 * t
+                            h1[s] += b0 * p + b1 * q + b2 * r + b3 * t
+                            h2[s] += c0 * p + c1 * q + c2 * r + c3 * t
+                            h3[s] += d0 * p + d1 * q + d2 * r + d3 * t
 
 
 @_inlined
