@@ -16,8 +16,10 @@ from tfimp.pruning.masks import magnitude_masks
 from tfimp.pruning.rewind import Rewind, rewound
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 from tfimp.pruning.wrapper import masks, model_variables, prune
+from tfimp.training import device
 from tfimp.training.batches import BLOCK, block_indices
 from tfimp.training.dense import DenseEngine, Program, Replicas, dense_engine, fresh_state
+from tfimp.training.device import evaluation_batch
 from tfimp.training.keras_loop import KerasEngine
 from tfimp.training.network import Network
 from tfimp.training.optimizers import build_optimizer, learning_rates
@@ -210,13 +212,19 @@ def test_learning_rate_schedules_follow_their_formula(keras_adam: KerasEngine) -
     assert [learning_rates(config, STEPS, step, 1)[0] for step in steps] == pytest.approx([0.2, 0.2, 0.02, 0.02, 0.002])
 
 
-def test_accuracy_counts_every_sample_once(dataset: Dataset, adam: DenseEngine) -> None:
+def test_accuracy_counts_every_sample_once(
+    dataset: Dataset, adam: DenseEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = build_network(ModelConfig((32, 16)), SHAPE, CLASSES, dataset.mean, dataset.scale, seed=0)
     state = adam.state()
     for name, variable in model_variables(network).items():
         variable.assign(state[name])
     logits = network(dataset.test.images.astype(np.float32), training=False).numpy()
-    assert adam.evaluate(dataset.test) == np.mean(logits.argmax(axis=1) == dataset.test.labels)
+    assert evaluation_batch(dataset) == max(len(dataset.test), len(dataset.validation))
+    for fitting in (1_000_000, len(dataset.test), 17):
+        monkeypatch.setattr(device, "CACHE_BYTES", 4 * dataset.test.images.shape[1] * fitting)
+        assert adam.evaluate(dataset.test) == np.mean(logits.argmax(axis=1) == dataset.test.labels)
+    assert evaluation_batch(dataset) == 17
     hidden = network.get_layer("activation_0").output
     x = tf_keras.Model(network.input, network.get_layer("norm_1")(hidden))(dataset.test.images.astype(np.float32))
     np.testing.assert_allclose(adam.kernel_inputs(dataset.test.images)["dense_1"], x, rtol=1e-4, atol=1e-5)

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tfimp.config import ModelConfig, TrainConfig
 from tfimp.data.dataset import Dataset, Split
 from tfimp.training.batches import BLOCK
-from tfimp.training.device import accuracy, to_device
+from tfimp.training.device import accuracy, evaluation_batch, to_device
 from tfimp.training.engine import Engine, State
 from tfimp.training.network import Network, Tensors
 from tfimp.training.optimizers import learning_rates, slot_names, updated
@@ -241,7 +241,11 @@ class DenseEngine(Engine):
     def evaluate(self, split: Split) -> float:
         """Share of correctly classified samples."""
         replicas, weights = self.replicas, self.replicas.weights(self.index)
-        return accuracy(split, lambda images: replicas.program.predict(images, replicas.mean, weights).numpy())
+        return accuracy(
+            split,
+            evaluation_batch(self.dataset),
+            lambda images: replicas.program.predict(images, replicas.mean, weights).numpy(),
+        )
 
     def kernel_inputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """(n, features) raw images -> {dense layer: (n, fan_in)}, what its kernel multiplies after training."""

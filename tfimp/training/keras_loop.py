@@ -18,7 +18,7 @@ from tfimp.config import TrainConfig
 from tfimp.data.dataset import Dataset, Split
 from tfimp.pruning.tf_keras_models import model_variables, optimizer_variables
 from tfimp.pruning.wrapper import set_masks
-from tfimp.training.device import accuracy, to_device
+from tfimp.training.device import accuracy, evaluation_batch, to_device
 from tfimp.training.engine import Engine, State
 from tfimp.training.optimizers import build_optimizer
 
@@ -76,7 +76,9 @@ class KerasEngine(Engine):
 
     def evaluate(self, split: Split) -> float:
         """Share of correctly classified samples."""
-        return accuracy(split, lambda images: self._predict(tf.constant(images)).numpy())
+        return accuracy(
+            split, evaluation_batch(self.dataset), lambda images: self._predict(tf.constant(images)).numpy()
+        )
 
     @tf.function(jit_compile=True)
     def _predict(self, images: Any) -> Any:
