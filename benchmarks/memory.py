@@ -65,7 +65,7 @@ def measure(
         for key, value in settings.items():
             command += ["--set", f"{key}={value}"]
         clock = time.perf_counter()
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         own = watch(process.pid)
         if process.wait():
             raise SystemExit(f"the run ended with {process.returncode}")
