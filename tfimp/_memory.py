@@ -15,7 +15,7 @@ def keep_freed_memory() -> None:
     """Let freed memory stay with the process until there is much of it; a no-op where the C library is not glibc.
 
     Every round allocates and frees the same arrays of some megabytes. By default these go back to the system, which
-    hands them out again page by page, each filled with zeros: a third of the time that a round of the default preset
+    hands them out again page by page, each filled with zeros: a fifth of the time that a round of the default preset
     spends on its measures. It is a setting of the whole process, so programs ask for it and the library does not.
     """
     # another C library has no such function, or no such settings

@@ -59,9 +59,12 @@ def run_replicates(
     with store.open_group(path, config, resume=resume) as folders, contextlib.ExitStack() as writers:
         unfinished = [index for index, folder in enumerate(folders) if not _is_done(folder)]
         workers = []
-        for index, (laboratory, meeting, place) in enumerate(_laboratories(configs, dataset)):
+        laboratories = _laboratories(configs, dataset)
+        for index, (laboratory, meeting, place) in enumerate(laboratories):
             if index in unfinished:
                 going_on = resume and (folders[index] / "run.json").exists()
+                if not going_on and index > 0:
+                    laboratory.sparse_below = laboratories[0][0].sparse_below  # all change engines at one density
                 writer = writers.enter_context(open_writer(laboratory, folders[index], resume=going_on, force=force))
                 workers.append(_Worker(laboratory, writer, meeting, place))
         first = min((len(worker.writer.run.rounds) for worker in workers), default=config.prune.rounds)
@@ -104,8 +107,6 @@ def _laboratories(configs: Sequence[RunConfig], dataset: Dataset) -> list[tuple[
         for place, config in enumerate(configs[start : start + size]):
             engine = DenseEngine(replicas, place, dataset, config.seed, meeting.steps)
             found.append((Laboratory(config, dataset, engine, len(configs)), meeting, place))
-    for laboratory, _, _ in found[1:]:
-        laboratory.sparse_below = found[0][0].sparse_below
     return found
 
 

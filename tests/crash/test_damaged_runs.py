@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from store_helpers import make_run
+from store_helpers import make_run, put_arrays
 
 from tfimp.cli import main
 from tfimp.config import RunConfig
@@ -160,15 +160,6 @@ def test_arrays_with_right_checksums_and_wrong_contents(damaged: Callable[[], Pa
         arrays[name] = np.full(shape, bool(value) if kind == "masks" else value)
     put_arrays(path, index, kind, pack_masks(arrays) if kind == "masks" else pack_arrays(arrays))
     use(path)
-
-
-def put_arrays(path: Path, index: int, kind: str, content: bytes) -> None:
-    """Replace a file of arrays, with its checksum."""
-    folder = path / "rounds" / f"{index:02d}"
-    (folder / f"{kind}.safetensors").write_bytes(content)
-    metrics = json.loads((folder / "metrics.json").read_text())
-    metrics["files"][f"{kind}.safetensors"] = sha256(content)
-    (folder / "metrics.json").write_bytes(to_json(metrics))
 
 
 @settings(FUZZ, max_examples=40)

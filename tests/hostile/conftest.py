@@ -1,8 +1,9 @@
-"""The made-up runs of the figures' tests serve these tests too."""
+"""The made-up runs of the figures' tests and the helpers of the store's serve these tests too."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "plots"))
+for folder in ("plots", "store"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / folder))

@@ -16,6 +16,7 @@ import pytest
 from fake_run import write_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from store_helpers import put_arrays
 
 from tfimp.cli import main
 from tfimp.config import RunConfig
@@ -76,15 +77,6 @@ def call(tmp_path: Path) -> Call:
     return use
 
 
-def replace(path: Path, index: int, kind: str, content: bytes) -> None:
-    """Replace a file of arrays, with its checksum."""
-    folder = path / "rounds" / f"{index:02d}"
-    (folder / f"{kind}.safetensors").write_bytes(content)
-    metrics = json.loads((folder / "metrics.json").read_text())
-    metrics["files"][f"{kind}.safetensors"] = sha256(content)
-    (folder / "metrics.json").write_bytes(to_json(metrics))
-
-
 def change_document(path: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
     document = json.loads((path / name).read_text())
     change(document)
@@ -108,7 +100,7 @@ def test_arrays_that_do_not_fit_together(
             del arrays[name]
         else:
             arrays[name] = np.full(shape, bool(value) if kind == "masks" else value)
-        replace(path, index, kind, pack_masks(arrays) if kind == "masks" else pack_arrays(arrays))
+        put_arrays(path, index, kind, pack_masks(arrays) if kind == "masks" else pack_arrays(arrays))
     figures = data.draw(st.sampled_from(["receptive-field-masks", "cavity", "accuracy", "connectivity", "locality"]))
     for command in (["show", path], ["show", path, "--json"], ["verify", path], ["plot", path, "--figure", figures]):
         assert call(*command)[0] in (0, 1, 2)
@@ -139,7 +131,7 @@ def test_numbers_that_do_not_fit_together(
 def test_a_report_of_arrays_that_do_not_fit_says_what_is_wrong(fresh: Callable[[], Path], call: Call) -> None:
     path = fresh()
     weights = dict(unpack_arrays((path / "rounds" / "01" / "weights.safetensors").read_bytes(), "here"))
-    replace(path, 1, "weights", pack_arrays({**weights, "dense_0/kernel": np.ones((3, 3), np.float32)}))
+    put_arrays(path, 1, "weights", pack_arrays({**weights, "dense_0/kernel": np.ones((3, 3), np.float32)}))
     code, said = call("report", path)
     assert code == 2
     assert "is not sound: round" in said
@@ -150,7 +142,7 @@ def test_a_report_of_arrays_that_do_not_fit_says_what_is_wrong(fresh: Callable[[
 def test_a_header_of_any_claimed_size(header: int, fresh: Callable[[], Path], call: Call) -> None:
     path = fresh()
     content = (path / "rounds" / "00" / "weights.safetensors").read_bytes()
-    replace(path, 0, "weights", struct.pack("<Q", header) + content[8:])
+    put_arrays(path, 0, "weights", struct.pack("<Q", header) + content[8:])
     code, said = call("verify", path)
     assert code == 1
     assert "does not hold arrays as tfimp writes them" in said
@@ -161,7 +153,7 @@ def test_arrays_of_any_claimed_size(shape: list[int], fresh: Callable[[], Path],
     path = fresh()
     header = {"x/y": {"dtype": "F32", "shape": shape, "data_offsets": [0, 8]}, "__metadata__": {"names": '["x/y"]'}}
     text = json.dumps(header).encode()
-    replace(path, 0, "weights", struct.pack("<Q", len(text)) + text + bytes(8))
+    put_arrays(path, 0, "weights", struct.pack("<Q", len(text)) + text + bytes(8))
     assert call("verify", path)[0] == 1
 
 

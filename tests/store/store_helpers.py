@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from tfimp.config import ModelConfig, PruneConfig, RunConfig
 from tfimp.store import RunWriter, create_run
+from tfimp.store.files import sha256, to_json
 
 FEATURES, HIDDEN, CLASSES = 12, 6, 3
 CONFIG = RunConfig(model=ModelConfig(hidden=(HIDDEN,)), prune=PruneConfig(rounds=3, fraction=0.3))
@@ -85,3 +87,12 @@ def make_run(path: Path, rounds: int = 3) -> RunWriter:
     for index in range(rounds):
         writer.write_round(index, **round_contents(index))
     return writer
+
+
+def put_arrays(path: Path, index: int, kind: str, content: bytes) -> None:
+    """Replace a file of arrays, with its checksum."""
+    folder = path / "rounds" / f"{index:02d}"
+    (folder / f"{kind}.safetensors").write_bytes(content)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["files"][f"{kind}.safetensors"] = sha256(content)
+    (folder / "metrics.json").write_bytes(to_json(metrics))

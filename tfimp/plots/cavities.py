@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,12 +10,11 @@ from matplotlib.ticker import SymmetricalLogLocator
 from tfimp.plots import read
 from tfimp.plots.curves import band
 from tfimp.plots.removals import statistics
-from tfimp.plots.style import COLOURS, GREY, MARKERS, PAGE, density_axis, missing, missing_figure, new_figure
+from tfimp.plots.style import COLOURS, DASHED, GREY, MARKERS, PAGE, density_axis, missing, missing_figure, new_figure
 from tfimp.store import Round, Run
 
 MEANS = 3  # layers whose means have a panel
 FAR = 15  # times a typical mean: beyond, the axis is logarithmic away from zero
-ZERO: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
 
 
 def cavity(run: Run) -> Figure:
@@ -41,7 +38,7 @@ def cavity(run: Run) -> Figure:
     panels[0].set_ylabel("mean Δ (excess kurtosis)")
     axes = panels[-1]
     axes.set_title("removed against kept")
-    axes.axhline(0.5, **ZERO)
+    axes.axhline(0.5, **DASHED)
     for position, layer in enumerate(found):
         marker, colour = MARKERS[position % len(MARKERS)], COLOURS[(position + 2) % len(COLOURS)]
         axes.plot(densities, _values(run, layer, "auc"), marker=marker, color=colour, label=layer)
@@ -67,7 +64,7 @@ def _auc_interval(stored: Round, layer: str) -> tuple[float, float]:
 
 
 def _means(axes: Axes, run: Run, layer: str, densities: np.ndarray) -> None:
-    axes.axhline(0, **ZERO)
+    axes.axhline(0, **DASHED)
     for position, word in enumerate(("kept", "removed")):
         values = _values(run, layer, f"mean_delta_{word}")
         axes.plot(densities, values, marker=MARKERS[position], color=COLOURS[position], label=word)
@@ -99,7 +96,7 @@ def set_cavity(run: Run) -> Figure:
     densities = read.densities(run)
     for axes, layer in zip(panels, layers, strict=False):
         axes.set_title(layer)
-        axes.axhline(0, **ZERO)
+        axes.axhline(0, **DASHED)
         both = [_together_and_alone(stored, layer) for stored in run.rounds]
         for position, name in enumerate(("together", "sum of each alone")):
             spread = np.stack([read.quartiles_of(values[position]) for values in both], axis=1)
@@ -179,7 +176,7 @@ def _binned(axes: Axes, magnitude: np.ndarray, delta: np.ndarray, bins: int = 20
     x = np.array([magnitude[group].mean() for group in groups])
     middle = np.array([delta[group].mean() for group in groups])
     low, high = (np.array([np.percentile(delta[group], at) for group in groups]) for at in (25, 75))
-    axes.axhline(0, **ZERO)
+    axes.axhline(0, **DASHED)
     axes.fill_between(x, low, high, color=COLOURS[2], alpha=0.2, linewidth=0)
     axes.plot(x, middle, marker="o", color=COLOURS[2])
     axes.ticklabel_format(axis="both", style="sci", scilimits=(-3, 4))

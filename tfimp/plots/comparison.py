@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tfimp.plots.style import COLOURS, GREY, MARKERS, PAGE, density_axis, missing, new_figure, styled
+from tfimp.plots.style import COLOURS, DASHED, MARKERS, PAGE, density_axis, missing, new_figure, styled
 
 Line = tuple[str, np.ndarray, np.ndarray, np.ndarray]  # label, density, mean, spread: each (rounds,)
 SHARES = ("test accuracy", "share of live units", "cavity AUC")
@@ -52,7 +52,7 @@ def _panel(axes: Axes, name: str, entries: Sequence[Line], labels: Sequence[str]
         missing(axes, "Not stored in any of the runs.")
         return
     if name in REFERENCE:
-        axes.axhline(REFERENCE[name], color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+        axes.axhline(REFERENCE[name], **DASHED)
     for label, density, mean, spread in shown:
         position = labels.index(label)
         colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position % len(MARKERS)]

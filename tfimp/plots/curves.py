@@ -12,7 +12,7 @@ from tfimp.plots.locality_share import unit_ratios
 from tfimp.plots.style import (
     COLOURS,
     COLUMN,
-    GREY,
+    DASHED,
     MARKERS,
     density_axis,
     legend_above,
@@ -37,7 +37,7 @@ def accuracy(run: Run) -> Figure:
     figure = new_figure(title, COLUMN, 2.7, note)
     axes = figure.add_subplot()
     if np.isfinite(parts["test"][0]):
-        axes.axhline(100 * parts["test"][0], color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+        axes.axhline(100 * parts["test"][0], **DASHED)
     for (part, values), style, colour in zip(parts.items(), ("-", ":"), COLOURS, strict=False):
         marker = MARKERS[0] if part == "test" else MARKERS[1]
         axes.plot(densities, 100 * values, style, marker=marker, color=colour, label=part)
@@ -53,7 +53,7 @@ def kurtosis(run: Run) -> Figure:
                          BAND + " Dashed: Gaussian.")  # fmt: skip
     for axes in figure.axes:
         if axes.axison:
-            axes.axhline(0, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9, zorder=1)
+            axes.axhline(0, **DASHED, zorder=1)
             if all((np.asarray(line.get_ydata(), float) > 0).all() for line in axes.lines[:-1]):
                 axes.set_ylim(bottom=min(axes.get_ylim()[0], -0.05 * axes.get_ylim()[1]))
     return figure
@@ -129,7 +129,7 @@ def locality(run: Run) -> Figure:
     if not any(np.isfinite(values).any() for values in (spread, *stored_ratios.values())):
         missing(axes, "No round has a unit with two surviving inputs.")
         return figure
-    axes.axhline(1, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+    axes.axhline(1, **DASHED)
     axes.fill_between(densities, spread[0], spread[2], color=COLOURS[0], alpha=0.18, linewidth=0)
     for position, (name, values) in enumerate(stored_ratios.items()):
         if np.isfinite(values).any():

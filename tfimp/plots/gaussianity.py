@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 
 from tfimp.plots import read
 from tfimp.plots.curves import band
-from tfimp.plots.style import COLOURS, GREY, MARKERS, PAGE, density_axis, missing, missing_figure, new_figure
+from tfimp.plots.style import COLOURS, DASHED, MARKERS, PAGE, density_axis, missing, missing_figure, new_figure
 from tfimp.store import Run
 
 MEASURES = {"kurtosis": "excess kurtosis", "negentropy": "negentropy (nats)"}
@@ -35,7 +35,7 @@ def stages(run: Run) -> Figure:
     figure = new_figure(title, PAGE, 3.2, note)
     panels = figure.subplots(1, 2)
     for axes, (measure, label) in zip(panels, MEASURES.items(), strict=True):
-        axes.axhline(0, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+        axes.axhline(0, **DASHED)
         for name, words, colour, marker, style in lines[measure]:
             values = read.quartiles(run, name)[1]
             if np.isfinite(values).any():
@@ -111,7 +111,7 @@ def _three(axes: Axes, run: Run, layer: str, measure: str) -> None:
     if not any(np.isfinite(spread).any() for spread in spreads.values()):
         missing(axes, "No living unit was measured.")
         return
-    axes.axhline(0, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+    axes.axhline(0, **DASHED)
     for position, (kind, spread) in enumerate(spreads.items()):
         if np.isfinite(spread).any():
             band(axes, read.densities(run), spread, position, kind)

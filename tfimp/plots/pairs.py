@@ -13,8 +13,8 @@ from matplotlib.ticker import NullLocator
 from tfimp.plots import read
 from tfimp.plots.style import (
     COLOURS,
+    DASHED,
     ENRICHMENT,
-    GREY,
     MARKERS,
     PAGE,
     SEQUENTIAL,
@@ -149,7 +149,7 @@ def _lines(row: np.ndarray, rounds: list[Round], maps: list[np.ndarray], enriche
         axes.set_xlabel("displacement (inputs)")
         axes.set_yscale("log" if not enriched else "linear")
         if enriched:
-            axes.axhline(1, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+            axes.axhline(1, **DASHED)
 
 
 def radial_profile(run: Run) -> Figure:
@@ -167,7 +167,7 @@ def radial_profile(run: Run) -> Figure:
     panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
     for axes, (kind, label) in zip(panels, kinds.items(), strict=True):
         axes.set_title(label)
-        axes.axhline(1, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+        axes.axhline(1, **DASHED)
         for position, stored in enumerate(rounds):
             shade = matplotlib.colormaps[SEQUENTIAL](0.88 * (1 - position / max(len(rounds) - 1, 1)))
             _profile(axes, stored, layer, kind, shape, MARKERS[position % len(MARKERS)], shade)

@@ -11,8 +11,8 @@ from tfimp.plots.mosaic import most_connected
 from tfimp.plots.pairs import KINDS, profile_ratio
 from tfimp.plots.style import (
     COLOURS,
+    DASHED,
     DIVERGING,
-    GREY,
     MARKERS,
     PAGE,
     SEQUENTIAL,
@@ -136,7 +136,7 @@ def pairs_by_connectivity(run: Run) -> Figure:
     panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
     for which, (axes, label) in enumerate(zip(panels, kinds.values(), strict=True)):
         axes.set_title(label)
-        axes.axhline(1, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+        axes.axhline(1, **DASHED)
         for position, band in enumerate(bands):
             expected = expected_displacements(mask[:, band.units], shape)[which]
             observed = (band.displacements.same_channel, band.displacements.different_channel)[which]

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfimp.plots import read
-from tfimp.plots.style import COLOURS, GREY, MARKERS, PAGE, density_axis, missing_figure, new_figure
+from tfimp.plots.style import COLOURS, DASHED, GREY, MARKERS, PAGE, density_axis, missing_figure, new_figure
 from tfimp.probes.magnitude import comparison_at_threshold, comparison_by_magnitude
 from tfimp.probes.removal import RemovalStatistics, removal_statistics
 from tfimp.store import Round, Run
 
 COLUMNS = 3  # panels beside each other
 MOST = 500_000  # cavity values; comparing more takes seconds
-LINE: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
 
 
 def cavity_statistics(run: Run) -> Figure:
@@ -35,7 +32,7 @@ def cavity_statistics(run: Run) -> Figure:
     panels = figure.subplots(1, 3)
     words = {"effect_size": "effect size d", "z_mean": "z of the mean", "z_auc": "z of the AUC"}
     for axes, (word, label) in zip(panels, words.items(), strict=True):
-        axes.axhline(0, **LINE)
+        axes.axhline(0, **DASHED)
         for position, (layer, every) in enumerate(found.items()):
             values = np.array([getattr(one, word) for one in every])
             marker, colour = MARKERS[position % len(MARKERS)], COLOURS[(position + 2) % len(COLOURS)]
@@ -87,7 +84,7 @@ def beyond_magnitude(run: Run) -> Figure:
     panels = figure.subplots(1, len(layers), squeeze=False, sharey=True)[0]
     for axes, layer in zip(panels, layers, strict=True):
         axes.set_title(layer)
-        axes.axhline(0.5, **LINE)
+        _auc_axes(axes, run)
         lines = {
             "all weights": [statistics(stored, layer).auc for stored in run.rounds],
             "at the threshold": [_at_threshold(stored, layer) for stored in run.rounds],
@@ -96,7 +93,6 @@ def beyond_magnitude(run: Run) -> Figure:
         for position, (name, values) in enumerate(lines.items()):
             style = {"marker": MARKERS[position], "color": COLOURS[position]}
             axes.plot(read.densities(run), np.array(values), label=name, **style)
-        density_axis(axes, read.densities(run), narrow=True)
     panels[0].set_ylabel("AUC")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure
@@ -169,7 +165,7 @@ def _with_interval(axes: Axes, run: Run, path: tuple[str, str], position: int, l
 
 
 def _auc_axes(axes: Axes, run: Run) -> None:
-    axes.axhline(0.5, **LINE)
+    axes.axhline(0.5, **DASHED)
     density_axis(axes, read.densities(run), narrow=True)
 
 

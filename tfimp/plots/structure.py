@@ -17,7 +17,7 @@ from tfimp.plots.mosaic import mosaic, weight_pictures
 from tfimp.plots.style import (
     COLOURS,
     COUNTS,
-    GREY,
+    DASHED,
     PAGE,
     SEQUENTIAL,
     bare,
@@ -110,7 +110,7 @@ def field_size(run: Run) -> Figure:
         missing(left, "No unit has a surviving weight.")
     else:
         even = receptive_fields(np.ones((int(np.prod(shape)), 1)), shape).size[0]
-        left.axhline(even, color=GREY, linestyle=(0, (4, 3)), linewidth=0.9)
+        left.axhline(even, **DASHED)
         band(left, densities, spread, 0, layer)
         density_axis(left, densities)
         left.set_ylabel("size (pixels)" if shape[0] > 1 else "size (inputs)")

@@ -26,6 +26,9 @@ COUNTS = "cividis"
 DIVERGING = "RdBu_r"
 ENRICHMENT = "PuOr_r"
 
+DASHED: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
+"""A line at what chance, or a Gaussian, would give."""
+
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "mathtext.fontset": "dejavusans",
