@@ -210,6 +210,13 @@ class RunConfig:
         """The configuration as plain dicts, lists and numbers, every key written out."""
         return _plain(dataclasses.asdict(self))
 
+    def settings(self) -> dict[str, Any]:
+        """Every value by its name, ``section.key`` or ``seed``."""
+        found: dict[str, Any] = {}
+        for name, part in self.to_dict().items():
+            found |= {f"{name}.{key}": value for key, value in part.items()} if isinstance(part, dict) else {name: part}
+        return found
+
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any]) -> RunConfig:
         """Build and check a configuration; keys left out take their defaults.

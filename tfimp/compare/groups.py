@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tfimp.errors import ConfigError
@@ -56,14 +56,12 @@ def _label(words: Sequence[str], group: Sequence[Run], groups: int) -> str:
 
 def _settings(run: Run) -> dict[str, Any]:
     """The configuration as section.key, without what changes no number that is compared: seeds, exports, length."""
-    flat: dict[str, Any] = {}
-    for section, value in run.config.to_dict().items():
-        if isinstance(value, Mapping):
-            flat |= {f"{section}.{key}": entry for key, entry in value.items()}
-        else:
-            flat[section] = value
     # More rounds only make a curve longer, except where one step of pruning spans them all.
     ignored = {*SEEDS, *IGNORED}
     if run.config.prune.procedure != "one_shot":
         ignored.add("prune.rounds")
-    return {key: value for key, value in flat.items() if key not in ignored and not key.startswith("export.")}
+    return {
+        key: value
+        for key, value in run.config.settings().items()
+        if key not in ignored and not key.startswith("export.")
+    }

@@ -116,15 +116,7 @@ def _refuse_other_facts(run: Run, facts: Mapping[str, Any], force: bool) -> None
 
 
 def _differences(stored: RunConfig, given: RunConfig) -> list[str]:
-    def flat(config: RunConfig) -> dict[str, Any]:
-        pairs: dict[str, Any] = {}
-        for section, value in config.to_dict().items():
-            pairs.update(
-                {f"{section}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {section: value}
-            )
-        return pairs
-
-    old, new = flat(stored), flat(given)
+    old, new = stored.settings(), given.settings()
     return [f"{key} is {old[key]!r} there, {new[key]!r} here" for key in old if old[key] != new[key]]
 
 
