@@ -4,7 +4,7 @@
 
 Compared are, interleaved in one process on the same numbers:
 
-- `cavity_seconds`: `tfimp.probes.cavity`, from arrays to the change of every weight's kurtosis;
+- `cavity_seconds`: `tfimp.formulas.cavity`, from arrays to the change of every weight's kurtosis;
 - `products_seconds`: the four bare float32 matrix products of the same shapes, in one compiled TensorFlow function;
 - `loop_seconds`: a NumPy loop over weights that recomputes the kurtosis without each one, vectorised over the inputs,
   extrapolated from all the weights of a few units.
@@ -31,7 +31,7 @@ def measure(
     """Times in seconds; `ratio_to_products` (wanted: at most 2) and `ratio_of_loop` (wanted: at least 100)."""
     import tensorflow as tf
 
-    from tfimp.probes import cavity
+    from tfimp.formulas import cavity
 
     rng = np.random.default_rng(0)
     x = rng.standard_t(5, (inputs, fan_in)).astype(np.float32)

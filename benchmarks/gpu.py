@@ -119,7 +119,7 @@ def _prediction(folder: Path, size: Size) -> dict[str, Any]:
 def _cavity(folder: Path, size: Size) -> dict[str, Any]:
     import tensorflow as tf
 
-    from tfimp.probes import _cavity_graph
+    from tfimp.formulas import _cavity_graph
 
     rng = np.random.default_rng(2)
     fan_in, units = size.widths[:2]

@@ -4,8 +4,8 @@
 
 Compared are, for each density of a random mask:
 
-- `displacements_seconds`: `tfimp.probes.displacements`, all units;
-- `locality_seconds`: `tfimp.probes.locality`, both nulls and z-scores included;
+- `displacements_seconds`: `tfimp.formulas.displacements`, all units;
+- `locality_seconds`: `tfimp.formulas.locality`, both nulls and z-scores included;
 - `loop_seconds`: the papers' double loop over the pairs of surviving inputs in Python, extrapolated to all units from
   a few, in proportion to their numbers of pairs. The loop runs at the lower densities only.
 """
@@ -26,7 +26,7 @@ IMAGE_SHAPE = (32, 32, 3)
 
 def measure(units: int = 1024, densities: tuple[float, ...] = (1.0, 0.24, 0.01), repeats: int = 3) -> dict[str, Any]:
     """Seconds by density (wanted: displacements below 0.5), and `ratio` of the loop (wanted at 0.24: at least 1000)."""
-    from tfimp.probes import displacements, locality
+    from tfimp.formulas import displacements, locality
 
     rng = np.random.default_rng(0)
     found: dict[str, Any] = {}

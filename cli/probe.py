@@ -15,7 +15,7 @@ from tfimp.config import REQUESTED
 from tfimp.errors import ConfigError, StoreError, nearest
 
 if TYPE_CHECKING:
-    from tfimp.measure import Requested
+    from tfimp.measures import Requested
     from tfimp.store import Run
 
 
@@ -64,7 +64,7 @@ def command(
     if dataset.fingerprint != stored.info["data"]["fingerprint"]:
         raise StoreError(f"the data set {dataset.name!r} is no longer the one that {str(run)!r} was made with")
     _tensorflow.start(verbosity.verbose)
-    from tfimp.measure import Requested, measure_round
+    from tfimp.measures import Requested, measure_round
 
     if named:
         add(Requested(stored, dataset, probe.samples), chosen, named, as_json)

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def test_preferred_classes_are_those_of_the_largest_mean_response() -> None:
-    from tfimp.measure.groups import Layer, selectivity
+    from tfimp.measures.groups import Layer, selectivity
 
     rng = np.random.default_rng(0)
     x, kernel = rng.standard_normal((60, 7)).astype(np.float32), rng.standard_normal((7, 5)).astype(np.float32)
@@ -30,7 +30,7 @@ def test_preferred_classes_are_those_of_the_largest_mean_response() -> None:
 def test_the_joint_effect_of_the_next_weights_is_that_of_removing_them() -> None:
     from scipy import stats
 
-    from tfimp.measure.groups import Layer, non_gaussianity
+    from tfimp.measures.groups import Layer, non_gaussianity
 
     rng = np.random.default_rng(1)
     x, kernel = rng.exponential(1.0, (500, 6)).astype(np.float32), rng.standard_normal((6, 4)).astype(np.float32)

@@ -33,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Dataset]:
 
     config = RunConfig.from_dict(SETTINGS)
     run = tfimp.run(config, tmp_path_factory.mktemp("runs") / "asked")
-    from tfimp.measure import Requested
+    from tfimp.measures import Requested
 
     dataset = data.load(config.data)
     requested = Requested(run, dataset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tfimp import data, export, measure, store, tensorboard
+from tfimp import data, export, measures, store, tensorboard
 from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, DivergedError, StoreError
@@ -47,7 +47,7 @@ def run(
     with open_writer(laboratory, path, resume=resume, force=force) as writer:
         tell(Started(writer.path, config.prune.rounds, config.train.steps, len(writer.run.rounds)))
         reason = prune_to_the_end(laboratory, writer, tell)
-        measure.measure_at_the_end(writer.run, laboratory.dataset)
+        measures.measure_at_the_end(writer.run, laboratory.dataset)
         exports = export.export_run(writer.run, laboratory.dataset)
         writer.finish("complete", reason=reason)
     tell(Finished(writer.path, "complete", reason, [str(folder) for folder in exports]))

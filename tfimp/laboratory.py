@@ -17,7 +17,7 @@ from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError, nearest
-from tfimp.measure import ConnectedInputs, Inputs, KernelInputs, measure_layers
+from tfimp.measures import ConnectedInputs, Inputs, KernelInputs, measure_layers
 from tfimp.models import build_network
 from tfimp.progress import Block, Progress
 from tfimp.pruning.masks import density, random_masks

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tfimp import data, export, measure, store
+from tfimp import data, export, measures, store
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError, DivergedError
@@ -136,7 +136,7 @@ def _train(workers: Sequence[_Worker], together: Together, path: Path) -> list[s
     for worker, future, error in zip(workers, futures, errors, strict=True):
         if error is None:
             target = export.default_directory(worker.writer.run, path.resolve().name) / worker.writer.path.name
-            measure.measure_at_the_end(worker.writer.run, worker.laboratory.dataset)
+            measures.measure_at_the_end(worker.writer.run, worker.laboratory.dataset)
             exports += map(str, export.export_run(worker.writer.run, worker.laboratory.dataset, target))
             worker.writer.finish("complete", reason=future.result())
     diverged = [f"{worker.writer.path.name}: {error}" for worker, error in zip(workers, errors, strict=True) if error]

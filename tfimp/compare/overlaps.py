@@ -6,8 +6,8 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
+from tfimp.formulas.overlap import mask_overlap
 from tfimp.plots import read
-from tfimp.probes.overlap import mask_overlap
 from tfimp.store import Run
 
 

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tfimp.formulas.connectivity import binomial_null
 from tfimp.plots import read
 from tfimp.plots.style import (
     COLOURS,
@@ -19,7 +20,6 @@ from tfimp.plots.style import (
     new_figure,
     round_title,
 )
-from tfimp.probes.connectivity import binomial_null
 from tfimp.store import Run
 
 

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import NullLocator
 
+from tfimp.formulas.profiles import expected_displacements
+from tfimp.formulas.profiles import radial_profile as measured_profile
 from tfimp.plots import read
 from tfimp.plots.style import (
     COLOURS,
@@ -24,8 +26,6 @@ from tfimp.plots.style import (
     new_figure,
     round_title,
 )
-from tfimp.probes.profiles import expected_displacements
-from tfimp.probes.profiles import radial_profile as measured_profile
 from tfimp.store import Round, Run
 
 Shape = tuple[int, int, int]

@@ -6,6 +6,9 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from tfimp.formulas.fits import field_maps, fit_gabor, fit_gaussian
+from tfimp.formulas.profiles import displacements_by_band, expected_displacements
+from tfimp.formulas.translation import translation as measured_translation
 from tfimp.plots import read
 from tfimp.plots.mosaic import most_connected
 from tfimp.plots.pairs import KINDS, profile_ratio
@@ -22,9 +25,6 @@ from tfimp.plots.style import (
     missing_figure,
     new_figure,
 )
-from tfimp.probes.fits import field_maps, fit_gabor, fit_gaussian
-from tfimp.probes.profiles import displacements_by_band, expected_displacements
-from tfimp.probes.translation import translation as measured_translation
 from tfimp.store import Run
 
 FITTED = 8  # units; a fit takes a quarter of a second
@@ -107,7 +107,7 @@ def field_fits(run: Run) -> Figure:
 
 
 def gabor(parameters: dict[str, float], shape: tuple[int, int, int]) -> np.ndarray:
-    """(height, width) values of a Gabor function with the parameters of ``probes.fit_gabor``."""
+    """(height, width) values of a Gabor function with the parameters of ``formulas.fit_gabor``."""
     rows, columns = np.indices(shape[:2]).astype(float)
     down, right = rows - parameters["row"], columns - parameters["column"]
     cosine, sine = np.cos(parameters["angle"]), np.sin(parameters["angle"])

@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tfimp.formulas.magnitude import comparison_at_threshold, comparison_by_magnitude
+from tfimp.formulas.removal import RemovalStatistics, removal_statistics
 from tfimp.plots import read
 from tfimp.plots.style import COLOURS, DASHED, GREY, MARKERS, PAGE, density_axis, missing_figure, new_figure
-from tfimp.probes.magnitude import comparison_at_threshold, comparison_by_magnitude
-from tfimp.probes.removal import RemovalStatistics, removal_statistics
 from tfimp.store import Round, Run
 
 COLUMNS = 3  # panels beside each other

@@ -11,6 +11,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tfimp.formulas.fields import Fields, coverage, receptive_fields
+from tfimp.formulas.overlap import mask_overlap as measured_overlap
 from tfimp.plots import read
 from tfimp.plots.curves import band
 from tfimp.plots.mosaic import mosaic, weight_pictures
@@ -27,8 +29,6 @@ from tfimp.plots.style import (
     new_figure,
     round_title,
 )
-from tfimp.probes.fields import Fields, coverage, receptive_fields
-from tfimp.probes.overlap import mask_overlap as measured_overlap
 from tfimp.store import Round, Run
 
 SIDE = 6  # units along a side of a grid

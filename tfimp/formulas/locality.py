@@ -1,0 +1,135 @@
+"""Do a unit's surviving inputs lie closer together than chance would put them?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from tfimp.errors import DataError
+from tfimp.formulas._images import as_maps, box_sum, near_pairs
+from tfimp.formulas._usage_null import excess_under_usage
+
+
+@dataclass(frozen=True)
+class Locality:
+    """Nearness of surviving inputs, against two nulls; NaN where there are no pairs or nothing is left to chance.
+
+    Attributes:
+        ratio: share of near pairs over its expectation when connections fall anywhere; 1 = no locality.
+        ratio_usage: the same over the expectation when inputs are used with their overall frequency.
+        z, z_usage: distance from the expectation in standard deviations of the null.
+        share, expected, expected_usage: the three shares that the ratios are made of.
+        pairs: number of ordered pairs of distinct surviving inputs, over all units.
+    """
+
+    ratio: float
+    ratio_usage: float
+    z: float
+    z_usage: float
+    share: float
+    expected: float
+    expected_usage: float
+    pairs: int
+
+
+def locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2) -> Locality:
+    """Share of pairs of surviving inputs within Chebyshev distance `radius`, over the share that chance gives.
+
+    Pairs are those of distinct inputs of one unit, in all channels; two channels of one position are at distance 0.
+
+    *Null 1* puts the k connections of each unit anywhere with equal chance. Every pair is then near with the
+    probability with which two distinct inputs are near: with a(H) = H (2r+1) - r (r+1) for H > r, the number of
+    ordered pairs of rows within r,
+
+        expected = (C² a(H) a(W) - N) / (N (N - 1)),   N = H W C.
+
+    So masks that are 3x3 blocks in one channel, all of whose 72 pairs are within r = 2, have ratio 1 / expected; with
+    r = 1, 40 of 72 are near and the ratio is (40 / 72) / expected.
+
+    *Null 2* keeps the number u_i of units that use each input i, so that two inputs meet in proportion to u_i u_j:
+
+        expected_usage = Σ_near u_i u_j / Σ_{i≠j} u_i u_j.
+
+    It is the stricter null: a mask that merely avoids part of the image is local under the first one only.
+
+    The z-scores are those of infinitely many permutations, in closed form, so that they cost little and carry no noise.
+    Null 1 permutes each column: the number of near pairs of a unit is the number of edges that a random k-subset of the
+    N inputs spans in the graph of near inputs; its variance follows from the numbers of edges and of paths of two
+    edges. Null 2 permutes under fixed margins (u_i users of input i, k_j inputs of unit j); its variance is derived in
+    `_usage_null.excess_under_usage`. Both are good from some twenty pairs on; fewer are no base for a z-score.
+
+    Args:
+        mask: (height · width · channel, units), boolean.
+        image_shape: (height, width, channel).
+        radius: largest Chebyshev distance (in pixels) that counts as near.
+
+    Returns:
+        Locality.
+
+    Raises:
+        DataError: a mask that does not fit the image, or a negative radius.
+
+    Source:
+        Pellegrini & Biroli 2022 (arXiv 2104.13343) for the pair counts; the nulls are derived above.
+    """
+    maps = as_maps(mask, image_shape).astype(bool)
+    if radius < 0:
+        raise DataError(f"radius: got {radius}; accepted: 0 or more")
+    fan_in, units = np.asarray(mask).shape
+    per_unit = maps.reshape(fan_in, units).sum(axis=0, dtype=np.int64)
+    near = int(near_pairs(maps.sum(axis=2, dtype=np.int64), radius).sum() - per_unit.sum())
+    pairs = int((per_unit * (per_unit - 1)).sum())
+    expected, variance = _null_anywhere(maps.shape[:3], per_unit, radius)
+    expected_usage, variance_usage = excess_under_usage(maps, radius)
+    share = _ratio(near, pairs)
+    return Locality(
+        ratio=_ratio(share, expected),
+        ratio_usage=_ratio(share, expected_usage),
+        z=_ratio(near - expected * pairs, variance**0.5),
+        z_usage=_ratio(near - expected_usage * pairs, variance_usage**0.5),
+        share=share,
+        expected=expected,
+        expected_usage=expected_usage,
+        pairs=pairs,
+    )
+
+
+def _ratio(value: float, scale: float) -> float:
+    return value / scale if scale > 0 else float("nan")
+
+
+def _null_anywhere(image_shape: tuple[int, ...], per_unit: np.ndarray, radius: int) -> tuple[float, float]:
+    """Probability that two inputs are near, and the variance of the ordered near pairs summed over the units.
+
+    With e edges and degrees d_i in the graph of near inputs, an edge is written as a mean, an effect l_i of each of its
+    ends and a rest, each with sums of zero. The three are uncorrelated in a random k-subset, so that
+
+        Var = (k - 1)² k (N - k) / (N (N - 1)) Σ l²
+              + k (k - 1) (N - k) (N - k - 1) / (N (N - 1) (N - 2) (N - 3)) Σ rest²
+
+    has no differences of nearly equal numbers, even where nearly all inputs survive.
+    """
+    height, width, channels = image_shape
+    inputs = height * width * channels
+    degree = channels * box_sum(np.ones((height, width), np.int64), radius) - 1
+    edges = int(degree.sum()) * channels // 2
+    if inputs < 2:
+        return float("nan"), 0.0
+    chance = Fraction(2 * edges, inputs * (inputs - 1))
+    if inputs < 4:  # up to three inputs are all near or lie in a row: the rest vanishes
+        ends, rest = _ends(degree, channels, edges, inputs) if inputs == 3 else Fraction(0), Fraction(0)
+    else:
+        ends = _ends(degree, channels, edges, inputs)
+        rest = edges * (1 - chance) - (inputs - 2) * ends
+    chosen, left = per_unit.astype(np.float64), inputs - per_unit.astype(np.float64)
+    one = chosen * left / (inputs * (inputs - 1))
+    two = (chosen - 1) * (left - 1) / max(1, (inputs - 2) * (inputs - 3))
+    return float(chance), 4 * float((one * ((chosen - 1) ** 2 * float(ends) + two * float(rest))).sum())
+
+
+def _ends(degree: np.ndarray, channels: int, edges: int, inputs: int) -> Fraction:
+    """Σ l², l_i = (d_i - mean degree) / (N - 2)."""
+    return (int((degree**2).sum()) * channels - Fraction(4 * edges**2, inputs)) / (inputs - 2) ** 2
