@@ -24,8 +24,8 @@ class Shapes:
     """How the values of every row are distributed.
 
     Attributes:
-        kurtosis, skewness, negentropy: (rows,) float64; excess kurtosis, and the estimate of ``formulas.negentropy``; NaN
-            for a constant row.
+        kurtosis, skewness, negentropy: (rows,) float64; excess kurtosis, and the estimate of ``formulas.negentropy``;
+            NaN for a constant row.
     """
 
     kurtosis: np.ndarray

@@ -20,7 +20,7 @@ def removal(network: Network) -> Found:
 
     Returns:
         Numbers ``removal_kurtosis``, ``removal_absolute_kurtosis``, ``removal_skewness`` and
-        ``removal_absolute_skewness``: each as `formulas.RemovalStatistics`, with ``auc_at_threshold``, the AUC among the
+        ``removal_absolute_skewness``: each as `RemovalStatistics`, with ``auc_at_threshold``, the AUC among the
         weights of nearly equal magnitude at the threshold, and ``auc_rewound``, that of pairs of equal magnitude at the
         start of the round. Arrays ``LAYER/skewness_delta`` (survivors,) in row-major order, ``LAYER/skewness``
         (units,), and ``LAYER/random_set_delta`` (units,): the kurtosis change for a random set of as many weights of
