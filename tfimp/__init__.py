@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tfimp.pruning.registration import register as _register
+from tfimp.pruning.keras.registration import register as _register
 
 __version__ = "0.1.0"
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from tfimp.config import RunConfig as RunConfig
     from tfimp.experiment import run as run
     from tfimp.export import load_saved_model as load_saved_model
-    from tfimp.pruning.reporting import PruningLog as PruningLog
-    from tfimp.pruning.reporting import save_stripped as save_stripped
-    from tfimp.pruning.reporting import sparsity_report as sparsity_report
-    from tfimp.pruning.reporting import transfer as transfer
-    from tfimp.pruning.rewind import Rewind as Rewind
+    from tfimp.pruning.keras.reporting import PruningLog as PruningLog
+    from tfimp.pruning.keras.reporting import save_stripped as save_stripped
+    from tfimp.pruning.keras.reporting import sparsity_report as sparsity_report
+    from tfimp.pruning.keras.reporting import transfer as transfer
+    from tfimp.pruning.keras.rewind import Rewind as Rewind
     from tfimp.pruning.schedule import IterativeMagnitudeSchedule as IterativeMagnitudeSchedule
     from tfimp.pruning.wrapper import masks as masks
     from tfimp.pruning.wrapper import prune as prune
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "IterativeMagnitudeSchedule": "tfimp.pruning.schedule",
-    "PruningLog": "tfimp.pruning.reporting",
-    "Rewind": "tfimp.pruning.rewind",
+    "PruningLog": "tfimp.pruning.keras.reporting",
+    "Rewind": "tfimp.pruning.keras.rewind",
     "Run": "tfimp.store",
     "RunConfig": "tfimp.config",
     "data": "tfimp.data",
@@ -45,10 +45,10 @@ _HOME = {
     "prune": "tfimp.pruning.wrapper",
     "run": "tfimp.experiment",
     "run_replicates": "tfimp.replicates",
-    "save_stripped": "tfimp.pruning.reporting",
-    "sparsity_report": "tfimp.pruning.reporting",
+    "save_stripped": "tfimp.pruning.keras.reporting",
+    "sparsity_report": "tfimp.pruning.keras.reporting",
     "strip": "tfimp.pruning.wrapper",
-    "transfer": "tfimp.pruning.reporting",
+    "transfer": "tfimp.pruning.keras.reporting",
 }
 __all__ = ["__version__", *_HOME]
 

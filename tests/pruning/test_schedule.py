@@ -41,7 +41,7 @@ def test_mistakes_are_named(arguments, message):
 
 
 def test_tfmots_view_of_the_schedule_agrees_step_by_step():
-    from tfimp.pruning.tf_keras_layers import IterativePruning
+    from tfimp.pruning.keras.tf_keras_layers import IterativePruning
 
     schedule = IterativeMagnitudeSchedule(rounds=4, steps_per_round=3, fraction=0.3, rewind_step=2)
     view = IterativePruning.from_config(IterativePruning(schedule).get_config())

@@ -11,8 +11,8 @@ from tfimp.measures.inputs import KernelInputs
 from tfimp.measures.layers import measure_layers
 from tfimp.measures.numbers import Arrays
 from tfimp.models import build_network
+from tfimp.pruning.keras.tf_keras_models import model_variables
 from tfimp.pruning.masks import magnitude_masks
-from tfimp.pruning.tf_keras_models import model_variables
 from tfimp.store import Round, Run
 
 

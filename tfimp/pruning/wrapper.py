@@ -18,7 +18,7 @@ from tfimp.pruning.masks import SCOPES
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 from tfimp.pruning.selection import Selection
 
-_HOMES = {"tf_keras": "tfimp.pruning.tf_keras_models", "keras": "tfimp.pruning.keras3_models"}
+_HOMES = {"tf_keras": "tfimp.pruning.keras.tf_keras_models", "keras": "tfimp.pruning.keras.keras3_models"}
 
 
 def home(model: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 
 import tfimp
 from tfimp.config import ModelConfig, TrainConfig
-from tfimp.pruning.rewind import rewound
+from tfimp.pruning.state import rewound
 from tfimp.training.batches import BLOCK
 from tfimp.training.engine import Engine
 

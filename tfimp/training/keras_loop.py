@@ -16,7 +16,7 @@ import tf_keras
 
 from tfimp.config import TrainConfig
 from tfimp.data.dataset import Dataset, Split
-from tfimp.pruning.tf_keras_models import model_variables, optimizer_variables
+from tfimp.pruning.keras.tf_keras_models import model_variables, optimizer_variables
 from tfimp.pruning.wrapper import set_masks
 from tfimp.training.device import accuracy, evaluation_batch, to_device
 from tfimp.training.engine import Engine, State

@@ -17,8 +17,8 @@ from types import ModuleType
 from typing import Any
 
 _CLASSES = {
-    "tf_keras": {"PruneByRounds": "tfimp.pruning.tf_keras_layers"},
-    "keras": {"PrunedLayer": "tfimp.pruning.keras3_layers"},
+    "tf_keras": {"PruneByRounds": "tfimp.pruning.keras.tf_keras_layers"},
+    "keras": {"PrunedLayer": "tfimp.pruning.keras.keras3_layers"},
 }
 
 

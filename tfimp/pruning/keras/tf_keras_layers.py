@@ -18,9 +18,9 @@ from tensorflow_model_optimization.python.core.sparsity.keras import prune_regis
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_schedule as tfmot_schedule
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper as tfmot_wrapper
 
+from tfimp.pruning.keras.progress import Progress
+from tfimp.pruning.keras.registration import make_room
 from tfimp.pruning.names import short_names
-from tfimp.pruning.progress import Progress
-from tfimp.pruning.registration import make_room
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 
 _PACKAGE = "tfimp"

@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 
 from tfimp.errors import ConfigError
 from tfimp.pruning import wrapper
-from tfimp.pruning.callback import Callback
+from tfimp.pruning.keras.callback import Callback
+from tfimp.pruning.keras.progress import Progress
 from tfimp.pruning.masks import Saliency
 from tfimp.pruning.procedures import round_start
-from tfimp.pruning.progress import Progress
 from tfimp.pruning.state import SALIENCIES, rewound, round_masks
-
-__all__ = ["Rewind", "rewound"]
 
 
 class Rewind(Callback):

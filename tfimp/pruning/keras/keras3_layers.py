@@ -13,9 +13,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfimp.pruning.keras.progress import Progress
+from tfimp.pruning.keras.registration import make_room
 from tfimp.pruning.names import short_names
-from tfimp.pruning.progress import Progress
-from tfimp.pruning.registration import make_room
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 
 # What TF-MOT prunes in the layers of tf_keras.

@@ -10,11 +10,11 @@ import tensorflow as tf
 import tf_keras
 
 from tfimp.errors import ConfigError
-from tfimp.pruning.layer_tree import LayerTree
+from tfimp.pruning.keras.layer_tree import LayerTree
+from tfimp.pruning.keras.tf_keras_layers import IterativePruning, PruneByRounds, can_prune
 from tfimp.pruning.names import optimizer_names, reseeded
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 from tfimp.pruning.selection import Selection, select
-from tfimp.pruning.tf_keras_layers import IterativePruning, PruneByRounds, can_prune
 
 _TREE = LayerTree(tf_keras.Model, PruneByRounds)
 model_variables = _TREE.variables

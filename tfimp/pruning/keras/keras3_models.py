@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from tfimp.errors import ConfigError
-from tfimp.pruning.keras3_layers import LayerSchedule, PrunedLayer, can_prune
-from tfimp.pruning.layer_tree import LayerTree
+from tfimp.pruning.keras.keras3_layers import LayerSchedule, PrunedLayer, can_prune
+from tfimp.pruning.keras.layer_tree import LayerTree
 from tfimp.pruning.names import reseeded, unique
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 from tfimp.pruning.selection import Selection, select

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tfimp.errors import ConfigError
+from tfimp.pruning.keras.progress import Progress
 from tfimp.pruning.names import short_names, unique
-from tfimp.pruning.progress import Progress
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tfimp.errors import ConfigError
 from tfimp.pruning import wrapper
-from tfimp.pruning.callback import Callback
+from tfimp.pruning.keras.callback import Callback
 from tfimp.pruning.masks import density
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 
