@@ -72,7 +72,7 @@ def test_a_saliency_of_the_users_own_replaces_the_magnitude():
     weights, masks = {"a/k": np.array([-3.0, 1.0, 2.0])}, {"a/k": np.ones(3, bool)}
     found = magnitude_masks(weights, masks, 1 / 3, saliency=lambda weight, mask: weight)
     assert found["a/k"].tolist() == [False, True, True]
-    with pytest.raises(ConfigError, match=r"saliency of 'a/k' has shape \(2,\)"):
+    with pytest.raises(ConfigError, match=r"'a/k' has shape \(3,\), its scores have \(2,\)"):
         magnitude_masks(weights, masks, 0.5, saliency=lambda weight, mask: weight[:2])
 
 

@@ -6,7 +6,6 @@ layer (same text before the last ``/``) share one threshold in scope ``"layer"``
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,78 +13,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfimp.errors import ConfigError
+from tfimp.pruning.patterns import Pattern
 
 Arrays = Mapping[str, NDArray[Any]]
 Masks = Mapping[str, NDArray[np.bool_]]
-Saliency = Callable[[NDArray[Any], NDArray[np.bool_]], NDArray[Any]]
 SCOPES = ("layer", "global")
+Saliency = Callable[[NDArray[Any], NDArray[np.bool_]], NDArray[Any]]
 
 
-def magnitude(weight: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
-    """The saliency of magnitude pruning, |w|: the smallest goes first (Frankle & Carbin 2019)."""
-    return np.abs(weight)
-
-
-def magnitude_masks(
-    weights: Arrays, masks: Masks, fraction: float, scope: str = "layer", saliency: Saliency = magnitude
+def remove_lowest(
+    scores: Arrays,
+    masks: Masks,
+    fraction: float | Callable[[str], float],
+    scope: str = "layer",
+    pattern: str = "",
 ) -> dict[str, NDArray[np.bool_]]:
-    """Remove the least salient share of the surviving weights.
+    """Remove the share of the surviving weights that has the lowest scores.
 
     Exactly ``round(fraction * survivors)`` weights of each group go (Python's round: half to even), so a group can
-    also keep all or lose all of its survivors. Of equal saliencies the first goes first (order of names, then flat
-    index). A weight that is pruned never comes back, whatever its value. A NaN counts as the most salient value of
-    all: it is never removed before a number, so a diverged layer keeps its mask's exact counts.
+    also keep all or lose all of its survivors. Of equal scores the first goes first (order of names, then flat index).
+    A weight that is pruned never comes back, whatever its score. A score of NaN counts as the highest of all: such a
+    weight is never removed before one with a number, so a diverged layer keeps its mask's exact counts.
+
+    With a pattern ``"N:M"`` no block of M inputs of a unit falls below N survivors: the lowest of the others go, and
+    fewer than asked for where not so many are left. With a pattern ``"AxB"`` whole blocks go, by their mean score, and
+    blocks are counted in place of weights (see `tfimp.pruning.patterns`).
 
     Args:
-      weights: name -> array, for at least every name in `masks`.
+      scores: name -> array, for at least every name in `masks`; the lowest go first.
       masks: name -> boolean array of the weight's shape, True = survives so far.
-      fraction: share of the survivors to remove, in [0, 1].
+      fraction: share of the survivors to remove, in [0, 1]; or a function that gives it for the name of a layer (in
+        scope ``"global"`` for an empty name).
       scope: ``"layer"`` (a threshold per layer) or ``"global"`` (one threshold).
-      saliency: function of (weight, mask) that gives an array of the weight's shape; the lowest values are removed.
+      pattern: ``""``, ``"N:M"`` or ``"AxB"``.
 
     Returns:
       name -> new boolean mask, for every name in `masks`.
 
     Raises:
-      ConfigError: a fraction outside [0, 1], an unknown scope, or shapes that disagree.
+      ConfigError: a fraction outside [0, 1], an unknown scope or pattern, or shapes that disagree.
 
     Source: Frankle & Carbin 2019, section 2; layer-wise as in Pellegrini & Biroli 2022.
     """
-    _check_fraction(fraction)
-    for name, mask in masks.items():
-        if name not in weights or np.shape(weights[name]) != np.shape(mask):
-            received = np.shape(weights[name]) if name in weights else "no weight"
-            raise ConfigError(f"mask {name!r} has shape {np.shape(mask)}, its weight has {received}; they must agree")
-    new = {name: np.array(mask, dtype=bool) for name, mask in masks.items()}
+    shape = Pattern.of(pattern)
+    new: dict[str, NDArray[np.bool_]] = {}
     for names in groups(masks, scope):
-        scores = np.concatenate([_scores(name, weights[name], new[name], saliency) for name in names])
-        _remove(new, names, functools.partial(_lowest, scores), fraction)
-    return new
-
-
-def random_masks(
-    masks: Masks, fraction: float, rng: np.random.Generator, scope: str = "layer"
-) -> dict[str, NDArray[np.bool_]]:
-    """Remove a random share of the survivors: the control with the same counts as `magnitude_masks`.
-
-    Args:
-      masks: name -> boolean array, True = survives so far.
-      fraction: share of the survivors to remove, in [0, 1].
-      rng: source of the choice; equal generators give equal masks.
-      scope: ``"layer"`` or ``"global"``.
-
-    Returns:
-      name -> new boolean mask.
-
-    Raises:
-      ConfigError: a fraction outside [0, 1] or an unknown scope.
-    """
-    _check_fraction(fraction)
-    new = {name: np.array(mask, dtype=bool) for name, mask in masks.items()}
-    for names in groups(masks, scope):
-        size = sum(int(new[name].sum()) for name in names)
-        _remove(new, names, functools.partial(rng.choice, size, replace=False), fraction)
-    return new
+        layer = names[0].rpartition("/")[0] if scope == "layer" else ""
+        share = fraction(layer) if callable(fraction) else fraction
+        if not 0.0 <= share <= 1.0:
+            raise ConfigError(f"fraction must be between 0 and 1, received {share!r}")
+        kept = [np.array(masks[name], dtype=bool) for name in names]
+        pooled = [shape.pool(_known(scores, name, mask), mask) for name, mask in zip(names, kept, strict=True)]
+        survivors = sum(part.survivors for part in pooled)
+        joint = np.concatenate([part.scores for part in pooled])
+        gone = np.zeros(joint.size, bool)
+        gone[_lowest(joint, min(round(share * survivors), joint.size))] = True
+        for name, part, parts_gone in zip(names, pooled, _split(gone, [p.scores.size for p in pooled]), strict=True):
+            new[name] = part.without(parts_gone)
+    return {name: new[name] for name in masks}
 
 
 def density(masks: Masks) -> float:
@@ -110,37 +95,46 @@ def groups(masks: Masks, scope: str) -> list[list[str]]:
     return list(layers.values())
 
 
-def _check_fraction(fraction: float) -> None:
-    if not 0.0 <= fraction <= 1.0:
-        raise ConfigError(f"fraction must be between 0 and 1, received {fraction!r}")
-
-
-def _scores(name: str, weight: NDArray[Any], mask: NDArray[np.bool_], saliency: Saliency) -> NDArray[Any]:
-    scores = np.asarray(saliency(np.asarray(weight), mask))
-    if scores.shape != mask.shape:
-        raise ConfigError(f"the saliency of {name!r} has shape {scores.shape}; it must have the weight's, {mask.shape}")
-    scores = scores[mask]
+def _known(scores: Arrays, name: str, mask: NDArray[np.bool_]) -> NDArray[Any]:
+    if name not in scores or np.shape(scores[name]) != mask.shape:
+        received = np.shape(scores[name]) if name in scores else "no scores"
+        raise ConfigError(f"mask {name!r} has shape {mask.shape}, its scores have {received}; they must agree")
+    known = np.asarray(scores[name])
+    if known.dtype.kind != "f":
+        return known
     # np.partition puts NaN last, but comparisons with NaN are false: infinity keeps both steps consistent.
-    return np.where(np.isnan(scores), np.asarray(np.inf, dtype=scores.dtype), scores)
+    return np.where(np.isnan(known), known.dtype.type(np.inf), known)
+
+
+def _split(flags: NDArray[np.bool_], sizes: list[int]) -> list[NDArray[np.bool_]]:
+    return np.split(flags, np.cumsum(sizes)[:-1])
 
 
 def _lowest(scores: NDArray[Any], count: int) -> NDArray[np.intp]:
     """Positions of the `count` lowest scores; of equal scores the lower position goes first."""
+    if count == 0:
+        return np.zeros(0, np.intp)
     threshold = np.partition(scores, count - 1)[count - 1]
     below = np.flatnonzero(scores < threshold)
     ties = np.flatnonzero(scores == threshold)
     return np.concatenate([below, ties[: count - below.size]])
 
 
-def _remove(
-    masks: dict[str, NDArray[np.bool_]], names: list[str], choose: Callable[[int], Any], fraction: float
-) -> None:
-    """Clear, in place, the survivors of one group that `choose` picks among their joint positions."""
-    sizes = [int(np.count_nonzero(masks[name])) for name in names]
-    count = round(fraction * sum(sizes))
-    if count == 0:
-        return
-    kept = np.ones(sum(sizes), dtype=bool)
-    kept[choose(count)] = False
-    for name, part in zip(names, np.split(kept, np.cumsum(sizes)[:-1]), strict=True):
-        masks[name][masks[name]] = part
+def magnitude(weight: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """The saliency of magnitude pruning, |w|: the smallest goes first (Frankle & Carbin 2019)."""
+    return np.abs(weight)
+
+
+def magnitude_masks(
+    weights: Arrays, masks: Masks, fraction: float, scope: str = "layer", saliency: Callable[..., Any] = magnitude
+) -> dict[str, NDArray[np.bool_]]:
+    """`remove_lowest` by a saliency of (weight, mask)."""
+    scores = {name: np.asarray(saliency(np.asarray(weights[name]), mask)) for name, mask in masks.items()}
+    return remove_lowest(scores, masks, fraction, scope)
+
+
+def random_masks(
+    masks: Masks, fraction: float, rng: np.random.Generator, scope: str = "layer"
+) -> dict[str, NDArray[np.bool_]]:
+    """`remove_lowest` by random scores."""
+    return remove_lowest({name: rng.random(np.shape(mask)) for name, mask in masks.items()}, masks, fraction, scope)

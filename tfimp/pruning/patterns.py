@@ -1,0 +1,144 @@
+"""Masks that hardware can use: N of M inputs, and whole blocks. Arrays in, arrays out.
+
+A kernel is seen as (inputs, units), the inputs of a convolution flattened as (height, width, channel).
+
+- ``"N:M"``, such as ``"2:4"``: of every M inputs in a row of one unit at least N survive, and in the end no more than
+  N. That is what sparse tensor cores multiply (Mishra et al. 2021, arXiv 2104.08378). A block at the end of the inputs
+  that is shorter than M keeps N likewise, as if it were filled up with zeros.
+- ``"AxB"``, such as ``"1x4"``: blocks of A inputs and B units survive or go together, as TF-MOT's `block_size` and
+  TFLite's sparse kernels have them. Blocks at the edges may be smaller.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfimp.errors import ConfigError
+
+Flags = NDArray[np.bool_]
+_PATTERN = re.compile(r"([1-9][0-9]{0,3})([:x])([1-9][0-9]{0,3})", re.ASCII)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pooled:
+    """What can be removed of one array, one entry for each weight or block that can go.
+
+    Args:
+        mask: The array's survivors.
+        scores: (candidates,).
+        survivors: Weights or blocks that survive, those that cannot go among them.
+        index: (candidates,) flat positions of weights in `mask`, or of blocks among all blocks.
+        block: For whole blocks, the block that each weight belongs to, of the shape of `mask`.
+    """
+
+    mask: Flags
+    scores: NDArray[Any]
+    survivors: int
+    index: NDArray[np.intp]
+    block: NDArray[np.intp] | None = None
+
+    def without(self, gone: Flags) -> Flags:
+        """The mask without some candidates (candidates,)."""
+        removed = self.index[gone]
+        if self.block is not None:
+            return self.mask & ~np.isin(self.block, removed)
+        new = self.mask.copy()
+        new.reshape(-1)[removed] = False
+        return new
+
+
+@dataclasses.dataclass(frozen=True)
+class Pattern:
+    """A parsed pattern; without one every weight is by itself.
+
+    Args:
+        text: As it was written.
+        first, second: N and M, or A and B; 0 where there is no pattern.
+    """
+
+    text: str = ""
+    first: int = 0
+    second: int = 0
+
+    @classmethod
+    @functools.lru_cache(maxsize=64)
+    def of(cls, text: str) -> Pattern:
+        """Parse a pattern.
+
+        Raises:
+            ConfigError: neither ``""`` nor ``"N:M"`` with N below M nor ``"AxB"``.
+        """
+        if text == "":
+            return cls()
+        found = _PATTERN.fullmatch(text) if isinstance(text, str) else None
+        if found is None or (found[2] == ":" and int(found[1]) >= int(found[3])):
+            raise ConfigError(
+                f"pattern must be empty, N:M as '2:4' (N below M) or AxB as '1x4' (inputs x units), received {text!r}"
+            )
+        return cls(text, int(found[1]), int(found[3]))
+
+    @property
+    def least_density(self) -> float:
+        """The density that it cannot fall below, N/M; 0 where there is no such limit."""
+        return self.first / self.second if ":" in self.text else 0.0
+
+    def pool(self, scores: NDArray[Any], mask: Flags) -> Pooled:
+        """What of an array can be removed, with its scores; an array of one axis has no pattern."""
+        if not self.text or mask.ndim < 2:
+            index = np.flatnonzero(mask)
+            return Pooled(mask, scores.reshape(-1)[index], index.size, index)
+        return self._blocks(scores, mask) if "x" in self.text else self._unprotected(scores, mask)
+
+    def holds(self, mask: Flags) -> bool:
+        """Whether a mask has the pattern: at most N of every M inputs, or blocks that are whole or gone."""
+        if not self.text or mask.ndim < 2:
+            return True
+        if "x" in self.text:
+            block = _block_numbers(mask.shape, self.first, self.second).reshape(-1)
+            counts = np.bincount(block, weights=mask.reshape(-1))
+            return bool(np.all((counts == 0) | (counts == np.bincount(block))))
+        return bool(np.all(_rows(mask, self.second, False).sum(axis=1) <= self.first))
+
+    def _blocks(self, scores: NDArray[Any], mask: Flags) -> Pooled:
+        block = _block_numbers(mask.shape, self.first, self.second)
+        of_survivors = block[mask]
+        # float64, and a NaN or infinity within a block stays what its mean is
+        totals = np.bincount(of_survivors, weights=scores[mask].astype(np.float64), minlength=int(block.max()) + 1)
+        counts = np.bincount(of_survivors, minlength=totals.size)
+        index = np.flatnonzero(counts)
+        means = totals[index] / counts[index]
+        return Pooled(mask, np.where(np.isnan(means), np.inf, means), index.size, index, block)
+
+    def _unprotected(self, scores: NDArray[Any], mask: Flags) -> Pooled:
+        """All survivors but the N best of every block; of equal scores the later ones are better, as they go later."""
+        positions = _rows(np.arange(mask.size).reshape(mask.shape), self.second, -1)
+        alive = _rows(mask, self.second, False)
+        ranked = np.where(alive, _rows(scores.astype(np.float64), self.second, 0), -np.inf)
+        # pruned entries come first, then survivors from the lowest score on: the last N of each row are kept
+        order = np.lexsort((np.broadcast_to(np.arange(self.second), alive.shape), ranked, alive), axis=1)
+        lowest = order[:, : self.second - self.first]
+        rows = np.arange(len(alive))[:, None]
+        candidates = positions[rows, lowest][alive[rows, lowest]]
+        index = np.sort(candidates)
+        return Pooled(mask, scores.reshape(-1)[index], int(np.count_nonzero(mask)), index)
+
+
+def _rows(array: NDArray[Any], length: int, filled: Any) -> NDArray[Any]:
+    """(inputs, units) as (blocks, length): each `length` inputs of one unit, the last ones of a unit filled up."""
+    inputs = array.reshape(-1, array.shape[-1])
+    missing = -inputs.shape[0] % length
+    padded = np.pad(inputs, ((0, missing), (0, 0)), constant_values=filled)
+    return padded.T.reshape(-1, length)
+
+
+def _block_numbers(shape: tuple[int, ...], inputs: int, units: int) -> NDArray[np.intp]:
+    """The number of the block that each entry belongs to, blocks counted row by row."""
+    across = -(-shape[-1] // units)
+    rows, columns = np.arange(int(np.prod(shape[:-1]))) // inputs, np.arange(shape[-1]) // units
+    return (rows[:, None] * across + columns).reshape(shape)
