@@ -16,7 +16,7 @@ NETWORKS = sorted((SHIPPED / "photos-example").iterdir())
 
 @pytest.fixture(scope="module")
 def dataset() -> tfimp.data.Dataset:
-    return tfimp.data.load(resolve(read_preset("photos")).data)
+    return tfimp.data.load(resolve(read_preset("photos"), ["data.train=4000"]).data)
 
 
 def test_a_dense_and_a_sparse_network_are_shipped_and_small() -> None:
