@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfimp.cli import _table
+from tfimp.display import table as _table
 
 if TYPE_CHECKING:
     from tfimp.progress import Finished
@@ -44,7 +44,7 @@ def how_to_go_on(path: Path, figures: bool) -> str:
 
 def summarise(path: Path, runs: Sequence[Run], finished: Finished | None, drawn: list[Path], seconds: float) -> None:
     """After one run, or several that trained together: what came out, what was written and where, what to do next."""
-    from tfimp.cli._pace import clock_text
+    from tfimp.display.pace import clock_text
 
     say = click.echo
     say(f"\n{_table.LEGEND}\n")

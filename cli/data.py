@@ -44,8 +44,7 @@ def command(
     if preview is not None and preview.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise ConfigError(f"--preview takes a .png, .pdf or .svg file, got {str(preview)!r}")
 
-    from tfimp import data
-    from tfimp.cli import _tensorflow
+    from tfimp import _tensorflow, data
 
     if config.data.source.startswith("tfds:"):
         _tensorflow.start(verbosity.verbose)  # TensorFlow Datasets would start it with all its chatter

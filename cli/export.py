@@ -38,8 +38,7 @@ def command(
     verbosity: Verbosity, run: Path, rounds: tuple[str, ...], ticket: bool, format_name: str, out: Path | None
 ) -> None:
     """Check the run, then load TensorFlow and write; says which folders were written."""
-    from tfimp import store
-    from tfimp.cli import _tensorflow
+    from tfimp import _tensorflow, store
 
     stored = store.open_run(run)
     directory = out or own_directory(stored)

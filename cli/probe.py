@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfimp.cli import _options, _table
+from tfimp.cli import _options
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
 from tfimp.config import REQUESTED
+from tfimp.display import table as _table
 from tfimp.errors import ConfigError, StoreError, nearest
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Print what the probes find now; rounds stay as they are, what --what names is stored beside them."""
-    from tfimp import config, data, store
-    from tfimp.cli import _tensorflow
+    from tfimp import _tensorflow, config, data, store
 
     stored = store.open_run(run)
     for setting in settings:

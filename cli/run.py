@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfimp.cli import _options, _table
+from tfimp.cli import _options
 from tfimp.cli._ending import count, how_to_go_on, kept, summarise
 from tfimp.cli._errors import FAILED, INTERRUPTED, Ended, one_line
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
+from tfimp.display import table as _table
 
 if TYPE_CHECKING:
-    from tfimp.cli._display import Display
     from tfimp.config import RunConfig
+    from tfimp.display.terminal import Display
     from tfimp.progress import Event, Finished, Started
     from tfimp.store import Run
 
@@ -195,8 +196,9 @@ def check_writable(path: Path) -> None:
 
 def work(config: RunConfig, path: Path, *, resume: bool, force: bool, figures: bool, verbose: bool) -> None:
     """Run with a display, draw the figures, say what was written."""
-    from tfimp.cli import _display, _tensorflow
+    from tfimp import _tensorflow
     from tfimp.cli._signals import Interruptions, Stopped
+    from tfimp.display import terminal as _display
     from tfimp.errors import DivergedError, TfimpError
 
     display = _display.choose_display()

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tfimp.cli import _options, _table
+from tfimp.cli import _options
 from tfimp.cli._errors import printable
 from tfimp.cli._options import command as tfimp_command
+from tfimp.display import table as _table
 
 if TYPE_CHECKING:
     from tfimp.store import Run

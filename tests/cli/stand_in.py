@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from conftest import round_metrics
 
-from tfimp import store
-from tfimp.cli import _tensorflow, main
+from tfimp import _tensorflow, store
+from tfimp.cli import main
 from tfimp.errors import DivergedError, StoreError
 from tfimp.progress import Block, Finished, Note, RoundDone, Started
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tfimp import store
-from tfimp.cli._pace import Pace, clock_text
-from tfimp.cli._table import LEGEND, best_sparse, heading, row
 from tfimp.cli.presets import table
 from tfimp.config import RunConfig, preset_names, read_preset
+from tfimp.display.pace import Pace, clock_text
+from tfimp.display.table import LEGEND, best_sparse, heading, row
 
 KEYS = {"round", "density", "train_loss", "validation_accuracy", "test_accuracy", "seconds", "layers"}
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from tfimp.cli import _table
-from tfimp.cli._pace import Pace, clock_text
+from tfimp.display import table as _table
+from tfimp.display.pace import Pace, clock_text
 from tfimp.progress import Block, Event, Loading, Note, RoundDone, Started
 
 _STOPPING = "stopping; Ctrl-C again ends at once"

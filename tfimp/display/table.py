@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfimp.cli._pace import clock_text
+from tfimp.display.pace import clock_text
 
 LEGEND = """\
 acc: accuracy in %. The last four are the first layer's: mean excess kurtosis
