@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfimp._arch import Layer, parse_arch
 from tfimp._fields import at_least, between, build, check, every, key, one_of
 from tfimp._inputs import check_source, parse_condition
 from tfimp._text import read_text
 from tfimp.errors import ConfigError, nearest
+from tfimp.network import Layer, parse_arch
+from tfimp.network.activations import ACTIVATIONS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -75,7 +76,7 @@ class ModelConfig:
     """Section ``model``: a fully connected network as in the papers."""
 
     hidden: tuple[int, ...] = key((256, 256), "units of each hidden layer", every(between(1, 1_000_000)))
-    activation: str = key("relu", "activation of the hidden layers", one_of("relu", "tanh", "erf"))
+    activation: str = key("relu", "activation of the hidden layers", one_of(*ACTIVATIONS))
     batch_norm: bool = key(True, "batch normalisation on each layer's input")
     batch_norm_momentum: float = key(0.99, "momentum of its moving averages", between(0, 1, open_high=True))
     arch: str = key("", "the papers' architecture string, as c5,32,2:p2,2:f1024:x (empty: what model.hidden says)")

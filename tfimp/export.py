@@ -14,7 +14,8 @@ import tensorflow as tf
 from tfimp import tickets
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import DataError, StoreError
-from tfimp.models import build_network
+from tfimp.network import Network
+from tfimp.network.keras import build_network
 from tfimp.saved_model import SavedNetwork, load_saved_model
 from tfimp.store import Round, Run
 from tfimp.store.files import make_folder
@@ -168,7 +169,9 @@ def _input_facts(
 
 def _network(run: Run, weights: Mapping[str, np.ndarray], mean: np.ndarray, scale: float) -> Any:
     data, config = run.info["data"], run.config
-    model = build_network(config.model, data["image_shape"], len(data["class_names"]), mean, scale, config.seed)
+    model = build_network(
+        Network.of(config.model, data["image_shape"], len(data["class_names"])), mean, scale, config.seed
+    )
     for variable in model.weights:
         name = variable.name.split(":")[0]
         if name not in weights or weights[name].shape != tuple(variable.shape):

@@ -16,9 +16,10 @@ import tfimp
 from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
-from tfimp.errors import ConfigError, nearest
 from tfimp.measures import ConnectedInputs, Inputs, KernelInputs, measure_layers
-from tfimp.models import build_network
+from tfimp.network import Network, masked_weights, pruned_layers
+from tfimp.network.keras import build_network
+from tfimp.network.seeds import Stream, generator, number
 from tfimp.progress import Block, Progress
 from tfimp.pruning.masks import density, random_masks
 from tfimp.pruning.procedures import round_start
@@ -36,36 +37,10 @@ Arrays = dict[str, np.ndarray]
 _SPARSE_TURN = threading.Lock()
 
 
-def pruned_layers(config: RunConfig) -> list[str]:
-    """The layers that are pruned, in the network's order: those of ``prune.layers`` or all hidden ones, and the output
-    if ``prune.output_layer``.
-
-    Raises:
-        ConfigError: a layer that the network does not have.
-    """
-    hidden = [layer.name for layer in config.model.layers if layer.kind in ("dense", "convolution")]
-    for name in config.prune.layers:
-        if name not in hidden:
-            accepted = f"{', '.join(hidden)} (and prune.output_layer)"
-            raise ConfigError(f"prune.layers: no hidden layer {name!r}{nearest(name, hidden)}; accepted: {accepted}")
-    chosen = config.prune.layers or hidden
-    return [name for name in hidden if name in chosen] + ["output"] * config.prune.output_layer
-
-
-def masked_weights(config: RunConfig) -> list[str]:
-    """Names of the weights that have masks, layer by layer."""
-    variables = ("kernel", "bias") if config.prune.include_bias else ("kernel",)
-    return [f"{layer}/{variable}" for layer in pruned_layers(config) for variable in variables]
-
-
-def fresh_weights(config: RunConfig, dataset: Dataset, seed: int) -> Arrays:
+def fresh_weights(network: Network, dataset: Dataset, seed: int) -> Arrays:
     """The weights that a seed's network begins with, by name."""
-    network = _network(config, dataset, seed)
-    return {name: variable.numpy() for name, variable in model_variables(network).items()}
-
-
-def _network(config: RunConfig, data: Dataset, seed: int) -> Any:
-    return build_network(config.model, data.image_shape, len(data.class_names), data.mean, data.scale, seed)
+    model = build_network(network, dataset.mean, dataset.scale, seed)
+    return {name: variable.numpy() for name, variable in model_variables(model).items()}
 
 
 class Laboratory:
@@ -82,12 +57,13 @@ class Laboratory:
         self, config: RunConfig, dataset: Dataset, dense: DenseEngine | None = None, replicates: int = 1
     ) -> None:
         self.config, self.dataset, self._replicates = config, dataset, replicates
+        self.network = Network.of(config.model, dataset.image_shape, len(dataset.class_names))
         self.last_step = config.prune.rewind_step + config.train.steps
         self.dense: DenseEngine | KerasEngine
         self._inputs: Inputs
-        if config.model.fully_connected:
+        if self.network.fully_connected:
             self.dense = dense or self._connected()
-            self._inputs = ConnectedInputs(list(self.dense.replicas.program.network.layers), self.dense.kernel_inputs)
+            self._inputs = ConnectedInputs(list(self.network.names), self.dense.kernel_inputs)
         else:
             model = self._wrapped_model()
             self.dense = KerasEngine(model, dataset, config.train, seed=config.seed, total_steps=self.last_step)
@@ -98,11 +74,11 @@ class Laboratory:
     def _connected(self) -> DenseEngine:
         config, dataset = self.config, self.dataset
         return dense_engine(
-            config.model,
+            self.network,
             dataset,
             config.train,
-            weights=fresh_weights(config, dataset, config.seed),
-            masked=masked_weights(config),
+            weights=fresh_weights(self.network, dataset, config.seed),
+            masked=masked_weights(config.model, config.prune),
             seed=config.seed,
             total_steps=self.last_step,
         )
@@ -111,10 +87,10 @@ class Laboratory:
         """The same wrapped model that other projects train by ``fit``."""
         config, settings = self.config, self.config.prune
         return prune(
-            _network(config, self.dataset, config.seed),
+            build_network(self.network, self.dataset.mean, self.dataset.scale, config.seed),
             IterativeMagnitudeSchedule(settings.rounds, config.train.steps, settings.fraction, settings.rewind_step),
             scope=settings.scope,
-            layers=pruned_layers(config),
+            layers=pruned_layers(config.model, config.prune),
             include_bias=settings.include_bias,
         )
 
@@ -124,18 +100,17 @@ class Laboratory:
         from tfimp.training.sparse import SparseEngine
 
         config = self.config
-        return SparseEngine(config.model, self.dataset, config.train, seed=config.seed, total_steps=self.last_step)
+        return SparseEngine(self.network, self.dataset, config.train, seed=config.seed, total_steps=self.last_step)
 
     @functools.cached_property
     def sparse_below(self) -> float:
         """The density below which rounds are trained by the sparse engine; a resumed run takes it from its run.json."""
-        config, data = self.config, self.dataset
-        if not config.model.fully_connected:
+        config = self.config
+        if not self.network.fully_connected:
             return 0.0
         if config.train.engine != "auto":
             return 2.0 if config.train.engine == "sparse" else 0.0
-        features, classes = data.train.images.shape[1], len(data.class_names)
-        work = operations(config.model, config.train, features, classes, config.prune.rounds)
+        work = operations(self.network, config.train, config.prune.rounds)
         if work < WORTH_IT or tf.config.list_physical_devices("GPU"):
             return 0.0
         start, masks = self.dense.state(), self.full_masks()
@@ -146,11 +121,11 @@ class Laboratory:
     def full_masks(self) -> Arrays:
         """The masks of round 0: every prunable weight survives, less a random ``initial_sparsity`` of the kernels."""
         state = self.dense.state()
-        masks = {name: np.ones(state[name].shape, bool) for name in masked_weights(self.config)}
+        masks = {name: np.ones(state[name].shape, bool) for name in masked_weights(self.config.model, self.config.prune)}
         sparsity = self.config.prune.initial_sparsity
         if sparsity:
             kernels = {name: mask for name, mask in masks.items() if not name.endswith("/bias")}
-            masks |= random_masks(kernels, sparsity, np.random.default_rng((self.config.seed, 4)))
+            masks |= random_masks(kernels, sparsity, generator(self.config.seed, Stream.INITIAL_MASKS))
         return masks
 
     def rewind_point(self) -> Arrays:
@@ -200,8 +175,8 @@ class Laboratory:
         return {**self.dense.state(), **self._constants}
 
     def _reinitialised(self, round_index: int) -> Arrays:
-        seed = int(np.random.SeedSequence((self.config.seed, 3, round_index)).generate_state(1)[0])
-        return fresh_weights(self.config, self.dataset, seed)
+        seed = number(self.config.seed, Stream.NEW_WEIGHTS, round_index)
+        return fresh_weights(self.network, self.dataset, seed)
 
     def measure(self, trained: Arrays, masks: Arrays, next_masks: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Accuracies and probes of the network just trained: part of metrics.json, and probes.safetensors."""

@@ -14,10 +14,10 @@ from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError, DivergedError
 from tfimp.experiment import open_writer, prune_to_the_end
-from tfimp.laboratory import Laboratory, fresh_weights, masked_weights
+from tfimp.laboratory import Laboratory, fresh_weights
+from tfimp.network import Network, masked_weights
 from tfimp.progress import Block, Event, Finished, Loading, Note, Progress, RoundDone, Started, ignore
 from tfimp.training.dense import DenseEngine, Program, Replicas, fresh_state
-from tfimp.training.network import Network
 from tfimp.training.together import Rendezvous, sizes
 
 
@@ -90,9 +90,10 @@ def _is_done(folder: Path) -> bool:
 def _laboratories(configs: Sequence[RunConfig], dataset: Dataset) -> list[tuple[Laboratory, Rendezvous, int]]:
     """A laboratory for every run; those of one program share a rendezvous, where each has its place."""
     first = configs[0]
-    program = Program(Network.of(first.model), first.train, float(dataset.scale))
-    states = [fresh_state(program, fresh_weights(config, dataset, config.seed)) for config in configs]
-    weight_bytes = sum(states[0][name].nbytes for name in program.network.variables)
+    network = Network.of(first.model, dataset.image_shape, len(dataset.class_names))
+    program = Program(network, first.train, float(dataset.scale))
+    states = [fresh_state(program, fresh_weights(network, dataset, config.seed)) for config in configs]
+    weight_bytes = sum(states[0][name].nbytes for name in network.variables)
     found: list[tuple[Laboratory, Rendezvous, int]] = []
     for size in sizes(len(configs), weight_bytes):
         start = len(found)
@@ -100,7 +101,7 @@ def _laboratories(configs: Sequence[RunConfig], dataset: Dataset) -> list[tuple[
             program,
             dataset,
             states[start : start + size],
-            masked_weights(first),
+            masked_weights(first.model, first.prune),
             first.prune.rewind_step + first.train.steps,
         )
         meeting = Rendezvous(replicas)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tfimp.errors import StoreError
+from tfimp.network import Network, masked_weights
 from tfimp.pruning.masks import density, groups, magnitude_masks
 from tfimp.store import Round, Run, RunWriter
 from tfimp.store.begin import drop_unfinished, sweep
@@ -76,22 +75,9 @@ def repair(path: str | Path) -> list[int]:
 
 
 def network_shapes(run: Run) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every array that the configuration's network has.
-
-    Where there are convolutions, round 0 says the shapes that all rounds must have.
-    """
-    if not run.config.model.fully_connected:
-        return {name: array.shape for name, array in run.rounds[0].initial_weights.items()} if run.rounds else {}
-    data, model = run.info["data"], run.config.model
-    classes = len(data["class_names"])
-    widths = [math.prod(data["image_shape"]), *(layer.units or classes for layer in model.layers)]
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer, (fan_in, units) in zip(model.layers, itertools.pairwise(widths), strict=True):
-        dense, norm = layer.name, "norm_" + layer.name.removeprefix("dense_")
-        shapes |= {f"{dense}/kernel": (fan_in, units), f"{dense}/bias": (units,)}
-        if model.batch_norm:
-            shapes |= {f"{norm}/{name}": (fan_in,) for name in ("gamma", "beta", "moving_mean", "moving_variance")}
-    return shapes
+    """Name and shape of every array that the configuration's network has."""
+    data = run.info["data"]
+    return Network.of(run.config.model, data["image_shape"], len(data["class_names"])).shapes
 
 
 def _leftovers(run: Run) -> Iterator[str]:
@@ -151,20 +137,12 @@ def _shape_problems(stored: Round, shapes: dict[str, tuple[int, ...]]) -> Iterat
                 yield f"{kind} have no {name}"
             elif arrays[name].shape != shape:
                 yield f"{kind} {name} have shape {arrays[name].shape}, the configuration says {shape}"
-    expected = set(_prunable(stored.run))
+    expected = set(masked_weights(stored.run.config.model, stored.run.config.prune))
     if set(stored.masks) != expected:
         yield f"masks are {', '.join(stored.masks) or 'none'}, the configuration says {', '.join(sorted(expected))}"
     for name, mask in stored.masks.items():
         if name in shapes and mask.shape != shapes[name]:
             yield f"mask {name} has shape {mask.shape}, its weight {shapes[name]}"
-
-
-def _prunable(run: Run) -> list[str]:
-    settings = run.config.prune
-    hidden = [layer.name for layer in run.config.model.layers if layer.kind in ("dense", "convolution")]
-    layers = [*(settings.layers or hidden), *["output"] * settings.output_layer]
-    variables = ("kernel", "bias") if settings.include_bias else ("kernel",)
-    return [f"{layer}/{variable}" for layer in layers for variable in variables]
 
 
 def _mask_problems(stored: Round, previous: Round | None) -> Iterator[str]:

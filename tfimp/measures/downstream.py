@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ def downstream(network: Network) -> Found:
     arrays: Arrays = {}
     for first, name in enumerate(network.names[:-1]):
         layers = network.stack(first)
-        forward = formulas.dense_stack(layers, _function(network.model.activation))
+        forward = formulas.dense_stack(layers, network.described.step.tensorflow())
         effects = formulas.downstream_effect(np.asarray(layers[0].kernel, np.float32), forward, network.x[name])
         for deeper, effect in zip(network.names[first + 1 :], effects, strict=True):
             values = network.per_weight(name, effect)
@@ -33,9 +32,3 @@ def downstream(network: Network) -> Found:
             comparison = formulas.removal_statistics(spread, network.removed[name], resamples=200)
             numbers[name][f"effect_on_{deeper}"] = dataclasses.asdict(comparison)
     return numbers, arrays
-
-
-def _function(name: str) -> Callable[[Any], Any]:
-    import tensorflow as tf
-
-    return {"relu": tf.nn.relu, "tanh": tf.tanh, "erf": tf.math.erf}[name]

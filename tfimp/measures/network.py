@@ -7,18 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import erf
 
-from tfimp.config import ModelConfig
 from tfimp.formulas import DenseLayer
 from tfimp.measures.numbers import Arrays
-
-EPSILON = np.float32(1e-3)  # tf_keras's, under the root of a batch-norm
-FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "relu": lambda h: np.maximum(h, 0),
-    "tanh": np.tanh,
-    "erf": lambda h: erf(h).astype(h.dtype),
-}
+from tfimp.network import Network as Description
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +23,7 @@ class Network:
         masks: (fan_in, units) booleans by layer.
         removed: Likewise: the survivors that magnitude pruning removes next.
         rewound: Arrays by name: what the round started from.
-        model: Activation, and whether there are batch-norms.
+        described: Its activation and batch-norms.
         images: (n, features), normalised as the network normalises them, where its first dense layer sees them.
         x: What each kernel multiplies, (n, fan_in) by layer, for the images that the measures see.
         test_x: Likewise for test images.
@@ -44,7 +36,7 @@ class Network:
     masks: Mapping[str, np.ndarray]
     removed: Mapping[str, np.ndarray]
     rewound: Mapping[str, np.ndarray]
-    model: ModelConfig
+    described: Description
     images: np.ndarray | None
     x: Mapping[str, np.ndarray]
     test_x: Mapping[str, np.ndarray]
@@ -54,12 +46,12 @@ class Network:
     @property
     def activation(self) -> Callable[[np.ndarray], np.ndarray]:
         """After every layer but the last, in NumPy."""
-        return FUNCTIONS[self.model.activation]
+        return self.described.step.numpy()
 
     def stack(self, first: int = 0) -> list[DenseLayer]:
         """The trained layers from ``first`` on; that one takes what its kernel multiplies, behind the batch-norm."""
         return [
-            self._layer(name, normalise=self.model.batch_norm and position > 0)
+            self._layer(name, normalise=self.described.batch_norm and position > 0)
             for position, name in enumerate(self.names[first:])
         ]
 
@@ -68,13 +60,12 @@ class Network:
         if not normalise:
             return DenseLayer(kernel, bias)
         gamma, beta, mean, variance = self.norm(name, self.weights)
-        scale = gamma / np.sqrt(variance + EPSILON)
+        scale = gamma / np.sqrt(variance + np.float32(self.described.epsilon))
         return DenseLayer(kernel, bias, scale, beta - mean * scale)
 
     def norm(self, name: str, weights: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         """gamma, beta, moving mean and variance of the batch-norm in front of a layer."""
-        prefix = "norm_" + name.removeprefix("dense_")
-        return tuple(weights[f"{prefix}/{part}"] for part in ("gamma", "beta", "moving_mean", "moving_variance"))
+        return tuple(weights[variable] for variable in self.described.norm(name))
 
     def per_weight(self, name: str, values: np.ndarray) -> np.ndarray:
         """(fan_in, units) values of a layer as they are stored: survivors only, row-major, float32."""

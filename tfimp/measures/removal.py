@@ -10,6 +10,7 @@ import numpy as np
 from tfimp import formulas
 from tfimp.measures.network import Found, Network
 from tfimp.measures.numbers import Arrays, summary
+from tfimp.network.seeds import Stream, generator
 
 RESAMPLES = 400
 BINS = 10  # of equal numbers of weights by magnitude
@@ -28,7 +29,7 @@ def removal(network: Network) -> Found:
     """
     numbers: dict[str, dict[str, Any]] = {}
     arrays: Arrays = {}
-    rng = np.random.default_rng((network.seed, 6))
+    rng = generator(network.seed, Stream.RANDOM_REMOVALS)
     for name in network.names:
         mask, removed, kernel = network.masks[name], network.removed[name], network.weights[f"{name}/kernel"]
         x = network.x[name]

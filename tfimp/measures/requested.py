@@ -17,7 +17,8 @@ from tfimp.measures.numbers import Arrays
 from tfimp.measures.removal import removal
 from tfimp.measures.stored import load_round
 from tfimp.measures.untrained import untrained
-from tfimp.models import build_network
+from tfimp.network.description import Network as Description
+from tfimp.network.keras import build_network
 from tfimp.pruning.masks import magnitude_masks
 from tfimp.store import Run, write_requested
 
@@ -39,9 +40,8 @@ class Requested:
         self.run, self.dataset = run, dataset
         count = samples or run.config.probe.samples
         self._seen, self._test = probe_samples(dataset.train, count), probe_samples(dataset.test, count)
-        self._network = build_network(
-            run.config.model, dataset.image_shape, len(dataset.class_names), dataset.mean, dataset.scale, 0
-        )
+        self._described = Description.of(run.config.model, dataset.image_shape, len(dataset.class_names))
+        self._network = build_network(self._described, dataset.mean, dataset.scale, 0)
         self._inputs = KernelInputs(self._network)
 
     def measure(self, index: int, what: Collection[str]) -> tuple[dict[str, Any], Arrays]:
@@ -84,7 +84,7 @@ class Requested:
             masks=of_kernels,
             removed={name: of_kernels[name] & ~left[name] for name in names},
             rewound=stored.initial_weights,
-            model=self.run.config.model,
+            described=self._described,
             images=images if not self._inputs.convolutions else None,
             x=dict(self._inputs(self._seen.images)),
             test_x=dict(self._inputs(self._test.images)),

@@ -10,7 +10,8 @@ from tfimp.errors import StoreError
 from tfimp.measures.inputs import KernelInputs
 from tfimp.measures.layers import measure_layers
 from tfimp.measures.numbers import Arrays
-from tfimp.models import build_network
+from tfimp.network import Network
+from tfimp.network.keras import build_network
 from tfimp.pruning.keras.tf_keras_models import model_variables
 from tfimp.pruning.masks import magnitude_masks
 from tfimp.store import Round, Run
@@ -34,9 +35,8 @@ def measure_round(
         StoreError: arrays that are missing, or do not fit the network of the run's configuration.
     """
     stored, prune = run.rounds[index], run.config.prune
-    network = build_network(
-        run.config.model, dataset.image_shape, len(dataset.class_names), dataset.mean, dataset.scale, run.config.seed
-    )
+    described = Network.of(run.config.model, dataset.image_shape, len(dataset.class_names))
+    network = build_network(described, dataset.mean, dataset.scale, run.config.seed)
     weights, masks = load_round(stored, network), stored.masks
     next_masks = magnitude_masks(weights, masks, prune.fraction, prune.scope)
     return measure_layers(KernelInputs(network), weights, masks, next_masks, dataset, config or run.config.probe)

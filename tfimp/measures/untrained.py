@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tfimp import formulas
-from tfimp.measures.network import EPSILON, Found, Network
+from tfimp.measures.network import Found, Network
 from tfimp.measures.numbers import Arrays, summary
+from tfimp.network.seeds import Stream, generator
 
 
 def untrained(network: Network) -> Found:
@@ -25,7 +26,7 @@ def untrained(network: Network) -> Found:
     """
     if network.images is None:
         return {}, {}  # behind convolutions a layer's inputs would be of other weights as well
-    rng = np.random.default_rng((network.seed, 5))
+    rng = generator(network.seed, Stream.UNTRAINED)
     numbers: dict[str, dict[str, dict[str, float]]] = {name: {} for name in network.names}
     arrays: Arrays = {}
     kinds: dict[str, Callable[[str], Mapping[str, np.ndarray]]] = {
@@ -36,7 +37,7 @@ def untrained(network: Network) -> Found:
         x = network.images
         for name in network.names:
             weights = weights_of(name)
-            x = _normalised(x, weights) if network.model.batch_norm else x
+            x = _normalised(x, weights, network.described.epsilon) if network.described.batch_norm else x
             layer = formulas.pre_activations(weights["kernel"], x, network.masks[name])
             of_h, of_x = layer.shapes(), layer.input_shapes()
             found = {"": of_h, "input_": of_x}
@@ -65,11 +66,11 @@ def _random(network: Network, name: str, rng: np.random.Generator) -> dict[str, 
 
 def _layer_weights(network: Network, weights: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     found = {part: weights[f"{name}/{part}"] for part in ("kernel", "bias")}
-    if network.model.batch_norm:
+    if network.described.batch_norm:
         found["gamma"], found["beta"], _, _ = network.norm(name, weights)
     return found
 
 
-def _normalised(x: np.ndarray, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+def _normalised(x: np.ndarray, weights: Mapping[str, np.ndarray], epsilon: float) -> np.ndarray:
     centred = x - x.mean(axis=0)
-    return centred / np.sqrt((centred**2).mean(axis=0) + EPSILON) * weights["gamma"] + weights["beta"]
+    return centred / np.sqrt((centred**2).mean(axis=0) + np.float32(epsilon)) * weights["gamma"] + weights["beta"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfimp.network.seeds import Stream, sequence
+
 BLOCK = 100
 """Steps per block: the unit in which batches are drawn and the compiled loop is called."""
 
@@ -21,6 +23,5 @@ def block_indices(seed: int, round_index: int, block: int, batch_size: int, samp
     Returns:
         int32 (BLOCK, batch_size), entries in [0, samples).
     """
-    keys = np.random.SeedSequence((seed, 1, round_index, block))
-    generator = np.random.Generator(np.random.Philox(keys))
+    generator = np.random.Generator(np.random.Philox(sequence(seed, Stream.BATCHES, round_index, block)))
     return generator.integers(samples, size=(BLOCK, batch_size), dtype=np.int32)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
+import math
 import os
 import platform
 import time
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 import tfimp
-from tfimp.config import ModelConfig, TrainConfig
+from tfimp.config import TrainConfig
+from tfimp.network import Network
 from tfimp.pruning.state import rewound
 from tfimp.training.batches import BLOCK
 from tfimp.training.engine import Engine
@@ -31,10 +32,9 @@ WORTH_IT = 1e13
 """Floating-point operations of a run below which compiling the sparse engine costs more than it can save."""
 
 
-def operations(model: ModelConfig, train: TrainConfig, features: int, classes: int, rounds: int) -> float:
+def operations(network: Network, train: TrainConfig, rounds: int) -> float:
     """Floating-point operations of a run of dense rounds of a fully connected network: three products per step."""
-    widths = [features, *(layer.units or classes for layer in model.layers)]
-    weights = sum(a * b for a, b in itertools.pairwise(widths))
+    weights = sum(math.prod(shape) for name, shape in network.shapes.items() if name.endswith("/kernel"))
     return 6.0 * weights * train.batch_size * train.steps * rounds
 
 

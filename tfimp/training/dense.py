@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfimp.config import ModelConfig, TrainConfig
+from tfimp.config import TrainConfig
 from tfimp.data.dataset import Dataset, Split
+from tfimp.network import Network
+from tfimp.network.forward import Tensors, kernel_inputs, train_logits
 from tfimp.training.batches import BLOCK
 from tfimp.training.device import accuracy, evaluation_batch, to_device
 from tfimp.training.engine import Engine, State
-from tfimp.training.network import Network, Tensors
 from tfimp.training.optimizers import learning_rates, slot_names, updated
 
 ITERATION = "optimizer/iteration"
@@ -68,7 +69,7 @@ class Program:
         weights = {name: state[name] for name in self.network.trained}
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            logits, moved = self.network.train_logits({**state, **weights}, x)
+            logits, moved = train_logits(self.network, {**state, **weights}, x)
             entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(labels, batch), logits)
             losses = tf.reduce_mean(entropies, axis=1)
         gradients = tape.gradient(losses, weights)
@@ -84,7 +85,7 @@ class Program:
     def kernel_inputs(self, images: Any, mean: Any, weights: Tensors) -> tuple[list[Any], Any]:
         """Of one network: raw images (n, features) to what each kernel multiplies, (n, fan_in), and to logits."""
         x = (tf.cast(images, tf.float32) - mean) / self.scale
-        inputs, logits = self.network.kernel_inputs({name: array[None] for name, array in weights.items()}, x[None])
+        inputs, logits = kernel_inputs(self.network, {name: array[None] for name, array in weights.items()}, x[None])
         return [array[0] for array in inputs], logits[0]
 
     @tf.function(jit_compile=True)
@@ -251,11 +252,11 @@ class DenseEngine(Engine):
         """(n, features) raw images -> {dense layer: (n, fan_in)}, what its kernel multiplies after training."""
         program = self.replicas.program
         inputs, _ = program.kernel_inputs(images, self.replicas.mean, self.replicas.weights(self.index))
-        return {name: array.numpy() for name, array in zip(program.network.layers, inputs, strict=True)}
+        return {name: array.numpy() for name, array in zip(program.network.names, inputs, strict=True)}
 
 
 def dense_engine(
-    model: ModelConfig,
+    network: Network,
     dataset: Dataset,
     config: TrainConfig,
     *,
@@ -267,14 +268,15 @@ def dense_engine(
     """An engine for one network.
 
     Args:
-        model, config: Sections of the configuration.
+        network: What to train.
+        config: Section ``train``.
         dataset: Where batches come from.
         weights: The network's weights to begin with, by name.
         masked: Names of the weights that have masks.
         seed: Seed of the batch order.
         total_steps: Steps from initialisation to the end of a round (k + T).
     """
-    program = Program(Network.of(model), config, float(dataset.scale))
+    program = Program(network, config, float(dataset.scale))
     return DenseEngine(
         Replicas(program, dataset, [fresh_state(program, weights)], masked, total_steps), 0, dataset, seed
     )

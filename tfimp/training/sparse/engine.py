@@ -8,17 +8,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfimp.config import ModelConfig, TrainConfig
+from tfimp.config import TrainConfig
 from tfimp.data.dataset import Dataset
+from tfimp.network import Network
 from tfimp.training.engine import Engine, State
 from tfimp.training.optimizers import learning_rates
 from tfimp.training.sparse import kernels
 from tfimp.training.sparse.pace import Pace
 from tfimp.training.sparse.parameters import Parameters
 from tfimp.training.sparse.products import Survivors, aligned, products, tiling
-from tfimp.training.sparse.rows import ERF, RELU, TANH, Gradients, Sees, Step
+from tfimp.training.sparse.rows import Gradients, Sees, Step
 
-_KIND = {"relu": RELU, "tanh": TANH, "erf": ERF}
 # a block of the first layer needs its input's rows, one of the others the rows of the gradient as well
 _ARRAYS = 1.5
 
@@ -46,19 +46,19 @@ class SparseEngine(Engine):
     correlations that the weights' gradients need anyway.
 
     Args:
-        model: Widths, activation and batch normalisation.
+        network: A fully connected one.
         dataset, config, seed, total_steps: As for the dense engine.
     """
 
     def __init__(
-        self, model: ModelConfig, dataset: Dataset, config: TrainConfig, *, seed: int, total_steps: int
+        self, network: Network, dataset: Dataset, config: TrainConfig, *, seed: int, total_steps: int
     ) -> None:
         super().__init__(dataset, config, seed)
-        self.model, self.total_steps = model, total_steps
+        self.network, self.total_steps = network, total_steps
         self.tiles, vectors = tiling(config.batch_size)
         self.width = 8 * vectors
         self.products = products(vectors)
-        self.names = [layer.name for layer in model.layers]
+        self.names = network.names
         self._present = (np.arange(self.tiles * self.width) < config.batch_size).astype(np.float32)
         self._present = self._present.reshape(self.tiles, self.width)
         self._factor = np.float32(1 / dataset.scale)
@@ -72,21 +72,17 @@ class SparseEngine(Engine):
         untouched = (name for name in state if name.startswith("optimizer/") and name.count("/") == 1)
         self._others = {name: np.array(state[name]) for name in untouched}
         survivors = [self._survivors(index, state, masks) for index in range(len(self.names))]
-        small = [[f"{name}/bias", *self._norm(name, "gamma", "beta")] for name in self.names]
+        small = [[f"{name}/bias", *self.network.norm(name, "gamma", "beta")] for name in self.names]
         kernels_first = {f"{name}/kernel": found.where for name, found in zip(self.names, survivors, strict=True)}
         self._parameters = Parameters(state, kernels_first | {name: ... for names in small for name in names})
         self._small = self._parameters.after(len(self.names))
         self._forgotten = np.zeros_like(self._parameters.values[self._small :])
-        moving = [word for name in self.names for word in self._norm(name, "moving_mean", "moving_variance")]
+        moving = [word for name in self.names for word in self.network.norm(name, "moving_mean", "moving_variance")]
         self._others |= {name: np.array(state[name]) for name in moving}
         self._layers: list[_Layer] = []
         for name, found in zip(self.names, survivors, strict=True):
             self._layers.append(self._layer(name, found, state[f"{name}/kernel"].shape, masks.get(f"{name}/bias")))
         self._room = np.zeros((2, self._layers[0].sees.x.shape[1], 2), np.float32)
-
-    def _norm(self, name: str, *words: str) -> list[str]:
-        """Names of the variables of the batch-norm before a layer; none without batch-norm."""
-        return [f"norm_{name.removeprefix('dense_')}/{word}" for word in words] if self.model.batch_norm else []
 
     def _survivors(self, index: int, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> Survivors:
         name = f"{self.names[index]}/kernel"
@@ -97,11 +93,11 @@ class SparseEngine(Engine):
         self, name: str, survivors: Survivors, shape: tuple[int, int], bias_mask: np.ndarray | None
     ) -> _Layer:  # fmt: skip
         fan_in, units = shape
-        found, norm = self._parameters, self._norm(name, "gamma", "beta")
+        found, norm = self._parameters, self.network.norm(name, "gamma", "beta")
         x, h, back = (aligned((self.tiles, features, self.width)) for features in (fan_in, units, units))
         ones, zeros = np.ones(fan_in, np.float32), np.zeros(fan_in, np.float32)
         gamma, beta = [found.value(word) for word in norm] or [ones, zeros]
-        moving = self._norm(name, "moving_mean", "moving_variance")
+        moving = self.network.norm(name, "moving_mean", "moving_variance")
         mean, variance = [self._others[word] for word in moving] or [zeros, zeros]
         slope, shift = [found.gradient(word) for word in norm] or [ones.copy(), ones.copy()]
         bias_below = self._layers[-1].bias_gradient if self._layers else zeros
@@ -136,9 +132,10 @@ class SparseEngine(Engine):
         step = Step(
             samples=np.float32(self.config.batch_size),
             present=self._present,
-            kind=_KIND[self.model.activation],
-            normed=self.model.batch_norm,
-            decay=np.float32(1 - self.model.batch_norm_momentum),
+            kind=self.network.step.code,
+            normed=self.network.batch_norm,
+            decay=np.float32(1 - self.network.momentum),
+            epsilon=np.float32(self.network.epsilon),
             rate=rate if self._plain else np.float32(0),
         )
         self._forward(batch, step)

@@ -16,13 +16,11 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from tfimp.network.activations import RELU, TANH
 from tfimp.training.sparse._row_vectors import Lanes, row_expression
 from tfimp.training.sparse._vectors import LANES
 from tfimp.training.sparse.kernels import MATH
 
-RELU, TANH, ERF = 0, 1, 2
-# tf_keras' default for batch normalisation
-EPSILON = np.float32(1e-3)
 
 
 class Sees(NamedTuple):
@@ -48,13 +46,15 @@ class Gradients(NamedTuple):
 
 class Step(NamedTuple):
     """What all layers share in a step: the batch's size and padding, the activation, whether there are batch-norms, how
-    fast their moving statistics move, and the rate of a plain SGD step on the weights (else 0)."""
+    fast their moving statistics move, what is added to their variances, and the rate of a plain SGD step on the weights
+    (else 0)."""
 
     samples: np.float32
     present: np.ndarray
     kind: int
     normed: bool
     decay: np.float32
+    epsilon: np.float32
     rate: np.float32
 
 
@@ -149,7 +149,7 @@ def rows(vectors: int) -> Rows:
         x, y, present = sees.x.reshape(-1), sees.y.reshape(-1), step.present.reshape(-1)
         tiles, features = sees.x.shape[0], sees.x.shape[1]
         gamma, beta, mean, variance, inverse = sees.gamma, sees.beta, sees.mean, sees.variance, sees.inverse
-        samples, decay = step.samples, step.decay
+        samples, decay, epsilon = step.samples, step.decay, step.epsilon
         for f in range(low, high):
             centre, spread = no, no
             for tile in range(tiles):
@@ -159,7 +159,7 @@ def rows(vectors: int) -> Rows:
                 at = (tile * features + f) * width
                 spread += square_of(x, x, at, present, tile * width, centre, no, no, no)[0]
             spread /= samples
-            factor = np.float32(1) / np.sqrt(spread + EPSILON)
+            factor = np.float32(1) / np.sqrt(spread + epsilon)
             for tile in range(tiles):
                 at = (tile * features + f) * width
                 normalised(x, y, at, present, tile * width, centre, factor, gamma[f], beta[f])

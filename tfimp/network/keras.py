@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfimp._arch import output_shapes
-from tfimp.config import ModelConfig
+from tfimp.network.description import Network, norm_of
+from tfimp.network.seeds import Stream, sequence
 
 
 @tf_keras.utils.register_keras_serializable("tfimp")
@@ -19,63 +18,51 @@ def erf(x: Any) -> Any:
     return tf.math.erf(x)
 
 
-def build_network(
-    model: ModelConfig,
-    image_shape: Sequence[int],
-    classes: int,
-    mean: np.ndarray,
-    scale: float,
-    seed: int,
-) -> Any:
-    """The fully connected network of the papers (Pellegrini & Biroli 2022, appendix; Redman et al. 2024).
+def build_network(network: Network, mean: np.ndarray, scale: float, seed: int) -> Any:
+    """The network of the papers (Pellegrini & Biroli 2022, appendix; Redman et al. 2024).
 
     Kernels are Glorot-normal, biases zero. The model takes raw images, so that an exported network needs no
     preparation of its inputs; the first layer computes (image - mean) / scale.
 
     Args:
-        model: Widths, activation and batch normalisation.
-        image_shape: (height, width, channels) of the inputs, which arrive flattened.
-        classes: Number of classes.
+        network: What to build.
         mean: Mean training image, (features,).
         scale: What pixels are divided by.
         seed: Seed of the kernels; equal seeds give equal networks.
 
-    Raises:
-        ConfigError: a convolution or pool larger than the image that reaches it.
-
     Returns:
-        A tf_keras functional model, (n, features) -> (n, classes) logits. Dense layers are named ``dense_0``, ... and
-        ``output``, their batch-norms ``norm_0``, ... and ``norm_output``; convolutions ``convolution_0``, ... and
-        ``norm_convolution_0``, ...
+        A tf_keras functional model, (n, features) -> (n, classes) logits, whose variables have the description's names
+        and shapes.
     """
-    output_shapes(model.layers, image_shape, classes)
     layers = tf_keras.layers
-    features = int(np.prod(image_shape))
-    activation = erf if model.activation == "erf" else model.activation
-    seeds = np.random.SeedSequence((seed, 0)).generate_state(len(model.layers))
+    features = int(np.prod(network.image_shape))
+    activation = erf if network.activation == "erf" else network.activation
+    seeds = sequence(seed, Stream.KERNELS).generate_state(len(network.layers))
 
     inputs = tf_keras.Input((features,), name="images")
     # float64 to float32 here once; Normalization keeps its mean and variance in its configuration
     x = layers.Normalization(
         mean=np.asarray(mean, np.float32), variance=np.full(features, scale**2, np.float32), name="normalise"
     )(inputs)
-    if not model.fully_connected:
-        x = layers.Reshape(tuple(image_shape), name="image")(x)
-    for layer, layer_seed in zip(model.layers, seeds, strict=True):
+    if not network.fully_connected:
+        x = layers.Reshape(network.image_shape, name="image")(x)
+    for layer, layer_seed in zip(network.layers, seeds, strict=True):
         if layer.kind == "pool":
             x = layers.MaxPooling2D(layer.size, layer.stride, name=layer.name)(x)
             continue
         if layer.kind != "convolution" and len(x.shape) > 2:
             x = layers.Flatten(name="flatten")(x)
-        if model.batch_norm:
-            norm = "norm_" + layer.name.removeprefix("dense_")
-            x = layers.BatchNormalization(momentum=model.batch_norm_momentum, name=norm)(x)
+        if network.batch_norm:
+            norm = layers.BatchNormalization(
+                momentum=network.momentum, epsilon=network.epsilon, name=norm_of(layer.name)
+            )
+            x = norm(x)
         start = tf_keras.initializers.GlorotNormal(seed=int(layer_seed))
         if layer.kind == "convolution":
             shape = {"filters": layer.units, "kernel_size": layer.size, "strides": layer.stride}
             x = layers.Conv2D(**shape, kernel_initializer=start, name=layer.name)(x)
         else:
-            x = layers.Dense(layer.units or classes, kernel_initializer=start, name=layer.name)(x)
+            x = layers.Dense(layer.units or network.classes, kernel_initializer=start, name=layer.name)(x)
         if layer.kind != "output":
             x = layers.Activation(activation, name="activation_" + layer.name.removeprefix("dense_"))(x)
     return tf_keras.Model(inputs, x, name="network")

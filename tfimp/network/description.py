@@ -1,0 +1,140 @@
+"""What a network is, and nothing of how it is computed: the one place for its names, shapes and constants."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tfimp.errors import ConfigError, nearest
+from tfimp.network.activations import ACTIVATIONS, Activation
+from tfimp.network.architecture import Layer, output_shapes
+
+if TYPE_CHECKING:
+    from tfimp.config import ModelConfig, PruneConfig
+
+OUTPUT = "output"
+MOVING = ("moving_mean", "moving_variance")
+NORM = ("gamma", "beta", *MOVING)
+
+
+def norm_of(layer: str) -> str:
+    """Name of the batch-norm on a layer's input."""
+    return "norm_" + layer.removeprefix("dense_")
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network of the papers: [batch-norm -> layer -> activation] ... batch-norm -> output.
+
+    Args:
+        layers: In order, the output last.
+        image_shape: (height, width, channels) of its inputs, which arrive flattened.
+        classes: Number of classes.
+        activation: After every layer but the last, a name of ``ACTIVATIONS``.
+        batch_norm: Whether layers have a batch-norm on their input.
+        momentum, epsilon: Of the batch-norms.
+    """
+
+    layers: tuple[Layer, ...]
+    image_shape: tuple[int, int, int]
+    classes: int
+    activation: str
+    batch_norm: bool
+    momentum: float
+    epsilon: float
+
+    @classmethod
+    def of(cls, model: ModelConfig, image_shape: Sequence[int], classes: int) -> Network:
+        """The network of a configuration on given inputs.
+
+        Raises:
+            ConfigError: a convolution or pool larger than the image that reaches it.
+        """
+        height, width, channels = image_shape
+        output_shapes(model.layers, image_shape, classes)
+        return cls(
+            model.layers,
+            (height, width, channels),
+            classes,
+            model.activation,
+            model.batch_norm,
+            model.batch_norm_momentum,
+            1e-3,
+        )
+
+    @property
+    def fully_connected(self) -> bool:
+        """Whether there is neither a convolution nor a pool."""
+        return all(layer.kind in ("dense", "output") for layer in self.layers)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The layers that have a kernel, in order."""
+        return tuple(layer.name for layer in self.layers if layer.kind != "pool")
+
+    @property
+    def step(self) -> Activation:
+        """The activation itself."""
+        return ACTIVATIONS[self.activation]
+
+    def norm(self, layer: str, *words: str) -> list[str]:
+        """Names of variables of the batch-norm in front of a layer; none where it has none."""
+        return [f"{norm_of(layer)}/{word}" for word in words or NORM] if self.batch_norm else []
+
+    @property
+    def trained(self) -> list[str]:
+        """Names of the weights that gradients train."""
+        found: list[str] = []
+        for layer in self.names:
+            found += [*self.norm(layer, "gamma", "beta"), f"{layer}/kernel", f"{layer}/bias"]
+        return found
+
+    @property
+    def variables(self) -> list[str]:
+        """Names of all weights, the moving statistics last."""
+        return self.trained + [name for layer in self.names for name in self.norm(layer, *MOVING)]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every array of the network."""
+        found: dict[str, tuple[int, ...]] = {}
+        seen: tuple[int, ...] = self.image_shape
+        outputs = output_shapes(self.layers, self.image_shape, self.classes)
+        for layer, output in zip(self.layers, outputs, strict=True):
+            if layer.kind != "pool":
+                is_convolution = layer.kind == "convolution"
+                inputs = seen[-1] if is_convolution else math.prod(seen)
+                window = (layer.size, layer.size) if is_convolution else ()
+                found |= {f"{layer.name}/kernel": (*window, inputs, output[-1]), f"{layer.name}/bias": output[-1:]}
+                found |= {name: (inputs,) for name in self.norm(layer.name)}
+            seen = output
+        return found
+
+
+def hidden_layers(model: ModelConfig) -> list[str]:
+    """The layers that can be pruned besides the output, in order."""
+    return [layer.name for layer in model.layers if layer.kind in ("dense", "convolution")]
+
+
+def pruned_layers(model: ModelConfig, prune: PruneConfig) -> list[str]:
+    """The layers that are pruned, in the network's order: those of ``prune.layers`` or all hidden ones, and the output
+    if ``prune.output_layer``.
+
+    Raises:
+        ConfigError: a layer that the network does not have.
+    """
+    hidden = hidden_layers(model)
+    for name in prune.layers:
+        if name not in hidden:
+            accepted = f"{', '.join(hidden)} (and prune.output_layer)"
+            raise ConfigError(f"prune.layers: no hidden layer {name!r}{nearest(name, hidden)}; accepted: {accepted}")
+    chosen = prune.layers or hidden
+    return [name for name in hidden if name in chosen] + [OUTPUT] * prune.output_layer
+
+
+def masked_weights(model: ModelConfig, prune: PruneConfig) -> list[str]:
+    """Names of the weights that have masks, layer by layer."""
+    variables = ("kernel", "bias") if prune.include_bias else ("kernel",)
+    return [f"{layer}/{variable}" for layer in pruned_layers(model, prune) for variable in variables]
