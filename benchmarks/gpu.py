@@ -88,7 +88,7 @@ def _training(path: Path, size: Size, batch_size: int, replicates: int) -> dict[
     for seed in range(replicates):
         masks = {name: rng.random(mask.shape) < 0.5 for name, mask in lab.full_masks().items()}
         drawn.append(masks)
-        states.append(rewound(fresh_state(program, fresh_weights(lab.config, data, seed)), masks))
+        states.append(rewound(fresh_state(program, fresh_weights(lab.network, data, seed)), masks))
     order = [block_indices(seed, 0, 0, batch_size, size.images) for seed in range(replicates)]
     arguments = [
         [tf.constant(data.train.images), tf.constant(data.train.labels), tf.constant(data.mean, tf.float32)],

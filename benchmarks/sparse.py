@@ -35,9 +35,7 @@ def measure(repetitions: int = 20) -> dict[str, Any]:
         counts = {"dense": 5 if batch_size == 40 else 1}
         tasks = {"dense": lambda lab=lab, order=order, count=counts["dense"]: lab.dense.steps(order, 0, count)}
         for density in DENSITIES:
-            engine = SparseEngine(
-                lab.config.model, data, lab.config.train, seed=lab.config.seed, total_steps=lab.last_step
-            )
+            engine = SparseEngine(lab.network, data, lab.config.train, seed=lab.config.seed, total_steps=lab.last_step)
             masks = subject.masks_at(lab, density)
             engine.load(rewound(start, masks), masks)
             count = counts[f"{density:g}"] = counts["dense"] * (1 if density > 0.05 else 2)

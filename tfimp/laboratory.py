@@ -121,7 +121,9 @@ class Laboratory:
     def full_masks(self) -> Arrays:
         """The masks of round 0: every prunable weight survives, less a random ``initial_sparsity`` of the kernels."""
         state = self.dense.state()
-        masks = {name: np.ones(state[name].shape, bool) for name in masked_weights(self.config.model, self.config.prune)}
+        masks = {
+            name: np.ones(state[name].shape, bool) for name in masked_weights(self.config.model, self.config.prune)
+        }
         sparsity = self.config.prune.initial_sparsity
         if sparsity:
             kernels = {name: mask for name, mask in masks.items() if not name.endswith("/bias")}

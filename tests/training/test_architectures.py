@@ -11,16 +11,17 @@ import tf_keras
 import tfimp
 from tfimp.config import ModelConfig, RunConfig
 from tfimp.errors import ConfigError
-from tfimp.models import build_network
+from tfimp.network import Network
+from tfimp.network.keras import build_network
 
 
 def built(text: str, shape: tuple[int, int, int] = (12, 12, 3)) -> tf_keras.Model:
-    return build_network(ModelConfig(arch=text), shape, 5, np.zeros(np.prod(shape)), 255.0, seed=0)
+    return build_network(Network.of(ModelConfig(arch=text), shape, 5), np.zeros(np.prod(shape)), 255.0, seed=0)
 
 
 def test_a_string_of_dense_layers_is_the_network_of_its_widths() -> None:
     by_arch = built("f20:f10:x")
-    by_hidden = build_network(ModelConfig(hidden=(20, 10)), (12, 12, 3), 5, np.zeros(432), 255.0, seed=0)
+    by_hidden = build_network(Network.of(ModelConfig(hidden=(20, 10)), (12, 12, 3), 5), np.zeros(432), 255.0, seed=0)
     assert [variable.name for variable in by_arch.weights] == [variable.name for variable in by_hidden.weights]
     for first, second in zip(by_arch.weights, by_hidden.weights, strict=True):
         np.testing.assert_array_equal(first, second)

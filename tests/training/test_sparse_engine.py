@@ -125,7 +125,7 @@ def test_products_equal_numpy_sums(batch: int, fan_in: int, units: int, density:
     width = 8 * vectors
     assert tiles * width >= batch
     run, present = products(vectors), (np.arange(tiles * width) < batch).astype(np.float32).reshape(tiles, width)
-    step = Step(np.float32(batch), present, TANH, False, np.float32(0), np.float32(0.5))
+    step = Step(np.float32(batch), present, TANH, False, np.float32(0), np.float32(1e-3), np.float32(0.5))
     # blocks of any size
     layout, where = Survivors.of(mask, width, CACHE_BYTES / (4 * width * rows))
 
@@ -180,7 +180,7 @@ def test_a_batch_is_scaled_and_normalised_whatever_its_size_and_type(batch: int,
     gamma, beta, moving, variance = (rng.normal(size=features).astype(np.float32) for _ in range(4))
     x, y, inverse = *np.full((2, tiles, features, 8 * vectors), np.nan, np.float32), np.empty(features, np.float32)
     present = (np.arange(tiles * 8 * vectors) < batch).astype(np.float32).reshape(tiles, -1)
-    step = Step(np.float32(batch), present, RELU, True, np.float32(0.25), np.float32(0))
+    step = Step(np.float32(batch), present, RELU, True, np.float32(0.25), np.float32(1e-3), np.float32(0))
     scaled = ((images[order] - mean) / 255).astype(np.float64)
     expected_moving = 0.75 * moving + 0.25 * scaled.mean(axis=0)
     products(vectors).gather(

@@ -11,7 +11,8 @@ import tf_keras
 from tfimp.config import ModelConfig, TrainConfig
 from tfimp.data.dataset import Dataset
 from tfimp.errors import DivergedError
-from tfimp.models import build_network
+from tfimp.network import Network
+from tfimp.network.keras import build_network
 from tfimp.pruning.keras.rewind import Rewind
 from tfimp.pruning.masks import magnitude_masks
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
@@ -22,7 +23,6 @@ from tfimp.training.batches import BLOCK, block_indices
 from tfimp.training.dense import DenseEngine, Program, Replicas, dense_engine, fresh_state
 from tfimp.training.device import evaluation_batch
 from tfimp.training.keras_loop import KerasEngine
-from tfimp.training.network import Network
 from tfimp.training.optimizers import build_optimizer, learning_rates
 
 SHAPE, CLASSES, STEPS, ROUNDS = (4, 4, 3), 5, 60, 3
@@ -30,20 +30,24 @@ HIDDEN = ["dense_0", "dense_1"]
 MASKED = ["dense_0/kernel", "dense_1/kernel"]
 
 
+def described(**model: object) -> Network:
+    return Network.of(ModelConfig((32, 16), **model), SHAPE, CLASSES)
+
+
 def wrapped_network(dataset: Dataset, steps: int = STEPS) -> tf_keras.Model:
-    network = build_network(ModelConfig((32, 16)), SHAPE, CLASSES, dataset.mean, dataset.scale, seed=3)
+    network = build_network(described(), dataset.mean, dataset.scale, seed=3)
     return prune(network, IterativeMagnitudeSchedule(ROUNDS, steps, 0.3), layers=HIDDEN)
 
 
 def fresh_weights(dataset: Dataset, seed: int = 3, **model: object) -> dict[str, np.ndarray]:
-    network = build_network(ModelConfig((32, 16), **model), SHAPE, CLASSES, dataset.mean, dataset.scale, seed)
+    network = build_network(described(**model), dataset.mean, dataset.scale, seed)
     return {name: variable.numpy() for name, variable in model_variables(network).items()}
 
 
 def trainer_for(dataset: Dataset, **settings: object) -> DenseEngine:
     config = TrainConfig(batch_size=20, steps=STEPS, **settings)
     return dense_engine(
-        ModelConfig((32, 16)), dataset, config, weights=fresh_weights(dataset), masked=MASKED, seed=7, total_steps=STEPS
+        described(), dataset, config, weights=fresh_weights(dataset), masked=MASKED, seed=7, total_steps=STEPS
     )
 
 
@@ -120,9 +124,9 @@ SETTINGS = [
 def test_the_functional_network_takes_the_steps_of_the_keras_model(
     dataset: Dataset, model: dict[str, object], train: dict[str, object]
 ) -> None:
-    config, layout = TrainConfig(batch_size=20, steps=STEPS, **train), ModelConfig((32, 16), **model)
+    config, layout = TrainConfig(batch_size=20, steps=STEPS, **train), described(**model)
     weights = fresh_weights(dataset, **model)
-    network = build_network(layout, SHAPE, CLASSES, dataset.mean, dataset.scale, seed=3)
+    network = build_network(layout, dataset.mean, dataset.scale, seed=3)
     wrapped = prune(network, IterativeMagnitudeSchedule(ROUNDS, STEPS, 0.3), layers=HIDDEN)
     keras = KerasEngine(wrapped, dataset, config, seed=7, total_steps=STEPS)
     functional = dense_engine(layout, dataset, config, weights=weights, masked=MASKED, seed=7, total_steps=STEPS)
@@ -171,7 +175,7 @@ def test_training_is_replayable_and_compiles_once(engine: str, request: pytest.F
 
 def test_replicates_train_as_each_would_alone_and_keep_their_state_where_they_take_no_part(dataset: Dataset) -> None:
     config = TrainConfig(batch_size=20, steps=STEPS, momentum=0.9, learning_rate=0.05, schedule="cosine")
-    program = Program(Network.of(ModelConfig((32, 16))), config, dataset.scale)
+    program = Program(described(), config, dataset.scale)
     starts = [fresh_state(program, fresh_weights(dataset, seed)) for seed in range(3)]
     rng = np.random.default_rng(0)
     drawn = [{name: rng.random(starts[0][name].shape) < 0.5 for name in MASKED} for _ in starts]
@@ -216,7 +220,7 @@ def test_learning_rate_schedules_follow_their_formula(keras_adam: KerasEngine) -
 def test_accuracy_counts_every_sample_once(
     dataset: Dataset, adam: DenseEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = build_network(ModelConfig((32, 16)), SHAPE, CLASSES, dataset.mean, dataset.scale, seed=0)
+    network = build_network(described(), dataset.mean, dataset.scale, seed=0)
     state = adam.state()
     for name, variable in model_variables(network).items():
         variable.assign(state[name])

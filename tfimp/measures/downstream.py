@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from tfimp import formulas
 from tfimp.measures.network import Found, Network
 from tfimp.measures.numbers import Arrays
+from tfimp.network.forward import activate
 
 
 def downstream(network: Network) -> Found:
@@ -23,7 +25,7 @@ def downstream(network: Network) -> Found:
     arrays: Arrays = {}
     for first, name in enumerate(network.names[:-1]):
         layers = network.stack(first)
-        forward = formulas.dense_stack(layers, network.described.step.tensorflow())
+        forward = formulas.dense_stack(layers, functools.partial(activate, network.described))
         effects = formulas.downstream_effect(np.asarray(layers[0].kernel, np.float32), forward, network.x[name])
         for deeper, effect in zip(network.names[first + 1 :], effects, strict=True):
             values = network.per_weight(name, effect)

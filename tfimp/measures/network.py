@@ -46,7 +46,7 @@ class Network:
     @property
     def activation(self) -> Callable[[np.ndarray], np.ndarray]:
         """After every layer but the last, in NumPy."""
-        return self.described.step.numpy()
+        return self.described.step.numpy
 
     def stack(self, first: int = 0) -> list[DenseLayer]:
         """The trained layers from ``first`` on; that one takes what its kernel multiplies, behind the batch-norm."""

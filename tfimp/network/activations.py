@@ -1,4 +1,4 @@
-"""The activations of hidden layers, in NumPy, in TensorFlow and as the sparse engine's compiled code knows them."""
+"""The activations of hidden layers: one formula each, computed with the functions of NumPy, TensorFlow or Keras."""
 
 from __future__ import annotations
 
@@ -10,49 +10,37 @@ RELU, TANH, ERF = 0, 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
+class Functions:
+    """What the formulas are written in, of one array library."""
+
+    relu: Callable[[Any], Any]
+    tanh: Callable[[Any], Any]
+    erf: Callable[[Any], Any]
+
+
+@dataclasses.dataclass(frozen=True)
 class Activation:
     """One activation.
 
     Args:
-        code: What compiled code calls it.
-        numpy: () -> function of an array, in its own precision.
-        tensorflow: () -> function of a tensor.
+        code: What the sparse engine's compiled code calls it.
+        formula: Of an array, with the functions of its library.
     """
 
     code: int
-    numpy: Callable[[], Callable[[Any], Any]]
-    tensorflow: Callable[[], Callable[[Any], Any]]
+    formula: Callable[[Any, Functions], Any]
 
+    def numpy(self, h: Any) -> Any:
+        """Of a NumPy array, in its own precision."""
+        import numpy as np
+        from scipy.special import erf
 
-def _numpy_relu() -> Callable[[Any], Any]:
-    import numpy as np
-
-    return lambda h: np.maximum(h, 0)
-
-
-def _numpy_tanh() -> Callable[[Any], Any]:
-    import numpy as np
-
-    return np.tanh
-
-
-def _numpy_erf() -> Callable[[Any], Any]:
-    from scipy.special import erf
-
-    return lambda h: erf(h).astype(h.dtype)
-
-
-def _tensorflow(name: str) -> Callable[[], Callable[[Any], Any]]:
-    def load() -> Callable[[Any], Any]:
-        import tensorflow as tf
-
-        return {"relu": tf.nn.relu, "tanh": tf.tanh, "erf": tf.math.erf}[name]
-
-    return load
+        functions = Functions(lambda h: np.maximum(h, 0), np.tanh, lambda h: erf(h).astype(h.dtype))
+        return self.formula(h, functions)
 
 
 ACTIVATIONS = {
-    "relu": Activation(RELU, _numpy_relu, _tensorflow("relu")),
-    "tanh": Activation(TANH, _numpy_tanh, _tensorflow("tanh")),
-    "erf": Activation(ERF, _numpy_erf, _tensorflow("erf")),
+    "relu": Activation(RELU, lambda h, of: of.relu(h)),
+    "tanh": Activation(TANH, lambda h, of: of.tanh(h)),
+    "erf": Activation(ERF, lambda h, of: of.erf(h)),
 }

@@ -108,7 +108,7 @@ class Network:
                 inputs = seen[-1] if is_convolution else math.prod(seen)
                 window = (layer.size, layer.size) if is_convolution else ()
                 found |= {f"{layer.name}/kernel": (*window, inputs, output[-1]), f"{layer.name}/bias": output[-1:]}
-                found |= {name: (inputs,) for name in self.norm(layer.name)}
+                found |= dict.fromkeys(self.norm(layer.name), (inputs,))
             seen = output
         return found
 

@@ -11,9 +11,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfimp.network.activations import Functions
 from tfimp.network.description import MOVING, NORM, OUTPUT, Network
 
 Tensors = dict[str, Any]
+
+FUNCTIONS = Functions(tf.nn.relu, tf.tanh, tf.math.erf)
 
 
 def train_logits(network: Network, weights: Tensors, x: Any) -> tuple[Any, Tensors]:
@@ -64,8 +67,13 @@ def kernel_inputs(network: Network, weights: Tensors, x: Any) -> tuple[list[Any]
     return inputs, x
 
 
+def activate(network: Network, h: Any) -> Any:
+    """What follows a hidden layer."""
+    return network.step.formula(h, FUNCTIONS)
+
+
 def _activated(network: Network, layer: str, h: Any) -> Any:
-    return h if layer == OUTPUT else network.step.tensorflow()(h)
+    return h if layer == OUTPUT else activate(network, h)
 
 
 def _standardised(x: Any, epsilon: float) -> tuple[Any, tuple[Any, Any]]:

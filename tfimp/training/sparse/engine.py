@@ -50,9 +50,7 @@ class SparseEngine(Engine):
         dataset, config, seed, total_steps: As for the dense engine.
     """
 
-    def __init__(
-        self, network: Network, dataset: Dataset, config: TrainConfig, *, seed: int, total_steps: int
-    ) -> None:
+    def __init__(self, network: Network, dataset: Dataset, config: TrainConfig, *, seed: int, total_steps: int) -> None:
         super().__init__(dataset, config, seed)
         self.network, self.total_steps = network, total_steps
         self.tiles, vectors = tiling(config.batch_size)

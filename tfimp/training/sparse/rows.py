@@ -22,7 +22,6 @@ from tfimp.training.sparse._vectors import LANES
 from tfimp.training.sparse.kernels import MATH
 
 
-
 class Sees(NamedTuple):
     """What a layer sees, and the batch-norm that makes it: x normalised; y = gamma * x + beta, the same array as x
     without batch-norm; moving mean and variance; 1 / sqrt(batch variance + epsilon)."""
