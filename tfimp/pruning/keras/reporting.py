@@ -188,13 +188,14 @@ def save_stripped(model: Any, path: str | Path) -> Path:
 
     Args:
       model: a model that `tfimp.prune` returned, or a plain one.
-      path: ends with ``.keras`` (a file of the model's own Keras) or ``.tflite``.
+      path: ends with ``.keras`` (a file of the model's own Keras) or ``.tflite`` (for one sample at a time; weights with
+        many zeros are encoded sparsely where that makes the file smaller).
 
     Returns:
       The path.
 
     Raises:
-      ConfigError: another ending.
+      ConfigError: another ending, or a model that TFLite cannot express.
     """
     path = Path(path)
     if path.suffix not in (".keras", ".tflite"):
@@ -203,10 +204,7 @@ def save_stripped(model: Any, path: str | Path) -> Path:
     if path.suffix == ".keras":
         plain.save(path)
         return path
-    import tensorflow as tf
+    from tfimp.inference.tflite import model_to_tflite
 
-    inputs = [tf.TensorSpec([1, *value.shape[1:]], value.dtype, name=value.name) for value in plain.inputs]
-    function = tf.function(lambda *values: plain(list(values) if len(values) > 1 else values[0], training=False))
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function(*inputs)], plain)
-    path.write_bytes(converter.convert())
+    path.write_bytes(model_to_tflite(plain))
     return path
