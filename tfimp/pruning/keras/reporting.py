@@ -188,8 +188,8 @@ def save_stripped(model: Any, path: str | Path) -> Path:
 
     Args:
       model: a model that `tfimp.prune` returned, or a plain one.
-      path: ends with ``.keras`` (a file of the model's own Keras) or ``.tflite`` (for one sample at a time; weights with
-        many zeros are encoded sparsely where that makes the file smaller).
+      path: ends with ``.keras`` (a file of the model's own Keras) or ``.tflite`` (for one sample at a time; weights
+        with many zeros are encoded sparsely where that makes the file smaller).
 
     Returns:
       The path.
