@@ -34,7 +34,7 @@ def test_every_survivors_value_agrees_with_its_removal(scale: float, shift: floa
     inputs, kernel, mask = layer(700, 20, 6, density)
     inputs = np.float32(scale) * inputs + np.float32(shift)
     found = pre_activations(kernel, inputs, mask)
-    np.testing.assert_allclose(found.single_removals(), by_removal(kernel, inputs, mask), rtol=1e-7, atol=1e-11)
+    np.testing.assert_allclose(found.single_removals().delta, by_removal(kernel, inputs, mask), rtol=1e-7, atol=1e-11)
     h = inputs.astype(np.float64) @ np.where(mask, kernel, 0)
     np.testing.assert_allclose(found.shapes().kurtosis, scipy.stats.kurtosis(h), rtol=1e-9)
     np.testing.assert_allclose(found.shapes().skewness, scipy.stats.skew(h), rtol=1e-8, atol=1e-10)
@@ -53,7 +53,7 @@ def test_blocks_and_chunks_do_not_show(seed: int, rows: int, fan_in: int, units:
     inputs, kernel, mask = layer(rows, fan_in, units, density, seed)
     found = pre_activations(kernel, inputs, mask)
     expected = cavity(kernel, inputs, mask=mask, precision="float64")
-    np.testing.assert_allclose(found.single_removals(), expected.delta[mask], rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(found.single_removals().delta, expected.delta[mask], rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(found.shapes().kurtosis, expected.kurtosis, rtol=1e-9, atol=1e-9)
     h = inputs.astype(np.float64) @ np.where(mask, kernel, 0)
     np.testing.assert_allclose(found.shapes().negentropy, negentropy(h), rtol=1e-9, atol=1e-15)
@@ -73,7 +73,7 @@ def test_dead_units_and_units_with_one_or_two_survivors() -> None:
     kernel[5, 2] = 1.0  # a constant input makes a dead unit; so does no input at all
     kernel[[0, 5], 4] = 1.0  # what is left without the first is constant
     found = pre_activations(kernel, inputs)
-    kurtosis, delta = found.shapes().kurtosis, found.single_removals().reshape(6, 5)
+    kurtosis, delta = found.shapes().kurtosis, found.single_removals().delta.reshape(6, 5)
     assert np.isnan(kurtosis[[2, 3]]).all()
     assert np.isnan([delta[0, 0], delta[5, 2], delta[0, 4]]).all()
     alone = scipy.stats.kurtosis(inputs[:, :2].astype(float))

@@ -17,12 +17,13 @@ from tfimp.formulas.magnitude import MagnitudeBins, comparison_at_threshold, com
 from tfimp.formulas.moments import Moments, central_moments, excess_kurtosis, skewness
 from tfimp.formulas.negentropy import negentropy
 from tfimp.formulas.overlap import Overlap, mask_overlap
-from tfimp.formulas.pre_activations import PreActivations, Shapes, pre_activations, shapes
+from tfimp.formulas.pre_activations import PreActivations, Removals, Shapes, pre_activations, shapes
 from tfimp.formulas.products import kernel_product, mask_product
 from tfimp.formulas.profiles import Band, RadialProfile, displacements_by_band, expected_displacements, radial_profile
 from tfimp.formulas.removal import RemovalStatistics, removal_statistics
 from tfimp.formulas.set_cavity import SetCavity, set_cavity
 from tfimp.formulas.translation import Translation, translation
+from tfimp.formulas.within_classes import WithinClasses, within_classes
 
 __all__ = [
     "Ablation",
@@ -43,10 +44,12 @@ __all__ = [
     "PreActivations",
     "RadialProfile",
     "RemovalStatistics",
+    "Removals",
     "Selectivity",
     "SetCavity",
     "Shapes",
     "Translation",
+    "WithinClasses",
     "ablation_curves",
     "ablation_steps",
     "binomial_null",
@@ -83,4 +86,5 @@ __all__ = [
     "shapes",
     "skewness",
     "translation",
+    "within_classes",
 ]

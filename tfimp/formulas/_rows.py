@@ -24,6 +24,7 @@ SAMPLES = 2048  # per chunk
 _INPUTS = 64
 _TILE = 16
 _SQUARE = 4
+_CLOSE = 1e-3  # a variance's share of the mean square below which moments are summed about the mean itself
 _SMALL = 2**16  # values up to which waking a thread takes longer than the loop
 
 
@@ -203,60 +204,111 @@ def removals(
     kernel: Any,
     mask: Any,
     places: Any,
+    block_units: int,
+    starts: Any,
+    row_means: Any,
+    unit_means: Any,
     shape: Any,
     size: Any,
+    spread: Any,
     limits: Any,
-    sums: Any,
     out: Any,
 ) -> None:
-    """For every survivor, in row-major order: out = m4 / m2² of units[j] - w_ij rows[i], minus that of units[j].
+    """For every survivor, in row-major order: what h without its weight, d = units[j] - w_ij rows[i], is like.
 
-    ``places`` (fan_in, blocks) is where the survivors of a row begin in each block of ``UNITS`` units; ``shape`` and
-    ``size`` are m4 / m2² of every unit and what its variance would be for independent inputs; ``limits`` the shares of
-    the size below which the rest is summed anew, and below which it is nothing but rounding. ``sums`` (2, survivors) is
-    room for zeros to be added to. Further sums over samples of h without one weight belong into the innermost loop.
+    Samples lie class after class; ``starts`` (classes + 1,) says where. One pass over d serves all samples together and
+    the classes apart, whose moments about their own means, known from ``row_means`` (fan_in, classes) and
+    ``unit_means`` (units, classes), follow from the sums about the mean of all::
+
+        out[0]: m4 / m2² of d over all samples, minus that of h;
+        out[1]: the same over the samples of one class, averaged over classes;
+        out[2]: the change of |m4 / m2² - 3| over the samples of one class, averaged over classes.
+
+    ``places`` (fan_in, blocks) is where the survivors of a row begin in each block of units, whose rows stay in the
+    cache together; ``shape`` (units, 1 + classes) is m4 / m2² of h over all samples and over each class, ``size``
+    (units,) what its variance would be for independent inputs of variances ``spread`` (fan_in,); ``limits`` the shares
+    of the size below which the rest is summed anew, and below which it is nothing but rounding. Classes in which h or d
+    is constant are left out of the averages. Further sums over samples of h without one weight belong into `_powers`.
     """
     fan_in, samples = rows.shape
-    count = kernel.shape[1]
+    count, classes = kernel.shape[1], len(starts) - 1
     for block in range(part, places.shape[1], parts):
-        first, last = block * UNITS, min(count, (block + 1) * UNITS)
-        for begin in range(0, samples, SAMPLES):
-            end = min(samples, begin + SAMPLES)
-            for i in range(fan_in):
-                x, place = rows[i, begin:end], places[i, block]
-                for j in range(first, last):
-                    if mask[i, j]:
-                        w, h = kernel[i, j], units[j, begin:end]
-                        second, fourth = 0.0, 0.0
-                        for s in range(end - begin):
-                            d = h[s] - w * x[s]
-                            square = d * d
-                            second += square
-                            fourth += square * square
-                        sums[0, place] += second
-                        sums[1, place] += fourth
-                        place += 1
+        first, last = block * block_units, min(count, (block + 1) * block_units)
         for i in range(fan_in):
             place = places[i, block]
             for j in range(first, last):
-                if mask[i, j]:
-                    m2, m4 = sums[0, place] / samples, sums[1, place] / samples
+                if not mask[i, j]:
+                    continue
+                w, second, fourth = kernel[i, j], 0.0, 0.0
+                within, absolute, known = 0.0, 0.0, 0
+                for c in range(classes):
+                    x, h = rows[i, starts[c] : starts[c + 1]], units[j, starts[c] : starts[c + 1]]
+                    s2, s3, s4 = _powers(h, x, w)
+                    second += s2
+                    fourth += s4
+                    if classes == 1:
+                        continue
+                    n, mean = len(x), unit_means[j, c] - w * row_means[i, c]
+                    r2, r3, r4 = s2 / n, s3 / n, s4 / n
+                    m2 = r2 - mean * mean
                     if m2 <= limits[0] * size[j]:
-                        m2, m4 = _without(rows, kernel[:, j], i, limits[1])
-                    # no weight, no change; but that of a dead unit is NaN all the same
-                    out[place] = m4 / (m2 * m2) - shape[j] if kernel[i, j] != 0 else 0.0 * shape[j]
-                    place += 1
+                        m2, m4 = _without(rows[:, starts[c] : starts[c + 1]], kernel[:, j], i, spread, limits[1])
+                    elif m2 <= _CLOSE * r2:
+                        m2, m4 = _centred(h, x, w, mean)
+                    else:
+                        m4 = r4 - 4 * mean * r3 + 6 * mean * mean * r2 - 3 * mean**4
+                    change = m4 / (m2 * m2) - shape[j, 1 + c]
+                    if change == change:
+                        within += change
+                        absolute += abs(shape[j, 1 + c] + change - 3.0) - abs(shape[j, 1 + c] - 3.0)
+                        known += 1
+                m2, m4 = second / samples, fourth / samples
+                if m2 <= limits[0] * size[j]:
+                    m2, m4 = _without(rows, kernel[:, j], i, spread, limits[1])
+                # no weight, no change; but that of a dead unit is NaN all the same
+                out[0, place] = m4 / (m2 * m2) - shape[j, 0] if w != 0 else 0.0 * shape[j, 0]
+                if classes > 1:
+                    out[1, place] = within / known if known > 0 else np.nan
+                    out[2, place] = absolute / known if known > 0 else np.nan
+                    if w == 0 and known > 0:
+                        out[1, place] = 0.0
+                        out[2, place] = 0.0
+                place += 1
 
 
 @_inlined
-def _without(rows: Any, weights: Any, removed: int, least: float) -> tuple[float, float]:
+def _powers(h: Any, x: Any, w: float) -> tuple[float, float, float]:
+    second, third, fourth = 0.0, 0.0, 0.0
+    for s in range(len(x)):
+        d = h[s] - w * x[s]
+        square = d * d
+        second += square
+        third += square * d
+        fourth += square * square
+    return second, third, fourth
+
+
+@_inlined
+def _centred(h: Any, x: Any, w: float, mean: float) -> tuple[float, float]:
+    """m2 and m4 where the mean is so far away that nothing would be left of them."""
+    second, fourth = 0.0, 0.0
+    for s in range(len(x)):
+        d = h[s] - w * x[s] - mean
+        square = d * d
+        second += square
+        fourth += square * square
+    return second / len(x), fourth / len(x)
+
+
+@_inlined
+def _without(rows: Any, weights: Any, removed: int, spread: Any, least: float) -> tuple[float, float]:
     """m2 and m4 of a unit summed without one of its weights; NaN where that is constant."""
     total, size = np.zeros(rows.shape[1]), 0.0
     for i in range(len(weights)):
         if i != removed and weights[i] != 0:
             total += weights[i] * rows[i]
-            size += weights[i] ** 2 * np.mean(rows[i] ** 2)
-    square = total**2
+            size += weights[i] ** 2 * spread[i]
+    square = (total - np.mean(total)) ** 2
     m2 = np.mean(square)
     return (m2, np.mean(square**2)) if m2 > least * size else (np.nan, np.nan)
 

@@ -34,6 +34,23 @@ class Shapes:
 
 
 @dataclass(frozen=True)
+class Removals:
+    """What the removal of each single weight does to its unit; (survivors,) float64, row-major in the mask.
+
+    Attributes:
+        delta: Change of the excess kurtosis over all inputs; 0 for a weight of 0, NaN where h is constant with or
+            without the weight.
+        within_delta: The same over the inputs of one class, averaged over classes.
+        within_absolute_delta: The change of its size over the inputs of one class, averaged over classes: positive
+            where removal leads away from a Gaussian.
+    """
+
+    delta: np.ndarray
+    within_delta: np.ndarray
+    within_absolute_delta: np.ndarray
+
+
+@dataclass(frozen=True)
 class PreActivations:
     """Inputs and pre-activations of a dense layer, centred, in float64, one row per input or unit.
 
@@ -47,6 +64,8 @@ class PreActivations:
         values: (units, n), h less its mean.
         mean: (units,), the mean of h, the bias left out.
         size: (units,), Σ w² var(x): what the variance of h would be if the inputs were independent.
+        spread: (fan_in,), var(x).
+        starts: (classes + 1,), where the samples of each class begin, and the end; one class where none were given.
     """
 
     kernel: np.ndarray
@@ -55,17 +74,28 @@ class PreActivations:
     values: np.ndarray
     mean: np.ndarray
     size: np.ndarray
+    spread: np.ndarray
+    starts: np.ndarray
 
     def shapes(self) -> Shapes:
         """Of every unit's h."""
         return shapes(self.values, _CONSTANT * self.size)
 
+    def class_shapes(self, values: np.ndarray | None = None) -> Shapes:
+        """Of every unit's h, or of other ``values`` like it, over the inputs of each class; (classes, units)."""
+        h = self.values if values is None else values
+        parts = []
+        for part in _between(self.starts):
+            own = h[:, part]
+            parts.append(shapes(own - own.mean(axis=1, keepdims=True), _CONSTANT * self.size))
+        return Shapes(*(np.stack([getattr(part, name) for part in parts]) for name in Shapes.__dataclass_fields__))
+
     def input_shapes(self) -> Shapes:
         """Of every input x_i: also of the activations before a batch-norm, which shifts and scales only."""
         return shapes(self.inputs)
 
-    def shapes_without(self, removed: Any) -> Shapes:
-        """Of every unit's h without all the weights of a set, removed together: the *set* cavity.
+    def without(self, removed: Any) -> np.ndarray:
+        """(units, n): h without all the weights of a set, removed together.
 
         Args:
             removed: (fan_in, units), boolean.
@@ -74,37 +104,47 @@ class PreActivations:
 
         left = self.values.copy()
         _rows.add_products(self.inputs, self.kernel, np.asarray(removed, bool), -1.0, left)
-        return shapes(left, _CONSTANT * self.size)
+        return left
 
-    def single_removals(self, before: Shapes | None = None) -> np.ndarray:
+    def shapes_without(self, removed: Any) -> Shapes:
+        """Of every unit's h without all the weights of a set, removed together: the *set* cavity."""
+        return shapes(self.without(removed), _CONSTANT * self.size)
+
+    def single_removals(self, before: Shapes | None = None, within: Shapes | None = None) -> Removals:
         """The cavity of every survivor: excess kurtosis of its unit without this one weight, minus that with it.
 
-        Two sums over the samples of h - w x itself for each survivor and none for pruned weights: nothing cancels, and
+        A sum over the samples of h - w x itself for each survivor and none for pruned weights: nothing cancels, and
         the cost falls with the density. `tfimp.formulas.cavity` gives the same from four products of whole matrices.
 
         Args:
             before: The shapes of h, if they are known already.
-
-        Returns:
-            (survivors,) float64, in row-major order of the mask's True entries; 0 for a weight of 0, NaN where h is
-            constant with or without the weight.
+            within: Those over the inputs of each class, likewise.
 
         Source:
             Redman et al. 2024 (arXiv 2412.06545), the cavity method.
         """
         from tfimp.formulas import _rows
 
-        starts = np.arange(0, self.mask.shape[1], _rows.UNITS)
-        counts = np.add.reduceat(self.mask, starts, axis=1, dtype=np.int64)
+        samples = self.inputs.shape[1]
+        block = max(4, min(_rows.UNITS, _rows.UNITS * _rows.SAMPLES // samples))
+        counts = np.add.reduceat(self.mask, np.arange(0, self.mask.shape[1], block), axis=1, dtype=np.int64)
         places = (np.cumsum(counts) - counts.ravel()).reshape(counts.shape)
-        survivors = int(counts.sum())
-        delta, sums = np.empty(survivors), np.zeros((2, survivors))
-        shape = (before or self.shapes()).kurtosis + 3.0
-        limits = np.array([_LITTLE_LEFT, _CONSTANT])
+        kurtosis = [(before or self.shapes()).kurtosis]
+        if len(self.starts) > 2:
+            kurtosis += [*(within or self.class_shapes()).kurtosis]
+        means = [
+            np.stack([rows[:, part].mean(axis=1) for part in _between(self.starts)], axis=1)
+            for rows in (self.inputs, self.values)
+        ]
+        out = np.empty((3, int(counts.sum())))
         _rows.removals(
-            self.inputs, self.values, self.kernel, self.mask, places, shape, self.size, limits, sums, delta
+            self.inputs, self.values, self.kernel, self.mask, places, block, self.starts, *means,
+            np.stack(kurtosis, axis=1) + 3.0, self.size, self.spread, np.array([_LITTLE_LEFT, _CONSTANT]), out,
         )  # fmt: skip
-        return delta
+        if len(self.starts) == 2:
+            shape = kurtosis[0][np.nonzero(self.mask)[1]]
+            out[1], out[2] = out[0], np.abs(shape + out[0]) - np.abs(shape)
+        return Removals(*out)
 
     def class_means(self, bias: Any, labels: Any, classes: int) -> np.ndarray:
         """(classes, units): mean of max(h + bias, 0) over the samples of each class; NaN for a class without any."""
@@ -119,13 +159,14 @@ class PreActivations:
             return (sums / np.bincount(group, minlength=classes)).T
 
 
-def pre_activations(kernel: Any, inputs: Any, mask: Any = None) -> PreActivations:
+def pre_activations(kernel: Any, inputs: Any, mask: Any = None, *, starts: Any = None) -> PreActivations:
     """Multiply a layer's inputs by its kernel, in float64.
 
     Args:
         kernel: (fan_in, units); the bias shifts h and drops out of all that is measured.
         inputs: (n, fan_in), what the kernel multiplies.
         mask: (fan_in, units), boolean; by default all weights count as survivors, zeros too.
+        starts: Where the inputs lie class after class, where each class begins, and n; by default one class.
 
     Returns:
         PreActivations, of 8 n (fan_in + units) bytes.
@@ -141,20 +182,43 @@ def pre_activations(kernel: Any, inputs: Any, mask: Any = None) -> PreActivation
     survives = np.ones(weights.shape, bool) if mask is None else np.ascontiguousarray(mask, bool)
     if survives.shape != weights.shape:
         raise DataError(f"mask: got shape {survives.shape}; accepted: the kernel's, {weights.shape}")
+    begins = np.array([0, len(x)] if starts is None else starts, np.int64)
+    if len(begins) < 2 or begins[0] or begins[-1] != len(x) or (np.diff(begins) <= 0).any():
+        raise DataError(f"starts: got {begins.tolist()[:9]}; accepted: 0, where the next class begins …, {len(x)}")
     if mask is not None:
         weights = np.where(survives, weights, 0.0)
     if x.dtype not in (np.float32, np.float64):
         x = x.astype(np.float64)
     rows, centre = np.empty((x.shape[1], len(x))), np.empty(x.shape[1])
     _rows.centre(np.ascontiguousarray(x), 2 * float(np.finfo(x.dtype).eps), rows, centre)
-    if np.count_nonzero(survives) <= _SPARSE * survives.size:
-        values = np.zeros((weights.shape[1], len(x)))
-        _rows.add_products(rows, np.ascontiguousarray(weights), survives, 1.0, values)
-    else:
-        values = _rows.products(rows, weights)
-    size = np.einsum("i,ij->j", np.einsum("is,is->i", rows, rows), weights**2) / len(x)
+    weights = np.ascontiguousarray(weights)
+    values = multiplied(rows, weights, survives)
+    spread = np.einsum("is,is->i", rows, rows) / len(x)
+    size = np.einsum("i,ij->j", spread, weights**2)
     mean = np.einsum("i,ij->j", centre, weights)
-    return PreActivations(np.ascontiguousarray(weights), survives, rows, values, mean, size)
+    return PreActivations(weights, survives, rows, values, mean, size, spread, begins)
+
+
+def multiplied(rows: np.ndarray, kernel: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(units, n): the kernel's units over rows (fan_in, n), by whichever product is faster at this density."""
+    from tfimp.formulas import _rows
+
+    if np.count_nonzero(mask) > _SPARSE * mask.size:
+        return _rows.products(rows, kernel)
+    values = np.zeros((kernel.shape[1], rows.shape[1]))
+    _rows.add_products(rows, kernel, mask, 1.0, values)
+    return values
+
+
+def average(values: np.ndarray) -> np.ndarray:
+    """Mean over the first axis, NaN left out; NaN where nothing is left."""
+    known = np.isfinite(values)
+    count = known.sum(axis=0)
+    return np.where(count > 0, np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
+
+
+def _between(starts: np.ndarray) -> list[slice]:
+    return [slice(int(first), int(last)) for first, last in zip(starts[:-1], starts[1:], strict=True)]
 
 
 def shapes(rows: np.ndarray, least: Any = 0.0) -> Shapes:

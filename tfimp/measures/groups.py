@@ -85,7 +85,7 @@ def non_gaussianity(layer: Layer, what: Collection[str]) -> Found:
     found: Arrays = {}
     if "cavity" in what:
         removed = layer.removed[layer.mask]
-        found["cavity_delta"] = layer.at_work.single_removals(layer.shapes).astype(np.float32)
+        found["cavity_delta"] = layer.at_work.single_removals(layer.shapes).delta.astype(np.float32)
         found["removed_next"] = removed.astype(np.uint8)
         together = layer.at_work.shapes_without(layer.removed)
         found["set_delta"] = (together.kurtosis - layer.shapes.kurtosis).astype(np.float32)
