@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -218,7 +219,7 @@ def average(values: np.ndarray) -> np.ndarray:
 
 
 def _between(starts: np.ndarray) -> list[slice]:
-    return [slice(int(first), int(last)) for first, last in zip(starts[:-1], starts[1:], strict=True)]
+    return [slice(int(first), int(last)) for first, last in itertools.pairwise(starts)]
 
 
 def shapes(rows: np.ndarray, least: Any = 0.0) -> Shapes:
