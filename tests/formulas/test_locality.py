@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfimp.probes import locality
+from tfimp.probes import localities, locality
 
 
 def block_masks(image_shape: tuple[int, int, int], units: int) -> np.ndarray:
@@ -20,10 +20,13 @@ def block_masks(image_shape: tuple[int, int, int], units: int) -> np.ndarray:
     return maps.reshape(-1, units)
 
 
-def near_matrix(image_shape: tuple[int, int, int], radius: int) -> np.ndarray:
+def near_matrix(image_shape: tuple[int, int, int], radius: int, periodic: bool = False) -> np.ndarray:
     """(fan_in, fan_in): 1 for two distinct inputs within the radius."""
     places = np.array(list(np.ndindex(*image_shape)))[:, :2]
-    distance = np.abs(places[:, None] - places[None]).max(axis=2)
+    distance = np.abs(places[:, None] - places[None])
+    if periodic:
+        distance = np.minimum(distance, np.array(image_shape[:2]) - distance)
+    distance = distance.max(axis=2)
     return ((distance <= radius) & ~np.eye(len(places), dtype=bool)).astype(float)
 
 
@@ -170,3 +173,46 @@ def test_what_does_not_fit_is_refused() -> None:
         locality(np.ones((10, 2), bool), (3, 3, 1))
     with pytest.raises(ValueError, match="radius"):
         locality(np.ones((9, 2), bool), (3, 3, 1), radius=-1)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10**6),
+    image_shape=st.tuples(st.integers(1, 8), st.integers(1, 8), st.integers(1, 2)),
+    radius=st.integers(0, 4),
+)
+def test_distances_go_round_periodic_inputs(seed: int, image_shape: tuple[int, int, int], radius: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.random((np.prod(image_shape), 5)) < 0.6
+    near, inputs = near_matrix(image_shape, radius, periodic=True), len(mask)
+    found = locality(mask, image_shape, radius, periodic=True)
+    if inputs > 1:
+        assert found.expected == pytest.approx(near.sum() / (inputs * (inputs - 1)))
+    if found.pairs:
+        assert found.share == pytest.approx(share_of_near_pairs(mask, near))
+        rolled = np.roll(mask.reshape(*image_shape, 5), (3, 2), axis=(0, 1)).reshape(mask.shape)
+        again = locality(rolled, image_shape, radius, periodic=True)
+        for word in ("ratio", "ratio_usage", "z"):
+            assert getattr(again, word) == pytest.approx(getattr(found, word), nan_ok=True)
+    for unit, own in enumerate(found.per_unit):
+        alone = locality(mask[:, [unit]], image_shape, radius, periodic=True)
+        assert own == pytest.approx(alone.ratio, nan_ok=True)
+
+
+def test_the_spread_of_the_ratio_is_that_of_random_masks() -> None:
+    rng, shape, counts = np.random.default_rng(0), (6, 6, 1), np.array([3, 5, 8, 12])
+    ratios = []
+    for _ in range(400):
+        mask = np.zeros((36, 4), bool)
+        for unit, count in enumerate(counts):
+            mask[rng.choice(36, count, replace=False), unit] = True
+        ratios.append(locality(mask, shape, 1, periodic=True).ratio)
+    assert np.mean(ratios) == pytest.approx(1, abs=0.02)
+    assert np.std(ratios) == pytest.approx(locality(mask, shape, 1, periodic=True).sd, rel=0.12)
+
+
+def test_several_radii_in_one_call() -> None:
+    mask = block_masks((10, 12, 2), 30)
+    for found, radius in zip(localities(mask, (10, 12, 2), (1, 2, 4)), (1, 2, 4), strict=True):
+        alone = locality(mask, (10, 12, 2), radius)
+        assert (found.radius, found.ratio, found.z) == (radius, alone.ratio, alone.z)

@@ -12,10 +12,17 @@ from tfimp.formulas.downstream import DenseLayer, dense_stack, downstream_effect
 from tfimp.formulas.fields import Coverage, Fields, coverage, receptive_fields
 from tfimp.formulas.fits import Fit, field_maps, fit_gabor, fit_gaussian
 from tfimp.formulas.localisation import inverse_participation_ratio
-from tfimp.formulas.locality import Locality, locality
+from tfimp.formulas.locality import Locality, localities, locality
 from tfimp.formulas.magnitude import MagnitudeBins, comparison_at_threshold, comparison_by_magnitude
 from tfimp.formulas.moments import Moments, central_moments, excess_kurtosis, skewness
 from tfimp.formulas.negentropy import negentropy
+from tfimp.formulas.nulls import (
+    Null,
+    PermutedWeights,
+    median_of_random_masks,
+    participation_after_pruning,
+    permuted_weights,
+)
 from tfimp.formulas.overlap import Overlap, mask_overlap
 from tfimp.formulas.pre_activations import PreActivations, Removals, Shapes, pre_activations, shapes
 from tfimp.formulas.products import kernel_product, mask_product
@@ -40,7 +47,9 @@ __all__ = [
     "Locality",
     "MagnitudeBins",
     "Moments",
+    "Null",
     "Overlap",
+    "PermutedWeights",
     "PreActivations",
     "RadialProfile",
     "RemovalStatistics",
@@ -71,11 +80,15 @@ __all__ = [
     "fit_gaussian",
     "inverse_participation_ratio",
     "kernel_product",
+    "localities",
     "locality",
     "mask_overlap",
     "mask_product",
+    "median_of_random_masks",
     "negentropy",
     "node_ablation",
+    "participation_after_pruning",
+    "permuted_weights",
     "pre_activations",
     "radial_profile",
     "receptive_fields",

@@ -31,17 +31,31 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def box_sum(maps: np.ndarray, radius: int) -> np.ndarray:
-    """Sum over the (2r+1)² window around each position (first two axes), cut off at the border."""
+def box_sum(maps: np.ndarray, radius: int, periodic: bool = False) -> np.ndarray:
+    """Sum over the (2r+1)² window around each position (first two axes), cut off at the border or going round."""
     for axis in (0, 1):
         side = maps.shape[axis]
         total = np.concatenate([np.zeros_like(maps.take([0], axis)), np.cumsum(maps, axis)], axis)
         centre = np.arange(side)
-        high, low = np.minimum(centre + radius + 1, side), np.maximum(centre - radius, 0)
-        maps = total.take(high, axis) - total.take(low, axis)
+        high, low = centre + radius + 1, centre - radius
+        if periodic and 2 * radius + 1 < side:
+            whole = total.take([-1], axis)
+            above, below = (total.take(ends % side, axis) + _times(whole, ends // side, axis) for ends in (high, low))
+            maps = above - below
+        else:
+            whole = periodic and 2 * radius + 1 >= side  # all of the axis, each position once
+            high, low = (np.full(side, side), np.zeros(side, int)) if whole else (high, low)
+            maps = total.take(np.minimum(high, side), axis) - total.take(np.maximum(low, 0), axis)
     return maps
 
 
-def near_pairs(maps: np.ndarray, radius: int) -> np.ndarray:
+def _times(whole: np.ndarray, turns: np.ndarray, axis: int) -> np.ndarray:
+    """A total once for every turn round the axis."""
+    shape = [1] * whole.ndim
+    shape[axis] = len(turns)
+    return whole * turns.reshape(shape).astype(whole.dtype)
+
+
+def near_pairs(maps: np.ndarray, radius: int, periodic: bool = False) -> np.ndarray:
     """Σ over ordered pairs of positions within the radius, each with itself included, of the product of values."""
-    return np.einsum("hw...,hw...->...", maps, box_sum(maps, radius))
+    return np.einsum("hw...,hw...->...", maps, box_sum(maps, radius, periodic))

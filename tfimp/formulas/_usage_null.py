@@ -10,7 +10,7 @@ FEW_PAIRS = 20  # free pairs below which the corrections for fixed margins are n
 _SWEEPS, _CLOSE = 60, 1e-3
 
 
-def excess_under_usage(maps: np.ndarray, radius: int) -> tuple[float, float]:
+def excess_under_usage(maps: np.ndarray, radius: int, periodic: bool = False) -> tuple[float, float]:
     """Expected share of near pairs given each input's usage, and the variance of the excess of ordered near pairs.
 
     With u_i units that use input i and k_j inputs of unit j, two inputs meet in proportion to u_i u_j. The excess over
@@ -31,6 +31,7 @@ def excess_under_usage(maps: np.ndarray, radius: int) -> tuple[float, float]:
     Args:
         maps: (height, width, channel, units), boolean.
         radius: largest Chebyshev distance that counts as near.
+        periodic: whether distances go round the image.
 
     Returns:
         The share (NaN without pairs), and the variance (0 where nothing is free).
@@ -40,17 +41,19 @@ def excess_under_usage(maps: np.ndarray, radius: int) -> tuple[float, float]:
     """
     usage, degree = maps.sum(axis=3, dtype=np.int64), maps.sum(axis=(0, 1, 2), dtype=np.int64)
     total = int(usage.sum())
-    near = box_sum(usage.sum(axis=2), radius)[:, :, None] - usage
+    near = box_sum(usage.sum(axis=2), radius, periodic)[:, :, None] - usage
     met = int((usage * (total - usage)).sum())
     if not met:
         return float("nan"), 0.0
     expected = int((usage * near).sum()) / met
     slope = 2 / total * (near - expected * (total - usage))
     slope = slope - (usage * slope).sum() / total
-    return expected, _variance(usage, degree, expected, slope, radius)
+    return expected, _variance(usage, degree, expected, slope, radius, periodic)
 
 
-def _variance(usage: np.ndarray, degree: np.ndarray, expected: float, slope: np.ndarray, radius: int) -> float:
+def _variance(
+    usage: np.ndarray, degree: np.ndarray, expected: float, slope: np.ndarray, radius: int, periodic: bool
+) -> float:
     live = int((degree > 0).sum())
     free = (usage > 0) & (usage < live)
     inputs, always = int(free.sum()), int((usage == live).sum())
@@ -63,7 +66,7 @@ def _variance(usage: np.ndarray, degree: np.ndarray, expected: float, slope: np.
     spread = np.zeros((*usage.shape, len(chosen)))  # equal units are computed once
     spread[free] = (chance * (1 - chance))[place]
     own_square, sums = (spread**2).sum(axis=(0, 1, 2)), spread.sum(axis=(0, 1, 2))
-    near = near_pairs(spread.sum(axis=2), radius) - own_square
+    near = near_pairs(spread.sum(axis=2), radius, periodic) - own_square
     every = sums**2 - own_square
     pairs = 2 * ((1 - expected) ** 2 * near + expected**2 * (every - near))
     pairs = _with_fixed_margins(pairs, units, chosen, inputs, sums**2 / np.maximum(own_square, 1e-300))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -23,6 +24,11 @@ class Locality:
         z, z_usage: distance from the expectation in standard deviations of the null.
         share, expected, expected_usage: the three shares that the ratios are made of.
         pairs: number of ordered pairs of distinct surviving inputs, over all units.
+        per_unit: (units,) the ratio of every unit by itself; NaN for units with fewer than two inputs. The ratio over
+            all pairs is carried by the few best connected units, whose pairs grow with the square of their inputs; the
+            median of these says what an eye sees.
+        sd: standard deviation of `ratio` if connections fell anywhere.
+        radius: largest distance that counted as near.
     """
 
     ratio: float
@@ -33,9 +39,12 @@ class Locality:
     expected: float
     expected_usage: float
     pairs: int
+    per_unit: np.ndarray
+    sd: float
+    radius: int
 
 
-def locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2) -> Locality:
+def locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2, periodic: bool = False) -> Locality:
     """Share of pairs of surviving inputs within Chebyshev distance `radius`, over the share that chance gives.
 
     Pairs are those of distinct inputs of one unit, in all channels; two channels of one position are at distance 0.
@@ -44,7 +53,9 @@ def locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2) -> L
     probability with which two distinct inputs are near: with a(H) = H (2r+1) - r (r+1) for H > r, the number of
     ordered pairs of rows within r,
 
-        expected = (C² a(H) a(W) - N) / (N (N - 1)),   N = H W C.
+        expected = (C² a(H) a(W) - N) / (N (N - 1)),   N = H W C,
+
+    and a(H) = H min(H, 2r+1) where distances go round the image (`periodic`).
 
     So masks that are 3x3 blocks in one channel, all of whose 72 pairs are within r = 2, have ratio 1 / expected; with
     r = 1, 40 of 72 are near and the ratio is (40 / 72) / expected.
@@ -64,7 +75,8 @@ def locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2) -> L
     Args:
         mask: (height · width · channel, units), boolean.
         image_shape: (height, width, channel).
-        radius: largest Chebyshev distance (in pixels) that counts as near.
+        radius: largest Chebyshev distance (in pixels) that counts as near; `localities` takes several.
+        periodic: distances go round the image, as for inputs with periodic boundaries.
 
     Returns:
         Locality.
@@ -75,16 +87,30 @@ def locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2) -> L
     Source:
         Pellegrini & Biroli 2022 (arXiv 2104.13343) for the pair counts; the nulls are derived above.
     """
+    return localities(mask, image_shape, (radius,), periodic)[0]
+
+
+def localities(
+    mask: Any, image_shape: tuple[int, int, int], radii: Sequence[int], periodic: bool = False
+) -> tuple[Locality, ...]:
+    """`locality` for several radii: near the small ones compact fields stand out, near the large ones wide fields."""
     maps = as_maps(mask, image_shape).astype(bool)
-    if radius < 0:
-        raise DataError(f"radius: got {radius}; accepted: 0 or more")
-    fan_in, units = np.asarray(mask).shape
-    per_unit = maps.reshape(fan_in, units).sum(axis=0, dtype=np.int64)
-    near = int(near_pairs(maps.sum(axis=2, dtype=np.int64), radius).sum() - per_unit.sum())
-    pairs = int((per_unit * (per_unit - 1)).sum())
-    expected, variance = _null_anywhere(maps.shape[:3], per_unit, radius)
-    expected_usage, variance_usage = excess_under_usage(maps, radius)
+    for radius in radii:
+        if radius < 0:
+            raise DataError(f"radius: got {radius}; accepted: 0 or more")
+    counts = maps.sum(axis=2, dtype=np.int64)
+    return tuple(_locality(maps, counts, radius, periodic) for radius in radii)
+
+
+def _locality(maps: np.ndarray, counts: np.ndarray, radius: int, periodic: bool) -> Locality:
+    per_unit = counts.sum(axis=(0, 1))
+    own_pairs = per_unit * (per_unit - 1)
+    own_near = near_pairs(counts, radius, periodic) - per_unit
+    near, pairs = int(own_near.sum()), int(own_pairs.sum())
+    expected, variance = _null_anywhere(maps.shape[:3], per_unit, radius, periodic)
+    expected_usage, variance_usage = excess_under_usage(maps, radius, periodic)
     share = _ratio(near, pairs)
+    own_share = np.divide(own_near, own_pairs, out=np.full(len(per_unit), np.nan), where=own_pairs > 0)
     return Locality(
         ratio=_ratio(share, expected),
         ratio_usage=_ratio(share, expected_usage),
@@ -94,6 +120,9 @@ def locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2) -> L
         expected=expected,
         expected_usage=expected_usage,
         pairs=pairs,
+        per_unit=own_share / expected if expected > 0 else np.full(len(per_unit), np.nan),
+        sd=_ratio(variance**0.5, expected * pairs),
+        radius=radius,
     )
 
 
@@ -101,7 +130,9 @@ def _ratio(value: float, scale: float) -> float:
     return value / scale if scale > 0 else float("nan")
 
 
-def _null_anywhere(image_shape: tuple[int, ...], per_unit: np.ndarray, radius: int) -> tuple[float, float]:
+def _null_anywhere(
+    image_shape: tuple[int, ...], per_unit: np.ndarray, radius: int, periodic: bool
+) -> tuple[float, float]:
     """Probability that two inputs are near, and the variance of the ordered near pairs summed over the units.
 
     With e edges and degrees d_i in the graph of near inputs, an edge is written as a mean, an effect l_i of each of its
@@ -114,7 +145,7 @@ def _null_anywhere(image_shape: tuple[int, ...], per_unit: np.ndarray, radius: i
     """
     height, width, channels = image_shape
     inputs = height * width * channels
-    degree = channels * box_sum(np.ones((height, width), np.int64), radius) - 1
+    degree = channels * box_sum(np.ones((height, width), np.int64), radius, periodic) - 1
     edges = int(degree.sum()) * channels // 2
     if inputs < 2:
         return float("nan"), 0.0

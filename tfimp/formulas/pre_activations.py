@@ -82,13 +82,14 @@ class PreActivations:
         """Of every unit's h."""
         return shapes(self.values, _CONSTANT * self.size)
 
-    def class_shapes(self, values: np.ndarray | None = None) -> Shapes:
-        """Of every unit's h, or of other ``values`` like it, over the inputs of each class; (classes, units)."""
+    def class_shapes(self, values: np.ndarray | None = None, units: Any = slice(None)) -> Shapes:
+        """Of every unit's h, or of other ``values`` of some units, over the inputs of each class; (classes, units)."""
         h = self.values if values is None else values
+        least = _CONSTANT * self.size[units]
         parts = []
         for part in _between(self.starts):
             own = h[:, part]
-            parts.append(shapes(own - own.mean(axis=1, keepdims=True), _CONSTANT * self.size))
+            parts.append(shapes(own - own.mean(axis=1, keepdims=True), least))
         return Shapes(*(np.stack([getattr(part, name) for part in parts]) for name in Shapes.__dataclass_fields__))
 
     def input_shapes(self) -> Shapes:

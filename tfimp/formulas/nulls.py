@@ -1,0 +1,164 @@
+"""What chance alone would give: the same weights at other inputs, and weights of which magnitude pruning took some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfimp.errors import DataError
+from tfimp.formulas.localisation import inverse_participation_ratio
+from tfimp.formulas.pre_activations import PreActivations, average, multiplied
+
+_RESAMPLES = 200
+_MOST_OPERATIONS = 2**31  # of all draws' products; beyond, some of the units are drawn for all
+_FEWEST_UNITS = 32
+
+
+@dataclass(frozen=True)
+class Null:
+    """A number of a layer if only chance were at work.
+
+    Attributes:
+        mean: What is to be expected.
+        sd: Standard deviation of the number around it, the error of the draws included.
+    """
+
+    mean: float
+    sd: float
+
+    def z(self, value: float) -> float:
+        """Distance of a value from chance in standard deviations; NaN where there is no spread."""
+        return (value - self.mean) / self.sd if self.sd > 0 else float("nan")
+
+
+@dataclass(frozen=True)
+class PermutedWeights:
+    """The median unit of a layer whose units' weights lie at random inputs, within classes.
+
+    Attributes:
+        absolute_kurtosis, negentropy: Of the median unit.
+    """
+
+    absolute_kurtosis: Null
+    negentropy: Null
+
+
+def permuted_weights(
+    layer: PreActivations, units: Any = None, *, draws: int = 4, rng: np.random.Generator | None = None
+) -> PermutedWeights:
+    """Non-Gaussianity within classes of units that have the same weights, each unit's at random inputs.
+
+    A sum of few non-Gaussian inputs is not Gaussian whichever they are; what pruning's choice of inputs adds shows
+    against this. Every unit's weights are permuted over all inputs of the layer, the units apart from each other, so
+    that the spread of the median over units follows from resampling each unit's draws.
+
+    Args:
+        layer: Inputs class after class, and the kernel.
+        units: (units,) booleans: those whose median is taken; by default all.
+        draws: Permutations of every unit. In large layers only some units, chosen at random, are drawn; the error of
+            that is in the spread.
+        rng: Random numbers.
+
+    Returns:
+        PermutedWeights; NaN where no unit is left.
+
+    Raises:
+        DataError: fewer than two draws.
+    """
+    if draws < 2:
+        raise DataError(f"draws: got {draws}; accepted: at least 2")
+    random = rng or np.random.default_rng(0)
+    chosen = np.flatnonzero(np.ones(layer.mask.shape[1], bool) if units is None else np.asarray(units, bool))
+    wanted = len(chosen)
+    if not wanted:
+        return PermutedWeights(Null(np.nan, np.nan), Null(np.nan, np.nan))
+    work = draws * layer.inputs.shape[1] * layer.mask[:, chosen].sum(axis=0).mean()
+    most = max(_FEWEST_UNITS, int(_MOST_OPERATIONS / max(work, 1)))
+    if wanted > most:
+        chosen = random.choice(chosen, most, replace=False)
+    kernel, mask = layer.kernel[:, chosen], layer.mask[:, chosen]
+    values: list[tuple[np.ndarray, np.ndarray]] = []
+    for _ in range(draws):
+        order = random.permuted(np.broadcast_to(np.arange(len(kernel))[:, None], kernel.shape), axis=0)
+        drawn, where = np.take_along_axis(kernel, order, axis=0), np.take_along_axis(mask, order, axis=0)
+        shape = layer.class_shapes(multiplied(layer.inputs, drawn, where), units=chosen)
+        values.append((average(np.abs(shape.kurtosis)), average(shape.negentropy)))
+    absolute, negentropy = (np.stack([draw[word] for draw in values]) for word in (0, 1))
+    return PermutedWeights(*(_of_the_median(found, wanted, random) for found in (absolute, negentropy)))
+
+
+def _of_the_median(drawn: np.ndarray, units: int, rng: np.random.Generator) -> Null:
+    """Mean and spread of the median over ``units`` units, from (draws, units drawn) values of single units."""
+    draws, columns = drawn.shape
+    known = np.isfinite(drawn).all(axis=0)
+    if not known.any():
+        return Null(float("nan"), float("nan"))
+    drawn = drawn[:, known]
+    picks = rng.integers(draws, size=(_RESAMPLES, drawn.shape[1]))
+    medians = np.median(drawn[picks, np.arange(drawn.shape[1])], axis=1)
+    # each unit's few draws vary less than its permutations do, by this factor on average
+    variance = medians.var(ddof=1) * draws / (draws - 1) * drawn.shape[1] / units
+    error = variance / draws if columns == units else _error_of_some_units(drawn, rng)
+    return Null(float(np.median(drawn, axis=1).mean()), float(np.sqrt(variance + error)))
+
+
+def _error_of_some_units(drawn: np.ndarray, rng: np.random.Generator) -> float:
+    """Variance of the mean over draws of the median, from other choices of the units that were drawn."""
+    picks = rng.integers(drawn.shape[1], size=(_RESAMPLES, drawn.shape[1]))
+    return float(np.median(drawn[:, picks], axis=2).mean(axis=0).var(ddof=1))
+
+
+def median_of_random_masks(
+    mask: Any, per_unit: Callable[[np.ndarray], np.ndarray], units: Any = None, *, draws: int = 20, seed: int = 0
+) -> Null:
+    """The median over units of a value of masks, if each unit's connections fell anywhere with equal chance.
+
+    Args:
+        mask: (fan_in, units), boolean; every unit keeps its number of connections.
+        per_unit: Makes (units,) values of such a mask.
+        units: (units,) booleans: those whose median is taken; by default all.
+        draws: Random masks.
+        seed: Of them.
+    """
+    survives = np.asarray(mask, bool)
+    chosen = np.ones(survives.shape[1], bool) if units is None else np.asarray(units, bool)
+    if not chosen.any():
+        return Null(float("nan"), float("nan"))
+    rng = np.random.default_rng(seed)
+    values = np.array([np.nanmedian(per_unit(rng.permuted(survives[:, chosen], axis=0))) for _ in range(draws)])
+    return Null(float(values.mean()), float(values.std(ddof=1) * (1 + 1 / draws) ** 0.5))
+
+
+def participation_after_pruning(connections: Any, density: float, *, draws: int = 20, seed: int = 0) -> Null:
+    """The median inverse participation ratio of Gaussian weights of which pruning by magnitude left some.
+
+    Gaussian weights masked at random have 3 / n for n of them; but pruning leaves the large ones, whose magnitudes
+    differ less: after pruning to densities 0.49, 0.24, 0.12 and 0.058 the ratio is 0.57, 0.44, 0.39 and 0.37 of that.
+    What lies above this null is more than sparsity.
+
+    Args:
+        connections: (units,) surviving inputs of every unit; those without any are left out.
+        density: Of the layer: the share of weights that lie above the threshold.
+        draws: How often the weights are drawn.
+        seed: Of the draws.
+    """
+    from scipy.special import ndtri
+
+    counts = np.asarray(connections, np.int64)
+    counts = counts[counts > 0]
+    if not len(counts):
+        return Null(float("nan"), float("nan"))
+    rng = np.random.default_rng(seed)
+    if len(counts) > 256:  # the median of many units is known from some of them
+        counts = np.quantile(counts, (np.arange(256) + 0.5) / 256, method="nearest")
+    rows = np.arange(counts.max())[:, None] < counts
+    medians = []
+    for _ in range(draws):
+        weights = np.zeros(rows.shape)
+        # the sizes of Gaussian weights above the threshold that keeps this share
+        weights[rows] = -ndtri(rng.random(int(counts.sum())) * min(density, 1.0) / 2)
+        medians.append(np.median(inverse_participation_ratio(weights)))
+    return Null(float(np.mean(medians)), float(np.std(medians, ddof=1) * (1 + 1 / draws) ** 0.5))
