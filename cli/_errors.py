@@ -10,6 +10,7 @@ import traceback
 import click
 from click import exceptions
 
+from tfimp._text import printable
 from tfimp.errors import DivergedError, TfimpError, nearest
 
 FAILED = 1
@@ -91,8 +92,3 @@ def one_line(text: str) -> str:
     """Text on one line of bearable length, safe for a terminal."""
     line = printable(" ".join(text.split()))
     return line if len(line) <= _LONGEST else line[: _LONGEST - 4] + " ..."
-
-
-def printable(text: str) -> str:
-    """Text with whatever could move a terminal's cursor or change its colours written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

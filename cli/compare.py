@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tfimp._text import printable
 from tfimp.cli._options import command as tfimp_command
 
 if TYPE_CHECKING:
@@ -52,31 +53,44 @@ def command(runs: tuple[Path, ...], formats: tuple[str, ...], as_json: bool, out
         return
     for line in (*group_lines(groups), "", *difference_lines(rows), "", *overlap_lines(overlaps)):
         click.echo(line)
-    folder = out or folders[0].parent / "comparison"
+    root, parts = (folders[0].parent, ["comparison"]) if out is None else (out, [])
     click.echo("written:")
-    for file in write(groups, rows, folder, formats or ("png",)):
+    for file in write(groups, rows, root, parts, formats or ("png",)):
         click.echo(f"  {file}")
 
 
-def write(groups: list[Group], rows: list[Difference], folder: Path, formats: tuple[str, ...]) -> list[Path]:
-    """The figure in every format, and the table of differences as CSV."""
-    import csv
-
+def write(
+    groups: list[Group], rows: list[Difference], root: Path, parts: list[str], formats: tuple[str, ...]
+) -> list[Path]:
+    """The figure in every format, and the table of differences as CSV, in the folder ``root/parts``."""
     from tfimp import compare, plots
     from tfimp.plots.comparison import compare_figure
+    from tfimp.store.files import make_folder, write_whole
 
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"comparison.{kind}" for kind in dict.fromkeys(formats)]
+    make_folder(root)
+    names = [f"comparison.{kind}" for kind in dict.fromkeys(formats)]
     figure = compare_figure(compare.lines(groups), compare.describe(groups))
-    for file in files:
-        plots.save(figure, file)
-    files.append(folder / "differences.csv")
-    with files[-1].open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        names = [field.name for field in dataclasses.fields(compare.Difference)]
-        writer.writerow([*names, "difference"])
-        writer.writerows([*(getattr(row, name) for name in names), row.difference] for row in rows)
-    return files
+    for name in names:
+        plots.save(figure, root, *parts, name)
+    write_whole(root, *parts, "differences.csv", content=to_csv(rows).encode(errors="backslashreplace"))
+    return [root.joinpath(*parts, name) for name in (*names, "differences.csv")]
+
+
+def to_csv(rows: list[Difference]) -> str:
+    """The table of differences for a spreadsheet; texts as they may be shown on a terminal."""
+    import csv
+    import io
+
+    from tfimp import compare
+
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    names = [field.name for field in dataclasses.fields(compare.Difference)]
+    writer.writerow([*names, "difference"])
+    for row in rows:
+        values = [getattr(row, name) for name in names]
+        writer.writerow([*(printable(value) if isinstance(value, str) else value for value in values), row.difference])
+    return table.getvalue()
 
 
 def group_lines(groups: list[Group]) -> list[str]:

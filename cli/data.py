@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tfimp._text import printable
 from tfimp.cli import _options
-from tfimp.cli._errors import printable
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
 
@@ -54,9 +54,10 @@ def command(
     if preview is not None:
         from tfimp import plots
         from tfimp.plots.data import preview as draw
+        from tfimp.store.files import make_folder
 
-        preview.parent.mkdir(parents=True, exist_ok=True)
-        plots.save(draw(dataset), preview)
+        make_folder(preview.parent)
+        plots.save(draw(dataset), preview.parent, preview.name)
         click.echo(f"  preview      {preview}")
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tfimp._text import printable
 from tfimp.cli import _options
-from tfimp.cli._errors import printable
 from tfimp.cli._options import command as tfimp_command
 from tfimp.display import table as _table
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from tfimp._text import printable
 from tfimp.cli import _options
-from tfimp.cli._errors import FAILED, printable
+from tfimp.cli._errors import FAILED
 from tfimp.cli._options import command as tfimp_command
 
 

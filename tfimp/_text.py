@@ -1,8 +1,10 @@
-"""Reading text files that a user named, whoever wrote them."""
+"""Texts from anywhere: reading the files that a user named, and showing what stands in them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from tfimp._files import open_regular
 
 LARGEST = 16 * 2**20
 
@@ -14,7 +16,7 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
         ValueError: why it cannot be read, in a few words: no file, no text, or too large for what it should be.
     """
     try:
-        with Path(path).expanduser().open("rb") as file:
+        with open_regular(Path(path).expanduser()) as file:
             content = file.read(LARGEST + 1)
     except OSError as error:
         raise ValueError(error.strerror or type(error).__name__) from None
@@ -26,3 +28,18 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
         return content.decode(encoding)
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8 text") from None
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Text with whatever could move a terminal's cursor or change its colours written out, as JSON and TOML write it.
+
+    Args:
+        text: Any text; a name of a folder that is no UTF-8 is one too.
+        keep: Characters that stay as they are, a line's end for example.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

@@ -18,7 +18,7 @@ from tfimp.network import Network
 from tfimp.network.keras import build_network
 from tfimp.saved_model import SavedNetwork, load_saved_model
 from tfimp.store import Round, Run
-from tfimp.store.files import make_folder
+from tfimp.store.files import make_folder, write_whole
 
 __all__ = ["SavedNetwork", "export_round", "export_run", "load_saved_model", "pick_rounds"]
 
@@ -238,15 +238,26 @@ def _save(module: ExportedNetwork, model: Any, format: str, folder: Path) -> Non
 
 
 def _write_folder(target: Path, save: Any, facts: Mapping[str, Any]) -> Path:
-    """Fill a folder under a temporary name and rename it; an earlier export in its place goes."""
+    """Fill a folder under a temporary name and rename it; an earlier export in its place goes.
+
+    TensorFlow and Keras write by paths, follow links and know no names but UTF-8, so they write to a folder of the
+    system's own; from there the files go the way of all that tfimp writes.
+    """
     make_folder(target.parent)
     if target.is_symlink() or (target.exists() and not (target / tickets.TICKET).is_file()):
         raise StoreError(f"{str(target)!r} exists and is not an exported network; choose another folder")
     try:
+        with tempfile.TemporaryDirectory(prefix="tfimp-") as made:
+            save(Path(made))
+            files = {
+                path.relative_to(made).parts: path.read_bytes()
+                for path in sorted(Path(made).rglob("*")) if path.is_file()
+            }  # fmt: skip
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
             new, old = Path(temporary) / "new", Path(temporary) / "old"
             new.mkdir()
-            save(new)
+            for parts, content in files.items():
+                write_whole(new, *parts, content=content)
             tickets.write_ticket(new, facts)
             if target.exists():
                 target.rename(old)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import io
 import math
-import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,17 +19,18 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfimp.errors import TfimpError
+from tfimp._text import printable
 from tfimp.plots import read
 from tfimp.plots.mosaic import mask_pictures, mosaic, most_connected, weight_pictures
 from tfimp.progress import Note, Progress
 from tfimp.store import Round, Run
 from tfimp.store.derived import deriving
-from tfimp.store.files import inside
+from tfimp.store.files import inside, remove, write_whole
 
 SIDE = 8  # units along a side of a grid
 LARGE = 128  # pixels along a picture from which on it is not enlarged
 BINS = 30
+FOLDER = "events"
 SPREADS = ("excess_kurtosis", "ipr", "connections")
 
 
@@ -67,9 +68,9 @@ class Events:
         try:
             if started:
                 started.result()
-        except (OSError, TfimpError, tf.errors.OpError) as error:
+        except Exception as error:  # whatever it is: all that events show is in the run
             self._wanted = False
-            reason = str(error).splitlines()[0]
+            reason = printable((str(error).strip() or type(error).__name__).splitlines()[0])
             self._tell(Note(f"no more events for TensorBoard are written: {reason}"))
 
 
@@ -83,23 +84,35 @@ def write_round(run: Run, index: int) -> Path:
     Returns:
         The folder of events.
     """
-    stored, folder = run.rounds[index], inside(run.path, "events")
-    folder.mkdir(exist_ok=True)
+    stored, folder = run.rounds[index], inside(run.path, FOLDER)
     suffix = f".round-{index:02d}"
-    earlier = list(folder.glob(f"events.out.tfevents.*{suffix}"))
+    earlier = [old.name for old in folder.glob(f"events.out.tfevents.*{suffix}")]
     now = time.time()
     summary = tf.compat.v1.Summary(value=_values(run, stored))
     # TensorBoard takes up files by the order of their names, and only those that are called so.
     name = f"events.out.tfevents.{now:.0f}.{index:04d}{suffix}"
-    unfinished = inside(folder, f"{suffix}.part")
-    with deriving(run.path, [*earlier, folder / name]):
+    records = [
+        tf.compat.v1.Event(wall_time=now, file_version="brain.Event:2"),
+        tf.compat.v1.Event(wall_time=now, step=index, summary=summary),
+    ]
+    with deriving(run.path, [folder / old for old in (*earlier, name)]):
         for old in earlier:
-            old.unlink()
-        with tf.io.TFRecordWriter(str(unfinished)) as writer:
-            writer.write(tf.compat.v1.Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
-            writer.write(tf.compat.v1.Event(wall_time=now, step=index, summary=summary).SerializeToString())
-        os.replace(unfinished, folder / name)
+            remove(run.path, FOLDER, old)
+        write_whole(run.path, FOLDER, name, content=_framed(records))
     return folder
+
+
+def _framed(records: list[Any]) -> bytes:
+    """Records as TensorFlow's files hold them, with its checksums.
+
+    Its writer knows files only, and no names but UTF-8: it gets a folder of its own.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "events")
+        with tf.io.TFRecordWriter(str(file)) as writer:
+            for record in records:
+                writer.write(record.SerializeToString())
+        return file.read_bytes()
 
 
 def _values(run: Run, stored: Round) -> Iterator[Any]:

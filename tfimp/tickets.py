@@ -78,7 +78,7 @@ def _density(masks: Any) -> float:
 def write_ticket(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write ticket.json with the SHA-256 of every other file of the folder."""
     files = {name: sha256(read_whole(folder, *name.split("/"), limit=MAX_ARRAYS)) for name in _files(folder)}
-    write_whole(folder / TICKET, to_json({**facts, "files": files}))
+    write_whole(folder, TICKET, content=to_json({**facts, "files": files}))
 
 
 def read_ticket(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from unittest import mock
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
+BY_FOLDER = {"dir_fd", "src_dir_fd"}
 OPERATIONS = ("open", "write", "fsync", "replace", "mkdir", "unlink", "rmdir")
 
 
@@ -82,7 +83,7 @@ def injected(root: Path, injector: Injector) -> Iterator[Injector]:
     def spoil(name: str) -> Callable[..., Any]:
         def operation(*args: Any, **kwargs: Any) -> Any:
             reads = name == "open" and not args[1] & os.O_CREAT
-            is_ours = isinstance(args[0], int) or str(args[0]).startswith(str(root)) or "dir_fd" in kwargs
+            is_ours = isinstance(args[0], int) or str(args[0]).startswith(str(root)) or kwargs.keys() & BY_FOLDER
             if reads or not is_ours:
                 return original[name](*args, **kwargs)
             return injector.step(name, lambda: original[name](*args, **kwargs))

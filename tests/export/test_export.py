@@ -170,7 +170,7 @@ def test_a_failed_write_leaves_the_earlier_export(run: Run, tmp_path: Path, monk
     folder = export_round(run, 0, tmp_path, dataset=small_dataset())
     before = (folder / "ticket.json").read_bytes()
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tickets, "write_whole", full)

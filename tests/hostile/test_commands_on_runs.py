@@ -185,14 +185,15 @@ def test_links_in_a_run_lead_no_figure_out_of_it(
     assert "is a link" in said
 
 
-def test_a_report_replaces_a_link_in_its_place(
+def test_a_report_does_not_replace_a_link(
     fresh: Callable[[], Path], call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tfimp.report.render", lambda runs: "a page")
     path = fresh()
     (path / "report.html").symlink_to(path.absolute().parent / "outside" / "secret")
-    assert call("report", path)[0] == 0
-    assert not (path / "report.html").is_symlink()
+    code, said = call("report", path)
+    assert code == 2
+    assert "is a link" in said
 
 
 @pytest.mark.parametrize("folder", ["/tmp/elsewhere", "../outside"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from tfimp.plots.structure import deeper_fields, field_size, mask_overlap
 from tfimp.plots.style import missing_figure, styled
 from tfimp.store import Run
 from tfimp.store.derived import deriving
-from tfimp.store.files import inside
+from tfimp.store.files import make_folder, write_whole
 
 __all__ = ["FIGURES", "FORMATS", "draw", "figure"]
 
@@ -103,27 +104,32 @@ def draw(
     for kind in kinds:
         if kind not in FORMATS:
             raise ConfigError(f"unknown format {kind!r}{nearest(kind, FORMATS)}; accepted: {', '.join(FORMATS)}")
-    folder = inside(run.path, "figures") if out is None else Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for name in dict.fromkeys(names):
-        # Somebody's run must not lead what is drawn of it to another place by a link.
-        ends = [f"{name}.{kind}" for kind in kinds]
-        files[name] = [inside(folder, end) if out is None else folder / end for end in ends]
+    root, parts = (run.path, ["figures"]) if out is None else (Path(out), [])
+    make_folder(root)
+    files = {name: [root.joinpath(*parts, f"{name}.{kind}") for kind in kinds] for name in dict.fromkeys(names)}
     written = [file for group in files.values() for file in group]
     with deriving(run.path, written):
         for name, group in files.items():
             drawn = figure(run, name)
             for file in group:
-                save(drawn, file)
+                save(drawn, root, *parts, file.name)
     return written
 
 
-def save(drawn: Figure, file: Path) -> None:
-    """Write a figure in the format of the file's ending; equal figures give equal bytes, without a date in them."""
-    metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(file.suffix, {"Software": "tfimp"})
+def save(drawn: Figure, root: Path, *parts: str) -> None:
+    """Write a figure in the format of the file's ending; equal figures give equal bytes, without a date in them.
+
+    Args:
+        drawn: The figure.
+        root: A folder.
+        parts: The way down from it, in which no link is followed; the file's name is the last.
+    """
+    suffix = Path(parts[-1]).suffix.lower()
+    metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(suffix, {"Software": "tfimp"})
+    buffer = io.BytesIO()
     with styled():
-        drawn.savefig(file, dpi=DPI, metadata=metadata)
+        drawn.savefig(buffer, format=suffix[1:], dpi=DPI, metadata=metadata)
+    write_whole(root, *parts, content=buffer.getvalue())
 
 
 def check_names(names: Iterable[str]) -> None:

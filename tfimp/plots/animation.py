@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from tfimp.plots import read
 from tfimp.plots.mosaic import mask_pictures, mosaic, most_connected, weight_pictures
 from tfimp.store import Run
 from tfimp.store.derived import deriving
-from tfimp.store.files import inside
+from tfimp.store.files import make_folder, write_whole
 
 FORMATS = ("gif", "mp4")
 SIDE = 8  # units along a side of each grid
@@ -50,13 +52,13 @@ def animate(run: Run, formats: Iterable[str] = ("gif",), out: str | Path | None 
     pictures = frames(run)
     if not pictures:
         return []
-    folder = inside(run.path, "figures") if out is None else Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    names = [f"receptive-fields.{kind}" for kind in kinds]
-    files = [inside(folder, name) if out is None else folder / name for name in names]
+    root, parts = (run.path, ["figures"]) if out is None else (Path(out), [])
+    make_folder(root)
+    files = [root.joinpath(*parts, f"receptive-fields.{kind}") for kind in kinds]
     with deriving(run.path, files):
         for file in files:
-            (_write_gif if file.suffix == ".gif" else _write_mp4)(pictures, file)
+            content = (_gif if file.suffix == ".gif" else _mp4)(pictures)
+            write_whole(root, *parts, file.name, content=content)
     return files
 
 
@@ -113,18 +115,24 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 
-def _write_gif(pictures: Sequence[np.ndarray], file: Path) -> None:
+def _gif(pictures: Sequence[np.ndarray]) -> bytes:
     images = [Image.fromarray(picture).quantize(colors=256) for picture in pictures]
     durations = [MILLISECONDS] * (len(images) - 1) + [HOLD * MILLISECONDS]
-    images[0].save(file, save_all=True, append_images=images[1:], duration=durations, loop=0)
+    buffer = io.BytesIO()
+    images[0].save(buffer, "gif", save_all=True, append_images=images[1:], duration=durations, loop=0)
+    return buffer.getvalue()
 
 
-def _write_mp4(pictures: Sequence[np.ndarray], file: Path) -> None:
+def _mp4(pictures: Sequence[np.ndarray]) -> bytes:
     height, width, _ = pictures[0].shape
     command = ["ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pixel_format", "rgb24"]
     command += ["-video_size", f"{width}x{height}", "-framerate", f"{1000 / MILLISECONDS:g}", "-i", "-"]
-    command += ["-vf", "fps=10", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(file)]
+    command += ["-vf", "fps=10", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
     content = b"".join(picture.tobytes() for picture in (*pictures, *[pictures[-1]] * (HOLD - 1)))
-    done = subprocess.run(command, input=content, capture_output=True, check=False)
-    if done.returncode != 0:
-        raise ConfigError(f"ffmpeg could not write {str(file)!r}: {done.stderr.decode(errors='replace').strip()[:200]}")
+    with tempfile.TemporaryDirectory() as folder:  # ffmpeg goes back and forth in what it writes
+        file = Path(folder, "animation.mp4")
+        done = subprocess.run([*command, str(file)], input=content, capture_output=True, check=False)
+        if done.returncode != 0:
+            reason = done.stderr.decode(errors="replace").strip()[:200]
+            raise ConfigError(f"ffmpeg could not make an animation: {reason}")
+        return file.read_bytes()

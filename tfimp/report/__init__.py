@@ -24,11 +24,12 @@ from tfimp.report import facts
 from tfimp.report.browser import colour_scales, pack
 from tfimp.store import Run
 from tfimp.store.derived import deriving
-from tfimp.store.files import write_whole
+from tfimp.store.files import make_folder, write_whole
 
 __all__ = ["render", "write"]
 
 DPI = 150
+COMPARISON = ["comparison", "report.html"]
 
 
 def write(runs: Sequence[Run], out: str | Path | None = None) -> Path:
@@ -47,15 +48,17 @@ def write(runs: Sequence[Run], out: str | Path | None = None) -> Path:
     """
     if not runs:
         raise ConfigError("nothing to report on: give at least one run")
-    folder = runs[0].path if len(runs) == 1 else runs[0].path.parent / "comparison"
-    file = folder / "report.html" if out is None else Path(out)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    root, parts = (runs[0].path, ["report.html"]) if len(runs) == 1 else (runs[0].path.parent, COMPARISON)
+    if out is not None:
+        root, parts = Path(out).parent, [Path(out).name]
+    file = root.joinpath(*parts)
+    make_folder(root)
     page = render(runs)
-    # By a temporary file and a rename: a link in somebody's run is replaced, not followed.
     with contextlib.ExitStack() as stack:
         for run in runs:
             stack.enter_context(deriving(run.path, [file]))
-        write_whole(file, page.encode())
+        # the name of a folder need not be UTF-8
+        write_whole(root, *parts, content=page.encode(errors="backslashreplace"))
     return file
 
 

@@ -10,10 +10,21 @@ from typing import Any
 
 from tfimp.config import RunConfig
 from tfimp.errors import StoreError
-from tfimp.store.files import MAX_TEXT, DamagedError, inside, is_temporary, make_folder, read_whole, sha256, write_whole
+from tfimp.store.files import (
+    MAX_TEXT,
+    DamagedError,
+    inside,
+    is_temporary,
+    make_folder,
+    make_inner_folder,
+    read_whole,
+    remove,
+    sha256,
+    write_whole,
+)
 from tfimp.store.lock import FolderLock
 from tfimp.store.run import FORMAT, Run, folder_name, list_rounds, read_round, round_folders
-from tfimp.store.writer import CHECKPOINT, RunWriter, read_checkpoint_document, remove_folder, write_info
+from tfimp.store.writer import CHECKPOINT, RunWriter, read_checkpoint_document, remove_round, write_info
 
 VERSIONS = ("tfimp", "tensorflow", "numpy", "python", "machine")
 
@@ -42,8 +53,8 @@ def create_run(path: str | Path, config: RunConfig, info: Mapping[str, Any]) -> 
         if os.path.lexists(path / CHECKPOINT):
             # A new run would take it for its own.
             raise StoreError(f"{str(path)!r} already has a {CHECKPOINT!r} that is not of a run; choose another --out")
-        make_folder(inside(path, "rounds"))
-        write_whole(inside(path, "config.toml"), text)
+        make_inner_folder(path, "rounds")
+        write_whole(path, "config.toml", content=text)
         created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         facts = {"created": created, **info, "status": "running", "config_sha256": sha256(text)}
         write_info(path, {"format": FORMAT, **facts})
@@ -129,7 +140,7 @@ def drop_unfinished(run: Run) -> list[int]:
             break
         if os.path.lexists(inside(run.path, "rounds", folder_name(index)) / "metrics.json") and dropped:
             break
-        remove_folder(inside(run.path, "rounds", folder_name(index)))
+        remove_round(run.path, index)
         dropped.append(index)
     list_rounds(run)
     return dropped
@@ -151,4 +162,4 @@ def sweep(path: Path) -> None:
         folder = inside(path, *parts)
         for name in os.listdir(folder) if folder.is_dir() else []:
             if is_temporary(name):
-                (folder / name).unlink(missing_ok=True)
+                remove(path, *parts, name)

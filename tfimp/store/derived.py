@@ -37,7 +37,8 @@ def deriving(root: Path, files: Iterable[Path]) -> Iterator[None]:
     with _alone(root):
         _write(root, {name: digest for name, digest in _entries(root)[0].items() if name not in names})
     yield
-    digests = {name: sha256(file.read_bytes()) for name, file in names.items() if file.is_file()}
+    there = [name for name in names if os.path.lexists(root / name)]
+    digests = {name: sha256(read_whole(root, *name.split("/"), limit=MAX_ARRAYS)) for name in there}
     with _alone(root):
         kept = {name: digest for name, digest in _entries(root)[0].items() if os.path.lexists(root / name)}
         _write(root, kept | digests)
@@ -85,7 +86,7 @@ def _write(root: Path, entries: dict[str, str]) -> None:
     if entries or os.path.lexists(root / DERIVED):
         content = "".join(f"{digest}  {name}\n" for name, digest in sorted(entries.items())).encode()
         if not os.path.lexists(root / DERIVED) or read_whole(root, DERIVED, limit=MAX_TEXT) != content:
-            write_whole(inside(root, DERIVED), content)
+            write_whole(root, DERIVED, content=content)
 
 
 @contextlib.contextmanager

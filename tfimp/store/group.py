@@ -65,7 +65,7 @@ def open_group(path: Path, config: RunConfig, *, resume: bool) -> Iterator[list[
     make_folder(path)
     lock = FolderLock(path)
     try:
-        write_whole(inside(path, "config.toml"), config.to_toml().encode())
+        write_whole(path, "config.toml", content=config.to_toml().encode())
         yield [inside(path, member_name(config.seed + index)) for index in range(config.train.replicates)]
     finally:
         lock.release()

@@ -2,56 +2,81 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tfimp.errors import StoreError
+from tfimp.store.files import Held
 
 LOCK = ".lock"
 
 
 class FolderLock:
-    """An exclusive lock on a folder, held until ``release`` or the end of the process."""
+    """An exclusive lock on a folder, held until ``release`` or the end of the process.
+
+    While it is held, nothing is written at the folder's path unless the folder is still the one that was locked.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._descriptor: int | None = None
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            self._descriptor: int | None = os.open(folder / LOCK, flags, 0o666)
+            self._held: Held | None = Held(folder)
         except OSError as error:
             raise StoreError(f"cannot write to the folder {str(folder)!r}: {error.strerror}") from None
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
-        except BlockingIOError:
-            holder = _holder(self._descriptor)
-            os.close(self._descriptor)
-            name = f"process {holder}" if holder.isdigit() else "another process"
-            raise StoreError(f"the run {str(folder)!r} is being written by {name}; wait for it or stop it") from None
+            self._take()
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(self) -> None:
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            self._descriptor = descriptor = os.open(LOCK, flags, 0o666, dir_fd=self._held.descriptor)
         except OSError as error:
-            os.close(self._descriptor)
-            raise StoreError(f"cannot lock the folder {str(folder)!r}: {error.strerror}") from None
+            raise StoreError(f"cannot write to the folder {str(self.folder)!r}: {error.strerror}") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}".encode(), 0)
+            self._held.lock_is(LOCK, os.fstat(descriptor))
+        except BlockingIOError:
+            holder = _holder(descriptor)
+            os.close(descriptor)
+            self._descriptor = None  # it is not ours to empty
+            raise StoreError(
+                f"the run {str(self.folder)!r} is being written by {holder}; wait for it or stop it"
+            ) from None
+        except OSError as error:
+            raise StoreError(f"cannot lock the folder {str(self.folder)!r}: {error.strerror}") from None
 
     def release(self) -> None:
         """Give the lock back. The file stays: removing it would let two processes hold two locks."""
-        if self._descriptor is not None:
-            os.ftruncate(self._descriptor, 0)
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with contextlib.suppress(OSError):  # a full disk, or one that is gone: the lock ends all the same
+                os.ftruncate(descriptor, 0)
+            os.close(descriptor)
+        if self._held:
+            self._held.release()
+            self._held = None
 
 
 def _holder(descriptor: int) -> str:
-    """The number of the process that holds the lock; it may need a moment to write it."""
+    """Who holds the lock, in words; it may need a moment to write its number."""
     for _ in range(20):
-        if holder := os.pread(descriptor, 20, 0).decode("ascii", "replace"):
-            return holder
+        number, _, host = os.pread(descriptor, 100, 0).decode("ascii", "replace").partition(" ")
+        if number.isdigit():
+            return f"process {number}" + (f" on {host}" if host not in ("", socket.gethostname()) else "")
         time.sleep(0.01)
-    return ""
+    return "another process"
 
 
 @contextmanager

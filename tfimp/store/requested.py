@@ -15,8 +15,6 @@ from tfimp.store.files import (
     MAX_TEXT,
     DamagedError,
     from_json,
-    inside,
-    make_folder,
     read_whole,
     sha256,
     to_json,
@@ -48,12 +46,10 @@ def write_requested(stored: Round, layers: Mapping[str, Any], arrays: Mapping[st
     for name, found in layers.items():
         numbers[name] = {**numbers.get(name, {}), **found}
     content = pack_arrays({**read_arrays(stored, document), **arrays})
-    folder = inside(stored.run.path, FOLDER)
-    make_folder(folder)
-    write_whole(folder / _arrays_file(stored), content)
+    write_whole(stored.run.path, FOLDER, _arrays_file(stored), content=content)
     of = {file: stored.files[file] for file in MEASURED if file in stored.files}
     written = {"round": stored.index, "of": of, "sha256": sha256(content), "layers": numbers}
-    write_whole(folder / _document_file(stored), to_json(written))
+    write_whole(stored.run.path, FOLDER, _document_file(stored), content=to_json(written))
 
 
 def read_document(stored: Round) -> dict[str, Any] | None:

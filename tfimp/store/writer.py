@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from tfimp.store.files import (
     MAX_TEXT,
     from_json,
     inside,
-    make_folder,
     plain,
     read_whole,
+    remove,
     sha256,
     to_json,
     write_all,
@@ -105,10 +104,8 @@ class RunWriter:
             content["initial.safetensors"] = pack_arrays(initial)
         files = {name: sha256(part) for name, part in content.items()}
         document = to_json({**metrics, "round": index, "files": files})
-        folder = inside(self.path, "rounds", folder_name(index))
-        remove_folder(folder)
-        make_folder(folder)
-        write_all(folder, {**content, "metrics.json": document})
+        remove_round(self.path, index)
+        write_all(self.path, "rounds", folder_name(index), files={**content, "metrics.json": document})
         stored = {"weights.safetensors": weights, "masks.safetensors": masks, "probes.safetensors": probes}
         self.run = self.run.extended(plain({**metrics, "round": index}), files, stored)
         self.drop_checkpoint()
@@ -120,14 +117,12 @@ class RunWriter:
             state: Every array needed to go on.
             position: Where in the round they were taken, as JSON can hold it.
         """
-        folder = inside(self.path, CHECKPOINT)
-        make_folder(folder)
         current = read_checkpoint_document(self.path)
         name = "state-1.safetensors" if current and current["file"] == "state-0.safetensors" else "state-0.safetensors"
         content = pack_arrays(state)
-        write_whole(folder / name, content)
+        write_whole(self.path, CHECKPOINT, name, content=content)
         document = {"round": len(self.run.rounds), "position": position, "file": name, "sha256": sha256(content)}
-        write_whole(folder / "checkpoint.json", to_json(document))
+        write_whole(self.path, CHECKPOINT, "checkpoint.json", content=to_json(document))
 
     def read_checkpoint(self) -> tuple[Arrays, dict[str, Any]] | None:
         """State and position of the unfinished round; None where there is no checkpoint of it or it is damaged."""
@@ -144,7 +139,7 @@ class RunWriter:
 
     def drop_checkpoint(self) -> None:
         """Remove the checkpoint."""
-        remove_folder(inside(self.path, CHECKPOINT))
+        remove(self.path, CHECKPOINT, first=["checkpoint.json"])
 
 
 def read_checkpoint_document(path: Path) -> dict[str, Any] | None:
@@ -176,18 +171,9 @@ def check_checkpoint(path: Path, complete: int) -> list[str]:
 
 def write_info(path: Path, info: Mapping[str, Any]) -> None:
     """Write run.json."""
-    write_whole(inside(path, "run.json"), to_json(info))
+    write_whole(path, "run.json", content=to_json(info))
 
 
-def remove_folder(folder: Path) -> None:
-    """Remove a folder of a run with what is in it, if it is there."""
-    if folder.is_symlink():
-        raise StoreError(f"{str(folder)!r} is a link; a run holds plain files and folders only")
-    try:
-        # First what makes the folder count, so that one half removed is taken for one half written.
-        for name in ("metrics.json", "checkpoint.json"):
-            (folder / name).unlink(missing_ok=True)
-        if folder.exists():
-            shutil.rmtree(folder)
-    except OSError as error:
-        raise StoreError(f"cannot remove {str(folder)!r}: {error.strerror}") from None
+def remove_round(path: Path, index: int) -> None:
+    """Remove the folder of a round, if it is there; what makes the round count goes first."""
+    remove(path, "rounds", folder_name(index), first=["metrics.json"])
