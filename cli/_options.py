@@ -10,15 +10,44 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tfimp.cli._errors import Ended
+from tfimp.cli._errors import Ended, one_line
 from tfimp.errors import StoreError, TfimpError
 
 if TYPE_CHECKING:
     from tfimp.config import RunConfig
+    from tfimp.ini import IniRun
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_PRESET = "photos"
+
+
+def user_path(text: str | Path) -> Path:
+    """A path with ``~`` for a home folder, which no shell expands after ``=`` or in quotes.
+
+    Raises:
+        ConfigError: the home folder of somebody who has none.
+    """
+    from tfimp.errors import ConfigError
+
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"there is no home folder for {str(text)!r}") from None
+
+
+class UserPath(click.Path):
+    """A path that a user gives on the command line, as a `Path`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """With ``~`` for a home folder."""
+        return super().convert(user_path(value), param, ctx)
+
+
+PATH = UserPath()
 
 
 @dataclasses.dataclass
@@ -106,7 +135,36 @@ def configuration(function: F) -> F:
 
 def run_argument(function: F) -> F:
     """``RUN``: the folder of a stored run."""
-    return click.argument("run", type=click.Path(path_type=Path))(function)
+    return click.argument("run", type=PATH)(function)
+
+
+def ini(function: F) -> F:
+    """``--ini``: an input file of the papers' code in place of a preset."""
+    help = "An input file of the papers' code; a run goes into its folder."
+    return click.option("--ini", "ini_file", metavar="FILE", help=help)(function)
+
+
+def asked_by_ini(
+    ini_file: str, given: tuple[str | None, str | None, tuple[str, ...], int | None]
+) -> tuple[IniRun, RunConfig]:
+    """What a papers' input file asks for, and its configuration with other settings; its notes go to stderr.
+
+    Raises:
+        ConfigError: --preset or --config beside it, or whatever the file has wrong.
+    """
+    from tfimp import config
+    from tfimp.errors import ConfigError
+    from tfimp.ini import read_ini
+
+    preset, config_file, settings, seed = given
+    for option, value in (("--preset", preset), ("--config", config_file)):
+        if value is not None:
+            raise ConfigError(f"{option} {value!r} and --ini {ini_file!r} exclude each other; give one of them")
+    asked = read_ini(ini_file)
+    resolved = config.resolve(asked.config.to_dict(), settings, seed)
+    for note in asked.notes:
+        click.echo(f"note: {one_line(note)}", err=True)
+    return asked, resolved
 
 
 def choose(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tfimp._text import printable
+from tfimp.cli import _options
 from tfimp.cli._options import command as tfimp_command
 
 if TYPE_CHECKING:
@@ -28,13 +29,13 @@ FORMATS = ("png", "pdf", "svg")
     tfimp compare runs/photos runs/nlgp --json
     """,
 )
-@click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True, type=_options.PATH)
 @click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, help="Repeatable; default: png.")
 @click.option("--json", "as_json", is_flag=True, help="Print groups, differences and overlaps as JSON; draw nothing.")
 @click.option(
     "--out",
     metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_options.UserPath(file_okay=False),
     help="Folder of the figure and the table; default: comparison, beside the first run.",
 )
 def command(runs: tuple[Path, ...], formats: tuple[str, ...], as_json: bool, out: Path | None) -> None:

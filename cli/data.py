@@ -24,23 +24,28 @@ if TYPE_CHECKING:
     """
     tfimp data
     tfimp data --preset nlgp --set data.gain=1 --preview nlgp.png
+    tfimp data --set data.source=folder:MYDATA
+    tfimp data --ini cifar10.ini          (an input file of the papers' code)
     """,
     tensorflow=True,
 )
 @_options.inputs
-@click.option("--preview", metavar="FILE", type=click.Path(path_type=Path), help="Draw samples of each class: a PNG.")
+@_options.ini
+@click.option("--preview", metavar="FILE", type=_options.PATH, help="Draw samples of each class: a PNG.")
 @click.pass_obj
 def command(
     verbosity: Verbosity,
     preset: str | None,
     config_file: str | None,
     settings: tuple[str, ...],
+    ini_file: str | None,
     preview: Path | None,
 ) -> None:
     """Load the data set as a run would; no network is trained."""
     from tfimp.errors import ConfigError
 
-    _, config = _options.choose(preset, config_file, settings)
+    given = (preset, config_file, settings, None)
+    config = _options.asked_by_ini(ini_file, given)[1] if ini_file is not None else _options.choose(*given)[1]
     if preview is not None and preview.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise ConfigError(f"--preview takes a .png, .pdf or .svg file, got {str(preview)!r}")
 
@@ -70,17 +75,11 @@ def show_progress(text: str, done: int, total: int) -> None:
 
 
 def describe(dataset: Dataset) -> Iterator[str]:
-    """Shape, counts, values, statistics, memory, classes and fingerprint of a data set, as lines."""
+    """What was taken as what, then statistics, memory, classes and fingerprint of a data set, as lines."""
     from tfimp import data
 
     found = data.describe(dataset)
-    shape = " x ".join(map(str, found.image_shape))
-    yield f"{found.name}: {len(found.class_names)} classes of {shape} images ({found.dtype})"
-    for part, counts in found.counts.items():
-        least, most = min(counts), max(counts)
-        yield f"  {part:<11}  {sum(counts)} samples, {least if least == most else f'{least} to {most}'} per class"
-    spread = f"mean {found.mean:.4g}, std {found.standard_deviation:.4g}"
-    yield f"  values       {found.minimum:.4g} to {found.maximum:.4g}, {spread}"
+    yield from data.taken(dataset)
     yield f"  kurtosis     {found.pixel_kurtosis:.3g} (excess, mean over pixels; 0: Gaussian)"
     if not math.isnan(found.spectrum_slope):
         yield f"  spectrum     power falls as frequency^{found.spectrum_slope:.3g} (natural images: about -2)"

@@ -32,7 +32,7 @@ FORMATS = ("savedmodel", "keras", "tflite")
 @click.option("--round", "rounds", metavar="N|best|last|all", multiple=True, help="Can be repeated; default: best.")
 @click.option("--ticket", is_flag=True, help="The mask with its rewound weights, in place of the trained network.")
 @click.option("--format", "format_name", type=click.Choice(FORMATS), default=FORMATS[0], help="Default: savedmodel.")
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder; default: saved_models/NAME.")
+@click.option("--out", metavar="DIR", type=_options.PATH, help="Folder; default: saved_models/NAME.")
 @click.pass_obj
 def command(
     verbosity: Verbosity, run: Path, rounds: tuple[str, ...], ticket: bool, format_name: str, out: Path | None
@@ -60,6 +60,6 @@ def own_directory(run: Run) -> Path:
     from tfimp.errors import StoreError
 
     chosen = run.config.export.dir
-    if chosen and (Path(chosen).is_absolute() or ".." in Path(chosen).parts):
+    if chosen and (Path(chosen).is_absolute() or chosen.startswith("~") or ".." in Path(chosen).parts):
         raise StoreError(f"the run {str(run.path)!r} has its export.dir elsewhere, at {chosen!r}; name it by --out")
     return Path(chosen or Path("saved_models") / run.path.resolve().name)

@@ -24,7 +24,7 @@ FORMATS = ("png", "pdf", "svg")
 @click.option("--figure", "figures", metavar="NAME", multiple=True, help="Only this figure; repeatable. 'list': names.")
 @click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, help="Repeatable; default: png.")
 @click.option("--animation", is_flag=True, help="Also the fields round after round: GIF, and MP4 where ffmpeg is.")
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder; default: RUN/figures.")
+@click.option("--out", metavar="DIR", type=_options.PATH, help="Folder; default: RUN/figures.")
 def command(
     run: Path, figures: tuple[str, ...], formats: tuple[str, ...], animation: bool, out: Path | None
 ) -> None:  # fmt: skip

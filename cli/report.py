@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tfimp.cli import _options
 from tfimp.cli._options import command as tfimp_command
 
 
@@ -16,11 +17,11 @@ from tfimp.cli._options import command as tfimp_command
     tfimp report runs/imp-0 runs/imp-1 runs/random-0 --out report.html
     """,
 )
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=_options.PATH)
 @click.option(
     "--out",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=_options.UserPath(dir_okay=False),
     help="Default: RUN/report.html, or comparison/report.html beside the first of several runs.",
 )
 def command(runs: tuple[Path, ...], out: Path | None) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     tensorflow=True,
 )
 @_options.configuration
-@click.option("--ini", "ini_file", metavar="FILE", help="An input file of the papers' code; its folder becomes --out.")
+@_options.ini
 @click.option("--out", metavar="DIR", help="The run's folder; default: runs/NAME.")
 @click.option("--resume", is_flag=True, help="Go on from where the run stopped, also inside a round.")
 @click.option("--force", is_flag=True, help="With --resume: also where versions differ from those at the start.")
@@ -111,20 +111,9 @@ def asked_by_ini(ini_file: str, given: Given, out: str | None) -> tuple[Path, Ru
     Raises:
         ConfigError: --preset or --config beside it, or whatever the file has wrong.
     """
-    from tfimp import config
-    from tfimp.errors import ConfigError
-    from tfimp.ini import read_ini
-
-    preset, config_file, settings, seed = given
-    for option, value in (("--preset", preset), ("--config", config_file)):
-        if value is not None:
-            raise ConfigError(f"{option} {value!r} and --ini {ini_file!r} exclude each other; give one of them")
-    asked = read_ini(ini_file)
-    resolved = config.resolve(asked.config.to_dict(), settings, seed)
-    path = folder(out, "") if out is not None else asked.path
-    for note in asked.notes:
-        click.echo(f"note: {one_line(note)}", err=True)
-    return path, resolved, asked.resume
+    path = folder(out, "") if out is not None else None  # a mistake in it comes before the file's notes
+    asked, resolved = _options.asked_by_ini(ini_file, given)
+    return path or asked.path, resolved, asked.resume
 
 
 def folder(out: str | None, name: str) -> Path:
@@ -133,7 +122,7 @@ def folder(out: str | None, name: str) -> Path:
 
     if out is not None and not out.strip():
         raise ConfigError(f"--out takes a folder, got {out!r}")
-    return Path(out) if out is not None else Path("runs") / name
+    return _options.user_path(out) if out is not None else Path("runs") / name
 
 
 def is_done(path: Path, config: RunConfig) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from tfimp._files import open_regular
@@ -9,8 +10,8 @@ from tfimp._files import open_regular
 LARGEST = 16 * 2**20
 
 
-def read_text(path: str | Path, encoding: str = "utf-8") -> str:
-    """The text of a file, with ``~`` for a home folder.
+def read_text(path: str | Path) -> str:
+    """The text of a file, with ``~`` for a home folder, whichever line ends and byte-order mark its editor wrote.
 
     Raises:
         ValueError: why it cannot be read, in a few words: no file, no text, or too large for what it should be.
@@ -24,10 +25,13 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
         raise ValueError("there is no such home folder") from None
     if len(content) > LARGEST:
         raise ValueError(f"it has more than {LARGEST} bytes")
+    # Windows' Notepad calls UTF-16 "Unicode"; only the mark tells it from anything else.
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return content.decode(encoding)
+        text = content.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8 text") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def printable(text: str, keep: str = "") -> str:

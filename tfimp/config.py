@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfimp._fields import at_least, between, build, check, every, key, one_of
-from tfimp._inputs import check_source, parse_condition
+from tfimp._inputs import check_source, parse_condition, source_words
 from tfimp._text import read_text
 from tfimp.errors import ConfigError, nearest
 from tfimp.network import Layer, parse_arch
@@ -34,12 +34,9 @@ REQUESTED = ("removal", "untrained", "downstream", "ablation")  # cost more than
 class DataConfig:
     """Section ``data``: which inputs, and under which conditions."""
 
-    source: str = key(
-        "photos",
-        "photos, mnist1d, nlgp, nlgp-gaussian, imagenet32, imagenet64, cifar10, tfds:NAME, folder:PATH or npz:PATH",
-    )
+    source: str = key("photos", f"where the inputs come from: {', '.join(source_words())}")
     seed: int = key(0, "seed of everything random in the data", at_least(0))
-    dir: str = key("", "imagenet32, imagenet64, cifar10, tfds: folder of the data (empty: the source's own)")
+    dir: str = key("", "imagenet32, imagenet64, cifar10, cifar100, tfds: folder of the data (empty: the source's own)")
     condition: tuple[str, ...] = key(
         (),
         "controls, in order: gaussian-clone, gaussian-clone-pooled, phase-scrambled, pixel-shuffled, low-pass:F, "
@@ -51,7 +48,16 @@ class DataConfig:
     patch: int = key(16, "photographs: side of a patch in pixels", at_least(2))
     scale: float = key(0.5, "photographs: size relative to the original", between(0, 1, open_low=True))
     colour: bool = key(True, "colour images (false: greyscale)")
-    classes: tuple[str, ...] = key((), "photographs: their names, one class each (empty: all)")
+    classes: tuple[str, ...] = key((), "the classes to use, by name; photographs: one class each (empty: all)")
+    shape: tuple[int, ...] = key(
+        (), "flat arrays: [height, width, channels] of an image (empty: signals)", every(between(1, 1_000_000))
+    )
+    layout: str = key(
+        "auto", "arrays: which axis holds the channels", one_of("auto", "channels_last", "channels_first")
+    )
+    inputs: str = key("", "arrays, tables: name of the inputs (empty: found by the usual names)")
+    label: str = key("", "arrays, tables: name of the labels (empty: found by the usual names); cifar100: coarse")
+    ignore_label: tuple[int, ...] = key((), "stored labels whose samples are left out, such as 255")
     side: int = key(
         0, "stored images are resized to it; nlgp: inputs per axis; mnist1d: length (0: the source's own)", at_least(0)
     )
@@ -63,8 +69,12 @@ class DataConfig:
     periodic: bool = key(False, "nlgp: periodic boundaries")
 
     def __post_init__(self) -> None:
+        if type(self.ignore_label) is int:  # one number is what nearly everybody means
+            object.__setattr__(self, "ignore_label", (self.ignore_label,))
         check(self, "data")
         check_source(self.source)
+        if len(self.shape) not in (0, 2, 3):
+            raise ConfigError(f"data.shape must be [height, width, channels], got {list(self.shape)}")
         for text in self.condition:
             parse_condition(text)
         if self.source.startswith("nlgp") and len(self.xi) < 2:
@@ -187,6 +197,10 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         check(self, "export")
+        try:
+            Path(self.dir).expanduser()
+        except RuntimeError:
+            raise ConfigError(f"export.dir: there is no home folder for {self.dir!r}") from None
         for word in self.rounds:
             if word not in ("best", "last", "all") and not (word.isascii() and word.isdigit()):
                 raise ConfigError(f"export.rounds takes best, last, all or round numbers, got {word!r}")
@@ -315,6 +329,9 @@ def resolve(base: Mapping[str, Any], settings: Iterable[str] = (), seed: int | N
     merged = {
         name: dict(value) if isinstance(value, Mapping) else value for name, value in base.items() if name != "about"
     }
+    settings = list(settings)
+    if "about" in base:
+        _leave_counts_of_another_source(merged, settings)
     for text in settings:
         path, value = parse_setting(text)
         target: Any = merged
@@ -326,3 +343,12 @@ def resolve(base: Mapping[str, Any], settings: Iterable[str] = (), seed: int | N
     if seed is not None:
         merged["seed"] = seed
     return RunConfig.from_dict(merged)
+
+
+def _leave_counts_of_another_source(merged: dict[str, Any], settings: Sequence[str]) -> None:
+    """A preset's numbers of samples are those of its own source: with another, all there are were meant."""
+    data = merged.get("data")
+    chosen = [value for path, value in map(parse_setting, settings) if path == ["data", "source"]]
+    if chosen and isinstance(data, dict) and chosen[-1] != data.get("source", "photos"):
+        for part in ("train", "validation", "test"):
+            data.pop(part, None)

@@ -10,7 +10,7 @@ from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, DivergedError, StoreError
 from tfimp.laboratory import Laboratory
-from tfimp.progress import Finished, Loading, Progress, RoundDone, Started, ignore
+from tfimp.progress import Finished, Loading, Note, Progress, RoundDone, Started, ignore
 from tfimp.pruning.masks import magnitude_masks
 from tfimp.pruning.procedures import next_masks, stop_reason, without_optimizer
 
@@ -43,7 +43,7 @@ def run(
         raise ConfigError(f"tfimp.run makes one run, got train.replicates = {config.train.replicates}; "
                           "tfimp.run_replicates makes several")  # fmt: skip
     tell = progress or ignore
-    laboratory = Laboratory(config, data.load(config.data, lambda *facts: tell(Loading(*facts))))
+    laboratory = Laboratory(config, load_inputs(config, tell))
     with open_writer(laboratory, path, resume=resume, force=force) as writer:
         tell(Started(writer.path, config.prune.rounds, config.train.steps, len(writer.run.rounds)))
         reason = prune_to_the_end(laboratory, writer, tell)
@@ -52,6 +52,15 @@ def run(
         writer.finish("complete", reason=reason)
     tell(Finished(writer.path, "complete", reason, [str(folder) for folder in exports]))
     return store.open_run(path)
+
+
+def load_inputs(config: RunConfig, tell: Progress) -> data.Dataset:
+    """The data set; what somebody's own files were taken as is told before hours are spent on them."""
+    dataset = data.load(config.data, lambda *facts: tell(Loading(*facts)))
+    if not data.is_generated(config.data):
+        for line in data.taken(dataset):
+            tell(Note(line))
+    return dataset
 
 
 def open_writer(laboratory: Laboratory, path: str | Path, *, resume: bool, force: bool) -> store.RunWriter:

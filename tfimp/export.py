@@ -96,7 +96,7 @@ def export_run(run: Run, dataset: Dataset | None = None, directory: str | Path |
 
 def default_directory(run: Run, name: str) -> Path:
     """Where the networks of a run of that name go: ``export.dir``, or ``saved_models/NAME``."""
-    return Path(run.config.export.dir or Path("saved_models") / name)
+    return Path(run.config.export.dir or Path("saved_models") / name).expanduser()
 
 
 def pick_rounds(run: Run, words: Sequence[str]) -> list[int]:

@@ -159,7 +159,7 @@ def _parsed(path: Path) -> dict[str, dict[str, str]]:
     """Sections, keys and texts of an .ini file."""
     parser = configparser.ConfigParser(interpolation=None, default_section="")
     try:
-        parser.read_string(read_text(path, "utf-8-sig"), source=str(path))
+        parser.read_string(read_text(path), source=str(path))
     except ValueError as reason:
         raise ConfigError(f"cannot read the input file {str(path)!r}: {reason}") from None
     except configparser.Error as error:

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tfimp import data, export, measures, store
+from tfimp import export, measures, store
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError, DivergedError
-from tfimp.experiment import open_writer, prune_to_the_end
+from tfimp.experiment import load_inputs, open_writer, prune_to_the_end
 from tfimp.laboratory import Laboratory, fresh_weights
 from tfimp.network import Network, masked_weights
-from tfimp.progress import Block, Event, Finished, Loading, Note, Progress, RoundDone, Started, ignore
+from tfimp.progress import Block, Event, Finished, Note, Progress, RoundDone, Started, ignore
 from tfimp.training.dense import DenseEngine, Program, Replicas, fresh_state
 from tfimp.training.together import Rendezvous, sizes
 
@@ -55,7 +55,7 @@ def run_replicates(
         )
         for index in range(config.train.replicates)
     ]  # fmt: skip
-    dataset = data.load(config.data, lambda *facts: tell(Loading(*facts)))
+    dataset = load_inputs(config, tell)
     with store.open_group(path, config, resume=resume) as folders, contextlib.ExitStack() as writers:
         unfinished = [index for index, folder in enumerate(folders) if not _is_done(folder)]
         workers = []

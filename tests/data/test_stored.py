@@ -247,7 +247,7 @@ def test_an_archive_as_keras_writes_it(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"x_train": IMAGES[:5]}, "x_train and y_train"),
+        ({"x_train": IMAGES[:5]}, "not y_train"),
         ({"x_train": IMAGES[:5], "y_train": np.array([1, 2])}, "y_train must be"),
         ({"x_train": IMAGES[:5], "y_train": -np.arange(5)}, "whole numbers from 0"),
         ({"x_train": np.full((5, 3), np.nan), "y_train": np.arange(5)}, "not finite"),

@@ -1,32 +1,28 @@
-"""Inputs: ``load`` turns the section ``data`` of a configuration into a Dataset; one module per source."""
+"""Inputs: ``load`` turns the section ``data`` of a configuration into a Dataset; one module per source.
+
+Sources are known by name in ``tfimp._inputs.SOURCES``; `source` registers one's own, and other packages offer theirs
+as entry points ``tfimp.sources``.
+"""
 
 from __future__ import annotations
 
-import importlib
-
-from tfimp._inputs import check_source, parse_condition
+from tfimp._inputs import check_source, parse_condition, source
 from tfimp.config import DataConfig
-from tfimp.data._stored import Progress
+from tfimp.data._stored import Progress, check_learnable
 from tfimp.data.conditions import apply_conditions, read_class_map
 from tfimp.data.dataset import Dataset, Split
-from tfimp.data.description import Description, describe
+from tfimp.data.description import Description, describe, taken
 from tfimp.errors import ConfigError
 
-__all__ = ["Dataset", "Description", "Progress", "Split", "apply_conditions", "describe", "load"]
+__all__ = [
+    "Dataset", "Description", "Progress", "Split", "apply_conditions", "describe", "is_generated", "load", "source",
+    "taken",
+]  # fmt: skip
 
-# The module of each source, by the name before the colon; the names themselves are checked in tfimp._inputs.
-_MODULES = {
-    "photos": "tfimp.data.photos",
-    "mnist1d": "tfimp.data.mnist1d",
-    "nlgp": "tfimp.data.nlgp",
-    "nlgp-gaussian": "tfimp.data.nlgp",
-    "imagenet32": "tfimp.data.batches",
-    "imagenet64": "tfimp.data.batches",
-    "cifar10": "tfimp.data.batches",
-    "tfds": "tfimp.data.tfds",
-    "folder": "tfimp.data.folder",
-    "npz": "tfimp.data.npz",
-}
+
+def is_generated(config: DataConfig) -> bool:
+    """Whether a source draws its samples, and does not read what somebody stored."""
+    return check_source(config.source).generated
 
 
 def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
@@ -41,14 +37,17 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
 
     Raises:
         ConfigError: an unknown source, or keys that contradict it.
-        DataError: data that are missing or damaged.
+        DataError: data that are missing or damaged, or that have nothing to be learned.
     """
-    check_source(config.source)
-    name = config.source.partition(":")[0]
-    if config.classes and name not in ("photos", "folder"):
-        raise ConfigError(f"data.classes belongs to photographs, got data.source {config.source!r}")
+    found = check_source(config.source)
+    if config.classes and found.generated and found.name != "photos":
+        raise ConfigError(f"data.classes chooses photographs or stored classes, got data.source {config.source!r}")
     for condition in map(parse_condition, config.condition):
         if condition.name == "class-map":
             read_class_map(condition.text)  # a missing file is missed before the data is read
-    dataset: Dataset = importlib.import_module(_MODULES[name]).load(config, progress)
+    dataset: Dataset = found.function()(config, progress)
+    if not isinstance(dataset, Dataset):
+        raise ConfigError(f"the source {found.name!r} must give a tfimp.data.Dataset, got {type(dataset).__name__}")
+    if not found.generated:
+        check_learnable(dataset)
     return apply_conditions(dataset, config.condition, config.seed)

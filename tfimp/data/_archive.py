@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +15,23 @@ from tfimp.errors import DataError
 
 LARGEST_SHARE = 0.9
 """Share of the free memory that an archive may fill."""
+_MOST_MEMBERS = 1000
+
+
+def headers(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and type of every array of an archive; nothing but their first bytes is read.
+
+    Raises:
+        DataError: no archive, or a damaged one.
+    """
+    with _open(path) as archive:
+        found = {}
+        for member in archive.infolist()[:_MOST_MEMBERS]:
+            if member.filename.endswith(".npy"):
+                with archive.open(member) as file:
+                    shape, dtype = _checked_header(path, member, file)
+                found[member.filename.removesuffix(".npy")] = (shape, str(dtype))
+        return found
 
 
 def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
@@ -22,11 +40,18 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     Raises:
         DataError: no archive, a damaged one, one with Python objects, or one that claims more than fits into memory.
     """
+    with _open(path) as archive:
+        members = {name: archive.getinfo(f"{name}.npy") for name in names if f"{name}.npy" in archive.namelist()}
+        check_size(path, sum(member.file_size for member in members.values()))
+        return {name: _read(path, archive, member) for name, member in members.items()}
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[zipfile.ZipFile]:
+    """An archive; whatever goes wrong while it is read becomes one line."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {name: archive.getinfo(f"{name}.npy") for name in names if f"{name}.npy" in archive.namelist()}
-            check_size(path, sum(member.file_size for member in members.values()))
-            return {name: _read(path, archive, member) for name, member in members.items()}
+            yield archive
     except DataError:
         raise
     except OSError as error:
@@ -76,21 +101,32 @@ def free_memory() -> int:
 
 def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(member) as file:
-        shape, dtype = _header(file)
-        count = 1
-        for side in shape:
-            count *= side
-        # NumPy would take the memory that the header asks for, whatever follows.
-        if dtype.hasobject or min(shape, default=0) < 0 or count * dtype.itemsize > member.file_size:
-            raise DataError(
-                f"{str(path)!r} is not a readable .npz archive of plain arrays: {member.filename} claims {dtype} of "
-                f"shape {shape} in {member.file_size} bytes"
-            )
+        _checked_header(path, member, file)
     with archive.open(member) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+def _checked_header(path: Path, member: zipfile.ZipInfo, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type that an array claims. NumPy would take the memory for it, whatever follows."""
+    shape, dtype = header(file)
+    if dtype.hasobject or not fits(shape, dtype, member.file_size):
+        raise DataError(
+            f"{str(path)!r} is not a readable .npz archive of plain arrays: {member.filename} claims {dtype} of "
+            f"shape {shape} in {member.file_size} bytes"
+        )
+    return shape, dtype
+
+
+def fits(shape: tuple[int, ...], dtype: np.dtype, size: int) -> bool:
+    """Whether an array of that shape is no larger than ``size`` bytes."""
+    count = 1
+    for side in shape:
+        count *= side
+    return min(shape, default=0) >= 0 and count * dtype.itemsize <= size
+
+
+def header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type from the first bytes of a ``.npy`` file."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)

@@ -14,13 +14,15 @@ import numpy as np
 from tfimp.config import DataConfig
 from tfimp.data._sampling import stream
 from tfimp.data.dataset import Dataset, Split
-from tfimp.errors import ConfigError, DataError
+from tfimp.errors import ConfigError, DataError, nearest
 
 # Called while a source reads: what it does, how many are done, and of how many (0: not known).
 Progress = Callable[[str, int, int], None]
 
 MOST_CLASSES = 100_000
 """More are a mistake, or meant to fill the memory with names and output units."""
+_FEW = 20
+"""So few samples that holding some out may leave a class with none to train on."""
 _HELD_OUT = 0.1
 _MOST_HELD_OUT = 10_000
 _CHUNK = 4096
@@ -49,46 +51,197 @@ def make_dataset(
     class_names: Sequence[str],
     config: DataConfig,
     held_out_of: str = "train",
+    *,
+    scale: float | None = None,
+    notes: Sequence[str] = (),
 ) -> Dataset:
-    """A Dataset from the parts that a source has; parts that it lacks are held out at random.
+    """A Dataset from the parts that a source has; parts that it lacks are held out at random, within classes.
 
     Args:
         name: the source, for messages.
-        parts: ``train``, and ``validation`` and ``test`` where the source has them; the arrays are taken over.
+        parts: ``train``, and ``validation`` and ``test`` where the source has them; the arrays are taken over. Samples
+            of a negative label are left out.
         image_shape: (height, width, channels).
         class_names: one per label.
-        config: how many samples of each part; 0 is all that there are.
+        config: how many samples of each part (0: all that there are), and which classes.
         held_out_of: the part that a missing validation part is taken from.
+        scale: what pixels are divided by; by default 255 for uint8 and 1 for floats.
+        notes: what the source assumed.
 
     Raises:
-        ConfigError: more samples are asked for than there are.
+        ConfigError: more samples are asked for than there are, or unknown classes.
         DataError: a part is empty.
     """
-    found = dict(parts)
-    for part, origin in (("test", "train"), ("validation", held_out_of)):
-        if part not in found:
-            count = getattr(config, part) or min(_MOST_HELD_OUT, max(1, int(_HELD_OUT * len(found[origin]))))
-            if count >= len(found[origin]):
-                raise ConfigError(
-                    f"data.{part} = {count} leaves nothing of the {len(found[origin])} samples of {name!r}"
-                )
-            found[origin], found[part] = hold_out(found[origin], count, stream(config.seed, "hold out", part))
+    found, class_names = chosen_classes(dict(parts), class_names, config)
     for part, split in found.items():
-        wanted = getattr(config, part)
         if not len(split):
             raise DataError(f"{name!r} has no {part} samples")
+    made = [*notes]
+    for part, origin in (("test", "train"), ("validation", held_out_of)):
+        if part not in found:
+            whole, asked = found[origin], getattr(config, part)
+            count = asked or min(_MOST_HELD_OUT, max(1, int(_HELD_OUT * len(whole))))
+            if count >= len(whole):
+                raise ConfigError(f"data.{part} = {count} leaves nothing of the {len(whole)} samples of {name!r}")
+            choice = within_classes(f"data.{part}", keep=origin == "train", lenient=not asked and len(whole) <= _FEW)
+            found[origin], found[part] = hold_out(whole, count, stream(config.seed, "hold out", part), choice)
+            made.append(f"{part}: {count} samples held out of {origin}")
+    for part, split in found.items():
+        wanted = getattr(config, part)
         if wanted > len(split):
             raise ConfigError(f"data.{part} asks for {wanted} samples; {name!r} has {len(split)} (0: all)")
         if wanted:
-            found[part] = choose(split, wanted, stream(config.seed, "choose", part))
-    scale = 255.0 if found["train"].images.dtype == np.uint8 else 1.0
-    return Dataset(name, **found, image_shape=image_shape, class_names=tuple(class_names), scale=scale)
+            found[part] = choose(split, wanted, stream(config.seed, "choose", part), within_classes(f"data.{part}"))
+    if scale is None:
+        scale = 255.0 if found["train"].images.dtype == np.uint8 else 1.0
+    made += _empty_classes(found, class_names)
+    return Dataset(name, **found, image_shape=image_shape, class_names=tuple(class_names), scale=scale,
+                   notes=tuple(made))  # fmt: skip
 
 
-def hold_out(split: Split, count: int, generator: np.random.Generator) -> tuple[Split, Split]:
+def check_learnable(dataset: Dataset) -> None:
+    """Refuse a training part that any network masters at once: a single class, or images that are all the same.
+
+    Raises:
+        DataError: says which.
+    """
+    labels = np.unique(np.concatenate([split.labels for split in dataset.parts.values()]))
+    trained = np.unique(dataset.train.labels)
+    if len(labels) < 2 or (len(trained) < 2 and len(dataset.train) > 1):
+        only = dataset.class_names[int(trained[0])]
+        raise DataError(f"{dataset.name!r} has training samples of one class only ({only!r}); at least two are needed")
+    images = dataset.train.images
+    if len(images) > 1 and not any((images[at : at + 1024] != images[0]).any() for at in range(0, len(images), 1024)):
+        value = f", each number of them {images[0, 0]:g}" if (images[0] == images[0, 0]).all() else ""
+        raise DataError(
+            f"{dataset.name!r}: all {len(images)} training images are the same{value}; nothing can be learned"
+        )
+
+
+def chosen_classes(
+    parts: dict[str, Split], class_names: Sequence[str], config: DataConfig
+) -> tuple[dict[str, Split], Sequence[str]]:
+    """The samples of ``data.classes``, in the order in which it names them, and of no negative label.
+
+    Raises:
+        ConfigError: a class that is not there, or one named twice.
+    """
+    wanted = check_classes(config.classes, class_names)
+    place = {name: label for label, name in reversed(list(enumerate(class_names)))}
+    new_label = np.arange(len(class_names) + 1, dtype=np.int32)
+    new_label[-1] = -1
+    if wanted:
+        new_label[:] = -1
+        new_label[[place[name] for name in wanted]] = np.arange(len(wanted))
+    found = {}
+    for part, split in parts.items():
+        labels = new_label[np.asarray(split.labels)]
+        kept = labels >= 0
+        # a copy only where something is left out
+        found[part] = Split(split.images, labels) if kept.all() else Split(split.images[kept], labels[kept])
+    return found, wanted or class_names
+
+
+def check_classes(wanted: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """``data.classes``, checked against the classes that there are.
+
+    Raises:
+        ConfigError: names the class that is not there, or is named twice.
+    """
+    for name in wanted:
+        if name not in known:
+            some = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+            raise ConfigError(f"data.classes: no class {name!r}{nearest(name, known)}; found {some}")
+    if len(set(wanted)) != len(wanted):
+        raise ConfigError(f"data.classes names a class twice: {', '.join(wanted)}")
+    return tuple(wanted)
+
+
+def _empty_classes(parts: dict[str, Split], class_names: Sequence[str]) -> list[str]:
+    """A sentence about classes without samples, and one about classes that nothing trains."""
+    classes = len(class_names)
+    counts = {part: np.bincount(split.labels, minlength=classes) for part, split in parts.items()}
+    nowhere = np.flatnonzero(sum(counts.values()) == 0)
+    untrained = np.flatnonzero((counts["train"] == 0) & (sum(counts.values()) > 0))
+    notes = []
+    if len(nowhere):
+        hint = ""
+        if len(nowhere) > 1 and nowhere[-1] == classes - 2:
+            hint = f"; if {class_names[-1]} means no label, data.ignore_label = {class_names[-1]} leaves it out"
+        notes.append(f"{len(nowhere)} of {classes} classes have no samples: {_some(nowhere, class_names)}{hint}")
+    if len(untrained):
+        notes.append(f"{len(untrained)} classes have no training samples: {_some(untrained, class_names)}")
+    return notes
+
+
+def _some(labels: np.ndarray, class_names: Sequence[str]) -> str:
+    return ", ".join(class_names[label] for label in labels[:5]) + (", ..." if len(labels) > 5 else "")
+
+
+# How many rows of which label are taken: labels (n,), count and generator -> rows
+Choice = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+
+
+def at_random(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """``count`` rows, each with the same chance, in order."""
+    return np.sort(generator.choice(len(labels), count, replace=False))
+
+
+def within_classes(key: str, *, keep: bool = False, lenient: bool = False) -> Choice:
+    """Rows of every class in proportion to its size, the whole numbers that are nearest.
+
+    Args:
+        key: which asks for them, for the message.
+        keep: True leaves at least one row of each class behind; False takes at least one, where enough are taken.
+        lenient: a class may be left with none where there is no other way.
+
+    Returns:
+        The choice; it raises ConfigError where a class would be left with none.
+    """
+
+    def rows(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+        sizes = np.bincount(labels)
+        shares = _shares(sizes, count, keep)
+        if shares is None and lenient:
+            return at_random(labels, count, generator)
+        if shares is None:
+            classes = int(np.count_nonzero(sizes))
+            raise ConfigError(
+                f"{key} = {count} leaves a class without training samples: {len(labels)} samples of {classes} classes"
+            )
+        order = generator.permutation(len(labels))
+        order = order[np.argsort(labels[order], kind="stable")]
+        rank = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return np.sort(order[rank < np.repeat(shares, sizes)])
+
+    return rows
+
+
+def _shares(sizes: np.ndarray, count: int, keep: bool) -> np.ndarray | None:
+    """``count`` shared out in proportion to ``sizes``; None where keeping one of each does not allow it."""
+    most = np.maximum(sizes - 1, 0) if keep else sizes
+    if most.sum() < count:
+        return None
+    exact = count * sizes / sizes.sum()
+    shares = np.minimum(np.floor(exact).astype(int), most)
+    if not keep and count >= np.count_nonzero(sizes):
+        shares = np.maximum(shares, np.minimum(sizes, 1))
+    while (rest := count - shares.sum()) > 0:
+        # the classes that are furthest below their share, and have rows left
+        urgent = np.argsort(np.where(shares < most, shares - exact, np.inf), kind="stable")[:rest]
+        shares[urgent[shares[urgent] < most[urgent]]] += 1
+    while (rest := shares.sum() - count) > 0:
+        spare = np.argsort(np.where(shares > 1, exact - shares, np.inf), kind="stable")[:rest]
+        shares[spare[shares[spare] > 1]] -= 1
+    return shares
+
+
+def hold_out(
+    split: Split, count: int, generator: np.random.Generator, choice: Choice = at_random
+) -> tuple[Split, Split]:
     """The split in two at random: all but ``count`` samples, and ``count`` samples; both are views."""
     kept = len(split) - count
-    chosen = np.sort(generator.choice(len(split), count, replace=False))
+    chosen = choice(split.labels, count, generator)
     upper = np.arange(kept, len(split))
     inside = chosen[chosen < kept]
     free = np.setdiff1d(upper, chosen, assume_unique=True)
@@ -99,27 +252,35 @@ def hold_out(split: Split, count: int, generator: np.random.Generator) -> tuple[
     return Split(split.images[:kept], split.labels[:kept]), Split(split.images[kept:], split.labels[kept:])
 
 
-def choose(split: Split, count: int, generator: np.random.Generator) -> Split:
+def choose(split: Split, count: int, generator: np.random.Generator, choice: Choice = at_random) -> Split:
     """``count`` samples at random: a copy where that is small, else a view."""
+    if count == len(split):
+        return split
     if count <= len(split) // 2:
-        chosen = np.sort(generator.choice(len(split), count, replace=False))
+        chosen = choice(split.labels, count, generator)
         return Split(split.images[chosen], split.labels[chosen])
-    return hold_out(split, len(split) - count, generator)[0]
+
+    def others(labels: np.ndarray, rest: int, generator: np.random.Generator) -> np.ndarray:
+        return np.setdiff1d(np.arange(len(labels)), choice(labels, len(labels) - rest, generator))
+
+    return hold_out(split, len(split) - count, generator, at_random if choice is at_random else others)[0]
 
 
 def grey(pixels: np.ndarray) -> np.ndarray:
-    """Luma of (..., 3) uint8 as (..., 1) uint8, with the weights that Pillow uses (ITU-R 601-2)."""
+    """Luma of (..., 3) as (..., 1), with the weights that Pillow uses (ITU-R 601-2); uint8 stays uint8."""
     weighted = pixels[..., 0] * 19595.0 + pixels[..., 1] * 38470.0 + pixels[..., 2] * 7471.0
+    if pixels.dtype != np.uint8:
+        return (weighted / 65536).astype(pixels.dtype)[..., None]
     return ((weighted + 32768) // 65536).astype(np.uint8)[..., None]
 
 
 def resized(image: np.ndarray, side: int, colour: bool) -> np.ndarray:
-    """One image (height, width, channels) uint8 as (side, side, channels), its centre square scaled with anti-aliasing.
+    """One image (height, width, channels) as (side, side, channels), its centre square scaled with anti-aliasing.
 
     Args:
-        image: one or three channels.
+        image: any number of channels; uint8 or float32.
         side: 0 keeps the size.
-        colour: False makes it grey, (height, width, 1).
+        colour: False makes three channels grey, (height, width, 1).
     """
     from PIL import Image
 
@@ -130,7 +291,10 @@ def resized(image: np.ndarray, side: int, colour: bool) -> np.ndarray:
         return image
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2
-    picture = Image.fromarray(image[:, :, 0] if channels == 1 else image)
     box = (left, top, left + edge, top + edge)
-    scaled = picture.resize((side, side), Image.Resampling.LANCZOS, box=box)
-    return np.asarray(scaled).reshape(side, side, channels)
+    if image.dtype == np.uint8 and channels == 3:
+        planes = [Image.fromarray(image)]
+    else:
+        planes = [Image.fromarray(np.ascontiguousarray(image[:, :, channel])) for channel in range(channels)]
+    scaled = [np.asarray(plane.resize((side, side), Image.Resampling.LANCZOS, box=box)) for plane in planes]
+    return scaled[0] if channels == 3 and image.dtype == np.uint8 else np.stack(scaled, axis=-1)

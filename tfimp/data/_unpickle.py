@@ -36,8 +36,8 @@ class _RefusedError(Exception):
 class _BoundedFile:
     """A file of which no more is asked for than there is, so that no memory is taken for what a length claims."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._size = file, os.fstat(file.fileno()).st_size
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._size = file, size
         self.readline = file.readline
 
     def read(self, count: int) -> bytes:
@@ -180,20 +180,28 @@ _ADMITTED: dict[tuple[str, str], Any] = {
 }
 
 
-def load_arrays(path: Path) -> dict[str, Any]:
+def load_arrays(path: Path, file: IO[bytes] | None = None, size: int = 0) -> dict[str, Any]:
     """A pickled dict of arrays, lists and numbers, its keys as text; nothing in the file is executed.
+
+    Args:
+        path: the file, or what messages call ``file``.
+        file: opened already, such as a member of an archive, with its ``size`` in bytes.
 
     Raises:
         DataError: the file cannot be read, asks for anything but NumPy arrays and built-in containers, or holds no
             dict.
     """
     try:
-        with path.open("rb") as file:
-            loaded = _ArraysOnly(_BoundedFile(file), encoding="latin1").load()
+        if file is None:
+            with path.open("rb") as opened:
+                return load_arrays(path, opened, os.fstat(opened.fileno()).st_size)
+        loaded = _ArraysOnly(_BoundedFile(file, size), encoding="latin1").load()
     except _RefusedError as refused:
         raise DataError(
             f"{str(path)!r} was refused: the pickle asks for {refused}; accepted: NumPy arrays and built-in containers"
         ) from None
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from None
     except Exception as error:

@@ -33,6 +33,7 @@ class Dataset:
         image_shape: (height, width, channels); one-dimensional signals have height 1 and one channel.
         class_names: One name per label.
         scale: What pixels are divided by after the mean image is taken off: 255 for uint8, 1 for floats.
+        notes: What was assumed about somebody's files, or left out of them: short sentences for the user.
 
     Raises:
         DataError: a part whose shape, type or labels do not fit the rest.
@@ -45,6 +46,7 @@ class Dataset:
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     scale: float = 1.0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for part, split in self.parts.items():

@@ -74,6 +74,29 @@ def describe(dataset: Dataset) -> Description:
     )
 
 
+def taken(dataset: Dataset) -> list[str]:
+    """What was taken as what, for somebody who looks whether it is right: at most six lines, whatever there is to say.
+
+    Classes and shape, a line per part, the values' range, and the source's notes.
+    """
+    classes = len(dataset.class_names)
+    shape = " x ".join(map(str, dataset.image_shape))
+    what = "images" if dataset.image_shape[0] > 1 else "signals"
+    lines = [f"{dataset.name}: {classes} classes of {shape} {what} ({dataset.train.images.dtype})"]
+    for part, split in dataset.parts.items():
+        counts = np.bincount(split.labels, minlength=classes)
+        least, most = counts.min(), counts.max()
+        per_class = least if least == most else f"{least} to {most}"
+        lines.append(f"  {part:<11}  {len(split)} samples, {per_class} per class")
+    values = dataset.train.images[:_SAMPLES]
+    spread = f"mean {values.mean(dtype=np.float64):.4g}, std {values.std(dtype=np.float64):.4g}"
+    divided = f", divided by {dataset.scale:g}" if dataset.scale != 1 else ""
+    lines.append(f"  values       {values.min():.4g} to {values.max():.4g}, {spread}{divided}")
+    if dataset.notes:
+        lines.append(f"  read as      {'; '.join(dataset.notes)}")
+    return lines
+
+
 def pixel_kurtosis(values: np.ndarray) -> float:
     """Mean over pixels of m4/m2² - 3 over images, (n, features) float64; pixels that never vary are left out."""
     centred = values - values.mean(axis=0)

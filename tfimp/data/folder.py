@@ -1,28 +1,27 @@
-"""Source ``folder:PATH``: a folder of images, in one of three layouts.
+"""Source ``folder:PATH``: a folder of images, in one of these layouts.
 
-PATH/CLASS/image.png           a sub-folder per class; a tenth of the images tests, a tenth validates
-PATH/train/CLASS/image.png     and PATH/test/CLASS (and PATH/validation/CLASS): the parts as they are
+PATH/CLASS/image.png           a folder per class; a tenth of the images tests, a tenth validates
+PATH/train/CLASS/image.png     and PATH/val/CLASS, PATH/test/CLASS, in any case: the parts as they are
+PATH/train/CLASS/images/...    folders inside class folders count to the class, as in Tiny-ImageNet
 PATH/photograph.jpg            photographs, each a class of patches (see ``photos``)
 """
 
 from __future__ import annotations
 
-import warnings
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
 from tfimp.config import DataConfig
 from tfimp.data import photos
-from tfimp.data._sampling import PARTS
-from tfimp.data._stored import Progress, make_dataset, resized, silent, user_path
+from tfimp.data._pictures import Seen, is_deep, pixels
+from tfimp.data._room import room
+from tfimp.data._stored import Progress, check_classes, make_dataset, resized, silent, user_path
+from tfimp.data._tree import Tree, look, words_of
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError, DataError, nearest
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-"""Pillow goes by contents: a PostScript file named .png would be handed to Ghostscript."""
-_MOST_PIXELS = 100_000_000
 _SIDE = 32
 
 
@@ -36,75 +35,60 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     path = user_path(config.source.partition(":")[2])
     if not path.is_dir():
         raise DataError(f"data.source {config.source!r}: there is no folder {str(path)!r}")
-    tell = progress or silent
-    roots = {part: path / part for part in PARTS if (path / part).is_dir()}
-    if "train" not in roots:
-        roots = {"train": path}
-    classes = _classes(roots["train"])
-    if not classes:
-        photographs = _images_in(path)
-        if not photographs:
-            raise DataError(
-                f"{str(path)!r} holds no images (accepted: {', '.join(_SUFFIXES)}) and no folders of images"
-            )
-        return _photographs(photographs, config)
+    tree = look(path)
+    if tree.photographs:
+        return _photographs(tree, config)
+    names = _names(path, tree)
+    wanted = check_classes(config.classes, list(dict.fromkeys([*names.values(), *names])))
+    classes = [next(key for key in names if name in (key, names[key])) for name in wanted] or tree.classes
+    if len(classes) < 2 or len(set(classes)) < len(classes):
+        raise ConfigError(f"data.classes must name at least two classes, each once, got {list(wanted)}")
     side = config.side or _SIDE
-    for root in roots.values():
-        for name in _classes(root):
-            if name not in classes:
-                raise DataError(f"{str(root)!r} has a class {name!r} that is not in {str(roots['train'])!r}")
-    parts = {part: _read(root, classes, side, config.colour, tell) for part, root in roots.items()}
-    return make_dataset(config.source, parts, (side, side, 3 if config.colour else 1), classes, config)
+    files = [file for part in tree.parts.values() for name in classes for file in part.get(name, [])]
+    deep = any(is_deep(file) for file in files if file.suffix.lower() in (".png", ".tif", ".tiff", ".pgm", ".ppm"))
+    seen = Seen()
+    tell = progress or silent
+    parts = {
+        part: _read(f"reading {part} of {path}", found, classes, config, deep, seen, tell)
+        for part, found in tree.parts.items()
+    }
+    seen.check(str(path))
+    shape = (side, side, 3 if config.colour else 1)
+    notes = [*tree.all_notes(), *seen.notes(side, config.colour)]
+    config = dataclasses.replace(config, classes=())
+    return make_dataset(config.source, parts, shape, [names[name] for name in classes], config, notes=notes)
 
 
-def _classes(root: Path) -> list[str]:
-    return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and _images_in(entry))
+def _names(path: Path, tree: Tree) -> dict[str, str]:
+    """Per class folder, the class's name: WordNet ids in words, where ``words.txt`` gives each its own."""
+    words = words_of(path)
+    named = [words.get(name, "") for name in tree.classes]
+    is_clear = all(named) and len(set(named)) == len(named)
+    return dict(zip(tree.classes, named if is_clear else tree.classes, strict=True))
 
 
-def _images_in(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
-
-
-def _read(root: Path, classes: list[str], side: int, colour: bool, tell: Progress) -> Split:
-    files = [
-        (file, label)
-        for label, name in enumerate(classes)
-        if (root / name).is_dir()
-        for file in _images_in(root / name)
-    ]
-    images = np.empty((len(files), side * side * (3 if colour else 1)), np.uint8)
+def _read(
+    text: str,
+    found: dict[str, list[Path]],
+    classes: list[str],
+    config: DataConfig,
+    deep: bool,
+    seen: Seen,
+    tell: Progress,
+) -> Split:
+    files = [(file, label) for label, name in enumerate(classes) for file in found.get(name, [])]
+    side, channels = config.side or _SIDE, 3 if config.colour else 1
+    images = room((len(files), side * side * channels), np.float32 if deep else np.uint8)
     for row, (file, _) in enumerate(files):
-        images[row] = resized(_pixels(file, colour), side, colour).reshape(-1)
+        images[row] = resized(pixels(file, config.colour, deep, seen), side, config.colour).reshape(-1)
         if row % 100 == 99 or row + 1 == len(files):
-            tell(f"reading {root}", row + 1, len(files))
+            tell(text, row + 1, len(files))
     return Split(images, np.array([label for _, label in files], np.int32))
 
 
-def _pixels(file: Path, colour: bool) -> np.ndarray:
-    """(height, width, channels) uint8 of an image file."""
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata; large images are refused below
-            with Image.open(file, formats=_FORMATS) as image:
-                width, height = image.size
-                if width * height > _MOST_PIXELS:
-                    raise DataError(
-                        f"the image {str(file)!r} has {width} x {height} pixels, at most {_MOST_PIXELS} are accepted"
-                    )
-                pixels = np.asarray(image.convert("RGB" if colour else "L"))
-    except DataError:
-        raise
-    except Exception as error:
-        # A damaged image fails in as many ways as there are formats.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"cannot read the image {str(file)!r}: {reason}") from None
-    return pixels.reshape(*pixels.shape[:2], -1)
-
-
-def _photographs(files: list[Path], config: DataConfig) -> Dataset:
+def _photographs(tree: Tree, config: DataConfig) -> Dataset:
     """Every photograph is a class of patches."""
+    files = tree.photographs
     by_name = {file.stem: file for file in files}
     if len(by_name) != len(files):
         raise DataError(f"two photographs in {str(files[0].parent)!r} have the same name but for the suffix")
@@ -114,5 +98,8 @@ def _photographs(files: list[Path], config: DataConfig) -> Dataset:
                 f"data.classes: no photograph {name!r}{nearest(name, by_name)}; found {', '.join(by_name)}"
             )
     names = config.classes or tuple(by_name)
-    photographs = ((name, _pixels(by_name[name], config.colour)) for name in names)
-    return photos.patches_of(config.source, photographs, names, config)
+    seen = Seen()
+    photographs = ((name, pixels(by_name[name], config.colour, seen=seen)) for name in names)
+    dataset = photos.patches_of(config.source, photographs, names, config)
+    notes = ["a folder of photographs: each is a class of patches", *tree.all_notes(), *seen.notes(0, True)[1:]]
+    return dataclasses.replace(dataset, notes=tuple(notes))

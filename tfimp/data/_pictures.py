@@ -1,0 +1,166 @@
+"""Image files as arrays: 8 bits as they are, more bits without loss, upright, and nothing taken for what it is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfimp.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jfif", ".jpe", ".pbm")
+OTHER_SUFFIXES = (
+    ".heic", ".heif", ".avif", ".jp2", ".jpx", ".jxl", ".svg", ".eps", ".psd", ".raw", ".dng", ".cr2", ".cr3", ".nef",
+    ".arw", ".orf", ".raf", ".dcm", ".nii", ".exr", ".hdr", ".tga", ".ico", ".pdf", ".npy", ".mp4", ".avi", ".mov",
+    ".czi", ".lif", ".nd2", ".svs", ".pcx", ".dds", ".mpo",
+)  # fmt: skip
+"""Pictures too, but not of a kind that is read."""
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+"""Pillow goes by contents: a PostScript file named .png would be handed to Ghostscript."""
+_MOST_PIXELS = 100_000_000
+_DEEP = ("I", "F")
+
+
+@dataclasses.dataclass
+class Seen:
+    """What was met while images were read, for one line about it."""
+
+    sizes: Counter[tuple[int, int]] = dataclasses.field(default_factory=Counter)
+    kinds: Counter[str] = dataclasses.field(default_factory=Counter)
+    coloured: bool = False
+    largest_real: float = 0.0
+    real: int = 0
+
+    def check(self, where: str) -> None:
+        """Refuse real-valued images beside others, unless both lie in 0..1.
+
+        Raises:
+            DataError: says how far they reach.
+        """
+        if 0 < self.real < self.sizes.total() and self.largest_real > 1:
+            raise DataError(
+                f"{where!r} has {self.real} images of real numbers up to {self.largest_real:.4g} beside others; "
+                "accepted are those in 0 to 1, or nothing but real numbers"
+            )
+
+    def notes(self, side: int, colour: bool) -> list[str]:
+        """Sentences about sizes, depth, transparency, pages and turned images."""
+        found = []
+        if set(self.sizes) - {(side, side)}:
+            width, height = self.sizes.most_common(1)[0][0]
+            more = f" and {len(self.sizes) - 1} other sizes" if len(self.sizes) > 1 else ""
+            found.append(f"{width} x {height} pixels{more} scaled to {side} x {side} (their centre square)")
+        found += [f"{count} {words}" for words, count in sorted(self.kinds.items())]
+        if colour and not self.coloured:
+            found.append("all are grey: data.colour = false keeps one channel")
+        return found
+
+
+def is_deep(file: Path) -> bool:
+    """Whether an image has more than 8 bits per channel that would be lost in uint8; only its header is read."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=_FORMATS) as image:
+                return image.mode.startswith(_DEEP)
+    except Exception:
+        return False  # reading it will say what is wrong with it
+
+
+def pixels(file: Path, colour: bool, deep: bool = False, seen: Seen | None = None) -> np.ndarray:
+    """(height, width, channels) of an image file, turned as its EXIF tag says.
+
+    Args:
+        file: an image.
+        colour: three channels, else one.
+        deep: float32 in 0..1 (real-valued images: their own numbers) instead of uint8.
+        seen: takes note of what was met.
+
+    Raises:
+        DataError: the file is no image, is damaged or too large, or holds values without a known range.
+    """
+    from PIL import Image, ImageOps
+
+    seen = seen or Seen()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata; large images are refused below
+            with Image.open(file, formats=_FORMATS) as image:
+                width, height = image.size
+                if width * height > _MOST_PIXELS:
+                    raise DataError(
+                        f"the image {str(file)!r} has {width} x {height} pixels, at most {_MOST_PIXELS} are accepted"
+                    )
+                if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+                    seen.kinds["have several pages or frames, of which the first is taken"] += 1
+                if image.getexif().get(0x0112, 1) != 1:
+                    seen.kinds["are turned upright as their EXIF tag says"] += 1
+                    image = ImageOps.exif_transpose(image)
+                seen.sizes[image.size] += 1
+                found = _values(file, image, colour, seen)
+    except DataError:
+        raise
+    except Exception as error:
+        # A damaged image fails in as many ways as there are formats.
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"cannot read the image {str(file)!r}: {reason}") from None
+    if deep and found.dtype == np.uint8:
+        found = found.astype(np.float32) / np.float32(255)
+    if not deep and found.dtype != np.uint8:
+        if found.min() < 0 or found.max() > 1:
+            raise DataError(
+                f"the image {str(file)!r} holds {found.min():.4g} to {found.max():.4g}, accepted are 0 to 1"
+            )
+        found = np.rint(np.clip(found, 0, 1) * 255).astype(np.uint8)
+    return found.reshape(*found.shape[:2], -1)
+
+
+def _values(file: Path, image: Any, colour: bool, seen: Seen) -> np.ndarray:
+    """uint8 where the image has 8 bits, else float32."""
+    mode = image.mode
+    if mode.startswith(_DEEP):
+        found = _deep(file, np.asarray(image), mode, seen)
+        return np.repeat(found[..., None], 3, axis=2) if colour else found
+    if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        if image.getextrema()[3][0] < 255:
+            seen.kinds["have transparent parts, laid on white"] += 1
+            image = _on_white(image)
+    seen.coloured = seen.coloured or (mode not in ("1", "L", "LA", "La") and _has_colour(image))
+    return np.asarray(image.convert("RGB" if colour else "L"))
+
+
+def _on_white(image: Any) -> Any:
+    from PIL import Image
+
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, image)
+
+
+def _has_colour(image: Any) -> bool:
+    red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")), -1, 0)
+    return bool((red != green).any() or (green != blue).any())
+
+
+def _deep(file: Path, found: np.ndarray, mode: str, seen: Seen) -> np.ndarray:
+    """16-bit grey as a share of 65535, real numbers as they are."""
+    if mode == "F":
+        if not np.isfinite(found).all():
+            raise DataError(f"the image {str(file)!r} holds numbers that are not finite")
+        if np.abs(found).max(initial=0) > 1e6:
+            raise DataError(f"the image {str(file)!r} holds {np.abs(found).max():.3g}, accepted are numbers up to 1e6")
+        seen.kinds["have real numbers, taken as they are"] += 1
+        seen.real, seen.largest_real = seen.real + 1, max(seen.largest_real, float(np.abs(found).max(initial=0)))
+        return found.astype(np.float32)
+    if int(found.min(initial=0)) < 0 or int(found.max(initial=0)) > 65535:
+        raise DataError(
+            f"the image {str(file)!r} holds whole numbers from {found.min()} to {found.max()}, accepted are 0 to 65535"
+        )
+    seen.kinds["have 16 bits, divided by 65535"] += 1
+    return found.astype(np.float32) / np.float32(65535)
