@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tfimp.config import RunConfig as RunConfig
     from tfimp.experiment import run as run
     from tfimp.export import load_saved_model as load_saved_model
+    from tfimp.inference.keras_models import compact as compact
     from tfimp.pruning.keras.reporting import PruningLog as PruningLog
     from tfimp.pruning.keras.reporting import save_stripped as save_stripped
     from tfimp.pruning.keras.reporting import sparsity_report as sparsity_report
@@ -37,6 +38,7 @@ _HOME = {
     "Rewind": "tfimp.pruning.keras.rewind",
     "Run": "tfimp.store",
     "RunConfig": "tfimp.config",
+    "compact": "tfimp.inference.keras_models",
     "data": "tfimp.data",
     "load_saved_model": "tfimp.export",
     "masks": "tfimp.pruning.wrapper",
