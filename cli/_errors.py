@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import shlex
 import sys
 import traceback
+from collections.abc import Sequence
 
 import click
 from click import exceptions
 
 from tfimp._text import printable
-from tfimp.errors import DivergedError, TfimpError, nearest
+from tfimp.errors import ConfigError, DivergedError, TfimpError, nearest
 
 FAILED = 1
 MISTAKE = 2
 INTERRUPTED = 130
 _LONGEST = 600
+_OPTIONS = {"resume=True": "--resume", "force=True": "--force", "choose another path": "choose another --out"}
 
 # What a user can put right by naming another path; a full disk or a broken one is not a mistake.
 _PATH_ERRNOS = {
@@ -40,7 +44,7 @@ class Ended(Exception):  # noqa: N818, it is not an error
         self.code = code
 
 
-def report(error: BaseException, *, debug: bool = False) -> int:
+def report(error: BaseException, *, debug: bool = False, arguments: Sequence[str] = ()) -> int:
     """Say what went wrong in one line on stderr and return the exit code; with ``debug`` the traceback comes first."""
     if isinstance(error, exceptions.Exit):
         return error.exit_code
@@ -50,24 +54,24 @@ def report(error: BaseException, *, debug: bool = False) -> int:
         return FAILED
     if debug and (not isinstance(error, Ended) or error.__cause__):
         traceback.print_exception(error)
-    code, message = explain(error)
+    code, message = explain(error, arguments)
     if message:
         print(f"tfimp: {one_line(message)}", file=sys.stderr)
     return code
 
 
-def explain(error: BaseException) -> tuple[int, str]:
-    """The exit code of an error, and the words for it."""
+def explain(error: BaseException, arguments: Sequence[str] = ()) -> tuple[int, str]:
+    """The exit code of an error, and the words for it; ``arguments`` are those of the command line."""
     if isinstance(error, Ended):
         return error.code, str(error)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return INTERRUPTED, "interrupted"
     if isinstance(error, click.ClickException):
-        return MISTAKE, usage(error)
+        return MISTAKE, usage(error, arguments)
     if isinstance(error, DivergedError):
         return FAILED, str(error)
     if isinstance(error, TfimpError):
-        return MISTAKE, str(error)
+        return MISTAKE, as_options(str(error))
     if isinstance(error, OSError) and error.filename is not None:
         where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else str(error.filename)
         return MISTAKE if error.errno in _PATH_ERRNOS else FAILED, f"{where!r}: {error.strerror}"
@@ -76,16 +80,46 @@ def explain(error: BaseException) -> tuple[int, str]:
     return FAILED, f"{type(error).__name__}: {error} (this is a fault of tfimp; --debug shows where it happened)"
 
 
-def usage(error: click.ClickException) -> str:
+def as_options(message: str) -> str:
+    """A message of the library, which speaks of Python's arguments, in the words of the command line."""
+    for argument, option in _OPTIONS.items():
+        message = message.replace(argument, option)
+    return message
+
+
+def usage(error: click.ClickException, arguments: Sequence[str] = ()) -> str:
     """Click's message with the nearest option, and where to read on."""
     context: click.Context | None = getattr(error, "ctx", None)
     message = error.format_message()
     if isinstance(error, exceptions.NoSuchOption):
         known = [name for parameter in context.command.params for name in parameter.opts] if context else []
         hint = nearest(error.option_name, known) if error.option_name.startswith("--") else ""
-        message = f"unknown option {error.option_name!r}{hint}"
+        takes_keys = "--set" in known and error.option_name.startswith("--")
+        key = as_key(error.option_name, arguments) if takes_keys else ""
+        message = f"unknown option {error.option_name!r}{key or hint}"
     message = message[:1].lower() + message[1:].rstrip(".")
     return f"{message}; see '{context.command_path} --help'" if context else message
+
+
+def as_key(option: str, arguments: Sequence[str]) -> str:
+    """For an option that is a key of the configuration: how to set it; empty for any other."""
+    from tfimp.config import RunConfig, resolve
+
+    word = option.lstrip("-").replace("-", "_")
+    keys = [name for name in RunConfig().settings() if name == word or name.split(".")[-1] == word]
+    if not keys:
+        return ""
+    at = next((place for place, given in enumerate(arguments) if given.partition("=")[0] == option), len(arguments))
+    given = "".join(arguments[at : at + 1]).partition("=")[2] or "".join(arguments[at + 1 : at + 2])
+    value = given if given and not given.startswith("-") else "VALUE"
+
+    def takes(name: str) -> bool:
+        with contextlib.suppress(ConfigError):
+            return bool(resolve({}, [f"{name}={value}"]))
+        return False
+
+    keys = [name for name in keys if takes(name)] or keys
+    return "; it is a key: " + " or ".join(f"--set {shlex.quote(f'{name}={value}')}" for name in keys)
 
 
 def one_line(text: str) -> str:

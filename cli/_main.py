@@ -102,5 +102,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = group.main(arguments, prog_name="tfimp", standalone_mode=False, obj=verbosity)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
-        code = _errors.report(error, debug=verbosity.debug)
+        code = _errors.report(error, debug=verbosity.debug, arguments=sys.argv[1:] if arguments is None else arguments)
     sys.exit(code if isinstance(code, int) else 0)

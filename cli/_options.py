@@ -181,12 +181,6 @@ def choose(
     if preset is not None and config_file is not None:
         raise ConfigError(f"--preset {preset!r} and --config {config_file!r} exclude each other; give one of them")
     if config_file is not None:
-        return file_name(Path(config_file)), config.resolve(config.read_config_file(config_file), settings, seed)
+        return config.file_name(Path(config_file)), config.resolve(config.read_config_file(config_file), settings, seed)
     name = DEFAULT_PRESET if preset is None else preset
     return name, config.resolve(config.read_preset(name), settings, seed)
-
-
-def file_name(path: Path) -> str:
-    """What a run of a configuration file is called: the file's name, or its folder's for a run's own config.toml."""
-    stem = path.resolve().parent.name if path.name == "config.toml" else path.stem
-    return stem.strip(". ") or "run"

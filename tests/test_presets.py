@@ -140,3 +140,7 @@ def test_a_preset_has_the_keys_of_its_base_and_its_own_before_them(
     (tmp_path / "bottom.toml").write_text("base = 'botom'\n")
     with pytest.raises(ConfigError, match="did you mean 'bottom'"):
         read_preset("top")
+
+
+def test_a_configuration_without_arguments_is_the_default_preset() -> None:
+    assert RunConfig() == tfimp.preset("photos") == RunConfig.from_dict({})

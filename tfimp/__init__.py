@@ -15,8 +15,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from tfimp import data as data
     from tfimp import probes as probes
+    from tfimp.api import preset as preset
+    from tfimp.api import run as run
     from tfimp.config import RunConfig as RunConfig
-    from tfimp.experiment import run as run
     from tfimp.export import load_saved_model as load_saved_model
     from tfimp.inference.keras_models import compact as compact
     from tfimp.pruning.keras.reporting import PruningLog as PruningLog
@@ -29,23 +30,26 @@ if TYPE_CHECKING:
     from tfimp.pruning.wrapper import prune as prune
     from tfimp.pruning.wrapper import strip as strip
     from tfimp.replicates import run_replicates as run_replicates
-    from tfimp.store import Run as Run
-    from tfimp.store import open_run as open_run
+    from tfimp.runs import Round as Round
+    from tfimp.runs import Run as Run
+    from tfimp.runs import open_run as open_run
 
 _HOME = {
     "IterativeMagnitudeSchedule": "tfimp.pruning.schedule",
     "PruningLog": "tfimp.pruning.keras.reporting",
     "Rewind": "tfimp.pruning.keras.rewind",
-    "Run": "tfimp.store",
+    "Round": "tfimp.runs",
+    "Run": "tfimp.runs",
     "RunConfig": "tfimp.config",
     "compact": "tfimp.inference.keras_models",
     "data": "tfimp.data",
     "load_saved_model": "tfimp.export",
     "masks": "tfimp.pruning.wrapper",
-    "open_run": "tfimp.store",
+    "open_run": "tfimp.runs",
+    "preset": "tfimp.api",
     "probes": "tfimp.probes",
     "prune": "tfimp.pruning.wrapper",
-    "run": "tfimp.experiment",
+    "run": "tfimp.api",
     "run_replicates": "tfimp.replicates",
     "save_stripped": "tfimp.pruning.keras.reporting",
     "sparsity_report": "tfimp.pruning.keras.reporting",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ else:
 
 LARGEST_TOML, MOST_DOTS = 2**18, 1000
 PRESETS = Path(__file__).parent / "presets"
+DEFAULT_PRESET = "photos"
 PROCEDURES = ("imp", "one_shot", "random", "fine_tune", "reinitialise")
 MEASURES = ("kurtosis", "cavity", "ipr", "locality", "connectivity", "selectivity")
 REQUESTED = ("removal", "untrained", "downstream", "ablation")  # cost more than a round may: when they are asked for
@@ -42,8 +43,8 @@ class DataConfig:
         "controls, in order: gaussian-clone, gaussian-clone-pooled, phase-scrambled, pixel-shuffled, low-pass:F, "
         "high-pass:F, shuffled-labels, fraction:F, modulo:N, class-map:FILE",
     )
-    train: int = key(0, "training samples (0: 8000 of a generated source, all of a stored one)", at_least(0))
-    validation: int = key(0, "validation samples (0: 1000 of a generated source, a tenth of a stored one)", at_least(0))
+    train: int = key(0, "training samples (0: 20000 of a generated source, all of a stored one)", at_least(0))
+    validation: int = key(0, "validation samples (0: 2000 of a generated source, a tenth of a stored one)", at_least(0))
     test: int = key(0, "test samples (0: 2000 of a generated source, all of a stored one)", at_least(0))
     patch: int = key(16, "photographs: side of a patch in pixels", at_least(2))
     scale: float = key(0.5, "photographs: size relative to the original", between(0, 1, open_low=True))
@@ -120,14 +121,14 @@ class TrainConfig:
     learning_rate: float = key(0.1, "learning rate at the start", between(0, 1e9, open_low=True))
     momentum: float = key(0.0, "momentum of SGD", between(0, 1, open_high=True))
     nesterov: bool = key(False, "Nesterov momentum")
-    weight_decay: float = key(0.0, "decoupled weight decay, as in tf_keras", between(0, 1, open_high=True))
-    schedule: str = key("constant", "learning-rate schedule", one_of("constant", "step", "cosine"))
+    weight_decay: float = key(0.01, "decoupled weight decay, as in tf_keras", between(0, 1, open_high=True))
+    schedule: str = key("cosine", "learning-rate schedule", one_of("constant", "step", "cosine"))
     milestones: tuple[float, ...] = key(
         (0.5, 0.75), "step schedule: shares of a round after which the rate falls", every(between(0, 1))
     )
     decay: float = key(0.1, "step schedule: factor at each milestone", between(0, 1, open_low=True))
     batch_size: int = key(100, "samples per step", at_least(1))
-    steps: int = key(800, "training steps per round (T)", at_least(1))
+    steps: int = key(2000, "training steps per round (T)", at_least(1))
     checkpoint_seconds: float = key(60.0, "least time between checkpoints inside a round (0: none)", at_least(0))
     engine: str = key("auto", "how a round is computed", one_of("auto", "dense", "sparse"))
     replicates: int = key(1, "networks of seeds seed, seed + 1, ... that train as one program", between(1, 1000))
@@ -208,7 +209,8 @@ class ExportConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """A whole run. Equal configurations, seed included, give equal runs on the same machine."""
+    """A whole run; without arguments the preset ``photos``. Equal configurations, seed included, give equal runs on the
+    same machine."""
 
     seed: int = key(0, "seed of the network's start and of the batch order", between(0, 2**31 - 1))
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -279,6 +281,12 @@ def read_config_file(path: str | Path) -> dict[str, Any]:
     return parse_toml(text, f"the file {str(path)!r}")
 
 
+def file_name(path: Path) -> str:
+    """What a run of a configuration file is called: the file's name, or its folder's for a run's own config.toml."""
+    stem = path.resolve().parent.name if path.name == "config.toml" else path.stem
+    return stem.strip(". ") or "run"
+
+
 def preset_names() -> list[str]:
     """The names that ``--preset`` accepts."""
     return sorted(file.stem for file in PRESETS.glob("*.toml"))
@@ -311,7 +319,7 @@ def read_preset(name: str) -> dict[str, Any]:
     return merged
 
 
-def parse_setting(text: str) -> tuple[list[str], Any]:
+def parse_setting(text: str) -> tuple[str, Any]:
     """Split ``section.key=value``; the value is read as TOML, and as plain text where it is not TOML."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
@@ -321,34 +329,60 @@ def parse_setting(text: str) -> tuple[list[str], Any]:
         parsed_value = parsed["value"] if len(parsed) == 1 else value
     except (ValueError, RecursionError):
         parsed_value = value.strip()
-    return name.strip().split("."), parsed_value
+    return name.strip(), parsed_value
 
 
-def resolve(base: Mapping[str, Any], settings: Iterable[str] = (), seed: int | None = None) -> RunConfig:
-    """A checked configuration from a preset or file, ``--set`` options (in order) and a seed."""
+def resolve(
+    base: Mapping[str, Any], settings: Iterable[str] | Mapping[str, Any] = (), seed: int | None = None
+) -> RunConfig:
+    """A checked configuration from a preset or file, settings (in order) and a seed.
+
+    Args:
+        base: Sections with their keys.
+        settings: Texts ``section.key=value``, as the command line takes them, or values by name, as
+            ``{"prune.rounds": 4}`` or ``{"prune": {"rounds": 4}}``.
+        seed: In place of the configuration's own.
+    """
     merged = {
         name: dict(value) if isinstance(value, Mapping) else value for name, value in base.items() if name != "about"
     }
-    settings = list(settings)
+    pairs = list(_named_values(settings))
     if "about" in base:
-        _leave_counts_of_another_source(merged, settings)
-    for text in settings:
-        path, value = parse_setting(text)
-        target: Any = merged
-        for word in path[:-1]:
-            target = target.setdefault(word, {})
-            if not isinstance(target, dict):
-                raise ConfigError(f"{word!r} is a key, not a section, in --set {text!r}")
-        target[path[-1]] = value
+        _leave_counts_of_another_source(merged, pairs)
+    for name, value in pairs:
+        _put(merged, name, value)
     if seed is not None:
         merged["seed"] = seed
     return RunConfig.from_dict(merged)
 
 
-def _leave_counts_of_another_source(merged: dict[str, Any], settings: Sequence[str]) -> None:
+def _named_values(settings: Iterable[str] | Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every value by its dotted name, in order."""
+    for name, value in settings.items() if isinstance(settings, Mapping) else map(parse_setting, settings):
+        if not isinstance(name, str):
+            raise ConfigError(f"settings are named by texts as 'prune.rounds', got {name!r}")
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{inner}", item) for inner, item in _named_values(value))
+        else:
+            yield name, value
+
+
+def _leave_counts_of_another_source(merged: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> None:
     """A preset's numbers of samples are those of its own source: with another, all there are were meant."""
     data = merged.get("data")
-    chosen = [value for path, value in map(parse_setting, settings) if path == ["data", "source"]]
+    chosen = [value for name, value in pairs if name == "data.source"]
     if chosen and isinstance(data, dict) and chosen[-1] != data.get("source", "photos"):
         for part in ("train", "validation", "test"):
             data.pop(part, None)
+
+
+def _put(target: dict[str, Any], name: str, value: Any) -> None:
+    """Set a key by its dotted name."""
+    *sections, last = name.split(".")
+    for word in sections:
+        target = target.setdefault(word, {})
+        if not isinstance(target, dict):
+            raise ConfigError(f"{word!r} is a key, not a section, in {name!r}")
+    if isinstance(value, Path):
+        value = str(value)
+    target[last] = value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value

@@ -55,6 +55,8 @@ def read_ini(path: str | Path) -> IniRun:
         "train": {
             "optimizer": values["minimizer"].lower(),
             "learning_rate": values["learning_rate"],
+            "schedule": "constant",
+            "weight_decay": 0.0,
             "batch_size": values["batch_size"],
             "steps": _steps(values, notes),
         },

@@ -111,10 +111,10 @@ def test_a_table_is_wrapped_to_a_terminal() -> None:
 
 
 def test_data_describes_the_inputs_and_previews_them(call: Callable, tmp_path: Path) -> None:
-    small = ["--set", "data.train=40", "--set", "data.validation=10", "--set", "data.test=10", "--set", "data.side=8"]
+    small = ["--set", "data.train=40", "--set", "data.validation=10", "--set", "data.test=10", "--set", "data.side=20"]
     result = call("data", "--preset", "nlgp", *small, "--preview", tmp_path / "new" / "preview.png")
     assert result.code == 0, result.err
-    assert "nlgp: 2 classes of 8 x 8 x 1 images (float32)" in result.out
+    assert "nlgp: 2 classes of 20 x 20 x 1 images (float32)" in result.out
     assert "train        40 samples, 20 per class" in result.out
     assert (tmp_path / "new" / "preview.png").read_bytes().startswith(b"\x89PNG")
 

@@ -16,7 +16,6 @@ from tfimp.errors import ConfigError
 from tfimp.plots import draw, figure
 from tfimp.plots.cavities import _together_and_alone
 from tfimp.plots.locality_share import unit_ratios
-from tfimp.plots.mosaic import NOTHING, SURVIVES, mask_pictures, mosaic, weight_pictures
 from tfimp.plots.pairs import profile_ratio
 from tfimp.plots.patterns import gabor
 from tfimp.plots.removals import _one_round_later, removals
@@ -133,29 +132,6 @@ def test_the_accuracy_figure_plots_the_stored_numbers_on_a_falling_log_axis(run:
     np.testing.assert_allclose(line.get_ydata(), [100 * stored.metrics["test_accuracy"] for stored in run.rounds])
     assert axes.get_xscale() == "log"
     assert axes.get_xlim()[0] > axes.get_xlim()[1]
-
-
-def test_a_mask_is_lit_where_its_weight_survives() -> None:
-    mask = np.zeros((2 * 3 * 3, 2), bool)
-    mask[(1 * 3 + 2) * 3 + 1, 1] = True  # row 1, column 2, green, of unit 1
-    pictures = mask_pictures(mask, (2, 3, 3))
-    assert pictures.shape == (2, 2, 3, 3)
-    lit = np.argwhere(pictures == SURVIVES)
-    assert lit.tolist() == [[1, 1, 2, 1]]
-    assert (np.delete(pictures.ravel(), np.flatnonzero(pictures.ravel() == SURVIVES)) == NOTHING).all()
-
-
-def test_weights_are_shown_around_the_middle_and_a_dead_unit_is_flat() -> None:
-    kernel = np.zeros((3, 2))
-    kernel[0, 0], kernel[2, 0] = 4.0, -2.0
-    assert weight_pictures(kernel, (1, 1, 3))[:, 0, 0].tolist() == [[255, 128, 64], [128, 128, 128]]
-
-
-def test_a_mosaic_puts_picture_after_picture_with_a_gap() -> None:
-    pictures = np.stack([np.full((4, 4, 3), value, np.uint8) for value in (10, 20, 30)])
-    canvas = mosaic(pictures, 2)
-    assert canvas.shape == (9, 9, 3)
-    assert canvas[[0, 0, 5, 5, 4], [0, 5, 0, 5, 0], 0].tolist() == [10, 20, 30, 255, 255]
 
 
 def test_unit_ratios_equal_a_double_loop() -> None:

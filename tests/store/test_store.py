@@ -123,7 +123,7 @@ def test_arrays_that_numpy_would_pickle_and_names_that_are_paths_are_refused() -
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
     make_run(tmp_path / "run").close()
     before = snapshot(tmp_path)
-    with pytest.raises(StoreError, match=r"holds another run.*--resume.*another --out"):
+    with pytest.raises(StoreError, match=r"holds another run.*resume=True.*another path"):
         create_run(tmp_path / "run", CONFIG, INFO)
     assert snapshot(tmp_path) == before
 
@@ -191,7 +191,7 @@ def test_resuming_with_other_settings_names_them(tmp_path: Path) -> None:
 def test_resuming_with_other_versions_needs_force_and_other_data_never_does(tmp_path: Path) -> None:
     make_run(tmp_path / "run").close()
     newer = {**INFO, "tfimp": "9.9"}
-    with pytest.raises(StoreError, match=r"tfimp was 0\.1\.0, now 9\.9; go on with --force"):
+    with pytest.raises(StoreError, match=r"tfimp was 0\.1\.0, now 9\.9; go on with force=True"):
         resume_run(tmp_path / "run", facts=newer)
     resume_run(tmp_path / "run", facts=newer, force=True).close()
     with pytest.raises(StoreError, match="the data are not those"):

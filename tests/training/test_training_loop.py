@@ -45,17 +45,18 @@ def fresh_weights(dataset: Dataset, seed: int = 3, **model: object) -> dict[str,
 
 
 def trainer_for(dataset: Dataset, **settings: object) -> DenseEngine:
-    config = TrainConfig(batch_size=20, steps=STEPS, **settings)
+    config = TrainConfig(batch_size=20, steps=STEPS, **(PLAIN | settings))
     return dense_engine(
         described(), dataset, config, weights=fresh_weights(dataset), masked=MASKED, seed=7, total_steps=STEPS
     )
 
 
 def keras_trainer_for(dataset: Dataset, **settings: object) -> KerasEngine:
-    config = TrainConfig(batch_size=20, steps=STEPS, **settings)
+    config = TrainConfig(batch_size=20, steps=STEPS, **(PLAIN | settings))
     return KerasEngine(wrapped_network(dataset), dataset, config, seed=7, total_steps=STEPS)
 
 
+PLAIN = {"schedule": "constant", "weight_decay": 0.0}
 ADAM = {"optimizer": "adam", "learning_rate": 0.01, "weight_decay": 0.01, "schedule": "cosine"}
 
 
@@ -124,7 +125,7 @@ SETTINGS = [
 def test_the_functional_network_takes_the_steps_of_the_keras_model(
     dataset: Dataset, model: dict[str, object], train: dict[str, object]
 ) -> None:
-    config, layout = TrainConfig(batch_size=20, steps=STEPS, **train), described(**model)
+    config, layout = TrainConfig(batch_size=20, steps=STEPS, **(PLAIN | train)), described(**model)
     weights = fresh_weights(dataset, **model)
     network = build_network(layout, dataset.mean, dataset.scale, seed=3)
     wrapped = prune(network, IterativeMagnitudeSchedule(ROUNDS, STEPS, 0.3), layers=HIDDEN)
@@ -174,7 +175,7 @@ def test_training_is_replayable_and_compiles_once(engine: str, request: pytest.F
 
 
 def test_replicates_train_as_each_would_alone_and_keep_their_state_where_they_take_no_part(dataset: Dataset) -> None:
-    config = TrainConfig(batch_size=20, steps=STEPS, momentum=0.9, learning_rate=0.05, schedule="cosine")
+    config = TrainConfig(batch_size=20, steps=STEPS, momentum=0.9, learning_rate=0.05, weight_decay=0.0)
     program = Program(described(), config, dataset.scale)
     starts = [fresh_state(program, fresh_weights(dataset, seed)) for seed in range(3)]
     rng = np.random.default_rng(0)

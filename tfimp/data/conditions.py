@@ -161,8 +161,7 @@ def _class_map_words(path: str) -> list[str]:
         text = read_text(path)
     except ValueError as reason:
         raise DataError(
-            f"cannot read the class map {path!r}: {reason}; "
-            f"name your own by --set 'data.condition=[\"class-map:FILE\"]'"
+            f"cannot read the class map {path!r}: {reason}; name your own as data.condition = ['class-map:FILE']"
         ) from None
     return [word.strip() for word in text.replace("\n", ",").split(",") if word.strip()]
 

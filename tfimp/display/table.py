@@ -100,6 +100,26 @@ def layer_row(index: int, name: str, metrics: Mapping[str, Any]) -> str:
     return " ".join([str(index).rjust(_INDEX.width), name.ljust(10), *cells])
 
 
+def headings() -> list[str]:
+    """The titles of the columns."""
+    return [column.title for column in COLUMNS]
+
+
+def cells(metrics: Mapping[str, Any]) -> list[str]:
+    """A round's numbers in the order of the columns."""
+    return [_cell(column, metrics).strip() for column in COLUMNS]
+
+
+def layer_headings() -> list[str]:
+    """The titles of the columns about one layer."""
+    return ["layer", *(column.title for column in LAYER_COLUMNS)]
+
+
+def layer_cells(name: str, metrics: Mapping[str, Any]) -> list[str]:
+    """One layer's numbers in the order of its columns."""
+    return [name, *(_cell(column, metrics).strip() for column in LAYER_COLUMNS)]
+
+
 def _cell(column: Column, metrics: Mapping[str, Any]) -> str:
     value = find(metrics, column.path)
     return ("-" if value is None else column.write(value)).rjust(column.width)

@@ -55,6 +55,25 @@ def block_text(event: Block, pace: Pace) -> tuple[str, str]:
     return f"step {event.step}/{event.steps}", f"loss {event.loss:.4f}{rate}  {left} left"
 
 
+class SilentDisplay:
+    """Shows nothing: a program that runs runs, with its output elsewhere."""
+
+    def open(self, text: str) -> None:
+        """Nothing."""
+
+    def __call__(self, event: Event) -> None:
+        """Nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def stopping(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 class PlainDisplay:
     """Lines only, each written out at once so that a log can be followed."""
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from tfimp.errors import ConfigError, nearest
+from tfimp.plots import read
 from tfimp.plots.ablations import node_ablation
 from tfimp.plots.cavities import cavity, cavity_by_magnitude, set_cavity
 from tfimp.plots.classes import class_selectivity
 from tfimp.plots.connections import connectivity, connectivity_out, input_usage
 from tfimp.plots.curves import accuracy, inverse_participation_ratio, kurtosis, locality, negentropy
-from tfimp.plots.fields import receptive_field_masks, receptive_field_weights
+from tfimp.plots.fields import receptive_field_masks, receptive_fields, receptive_fields_channels
 from tfimp.plots.gaussianity import stages, untrained
 from tfimp.plots.pairs import displacement_enrichment, displacements, radial_profile
 from tfimp.plots.patterns import field_fits, pairs_by_connectivity, translation
 from tfimp.plots.removals import beyond_magnitude, cavity_signs, cavity_statistics, deeper_effects
 from tfimp.plots.structure import deeper_fields, field_size, mask_overlap
-from tfimp.plots.style import missing_figure, styled
+from tfimp.plots.style import DEFAULT, DPI, Layout, laid_out, missing_figure, says_nothing, styled
 from tfimp.store import Run
 from tfimp.store.derived import deriving
 from tfimp.store.files import make_folder, write_whole
@@ -36,8 +37,9 @@ FIGURES: dict[str, Callable[[Run], Figure]] = {
     "inverse-participation-ratio": inverse_participation_ratio,
     "locality": locality,
     "translation": translation,
+    "receptive-fields": receptive_fields,
     "receptive-field-masks": receptive_field_masks,
-    "receptive-field-weights": receptive_field_weights,
+    "receptive-fields-channels": receptive_fields_channels,
     "displacements": displacements,
     "displacement-enrichment": displacement_enrichment,
     "radial-profile": radial_profile,
@@ -60,28 +62,38 @@ FIGURES: dict[str, Callable[[Run], Figure]] = {
     "mask-overlap": mask_overlap,
 }
 FORMATS = ("png", "pdf", "svg")
-DPI = 200
 
 
-def figure(run: Run, name: str) -> Figure:
+def figure(run: Run, name: str, *, rounds: Sequence[int] | None = None, layout: Layout = DEFAULT) -> Figure:
     """One figure in the project's style; it says what is missing where the run did not store it.
 
     Args:
         run: A stored run.
         name: One of ``FIGURES``.
+        rounds: Those that figures of single rounds show; by default the dense, the middle and the last one.
+        layout: Its width, and whether it has a title and a caption.
 
     Raises:
-        ConfigError: an unknown name.
+        ConfigError: an unknown name, or a round that the run does not have.
     """
     check_names([name])
-    with styled():
+    for index in rounds or ():
+        if not 0 <= index < len(run.rounds):
+            raise ConfigError(f"the run has rounds 0 to {len(run.rounds) - 1}, got round {index}")
+    with styled(), laid_out(layout), read.choosing(rounds):
         if not run.rounds:
             return missing_figure(name.replace("-", " ").capitalize(), "This run has no complete round yet.")
         return FIGURES[name](run)
 
 
 def draw(
-    run: Run, figures: Iterable[str] | None = None, formats: Iterable[str] = ("png",), out: str | Path | None = None
+    run: Run,
+    figures: Iterable[str] | None = None,
+    formats: Iterable[str] = ("png",),
+    out: str | Path | None = None,
+    *,
+    rounds: Sequence[int] | None = None,
+    layout: Layout = DEFAULT,
 ) -> list[Path]:
     """Draw figures of a stored run into files NAME.FORMAT.
 
@@ -90,9 +102,11 @@ def draw(
         figures: Names from ``FIGURES``; all of them by default.
         formats: png, pdf or svg.
         out: A folder; ``figures`` inside the run by default.
+        rounds, layout: As for `figure`.
 
     Returns:
-        The files, in the order of the figures.
+        The files, in the order of the figures; none for those of measures that the run did not store, unless they were
+        asked for by name.
 
     Raises:
         ConfigError: an unknown figure or format.
@@ -106,13 +120,14 @@ def draw(
             raise ConfigError(f"unknown format {kind!r}{nearest(kind, FORMATS)}; accepted: {', '.join(FORMATS)}")
     root, parts = (run.path, ["figures"]) if out is None else (Path(out), [])
     make_folder(root)
-    files = {name: [root.joinpath(*parts, f"{name}.{kind}") for kind in kinds] for name in dict.fromkeys(names)}
+    drawn = {name: figure(run, name, rounds=rounds, layout=layout) for name in dict.fromkeys(names)}
+    kept = [name for name in drawn if figures is not None or not says_nothing(drawn[name])]
+    files = {name: [root.joinpath(*parts, f"{name}.{kind}") for kind in kinds] for name in kept}
     written = [file for group in files.values() for file in group]
     with deriving(run.path, written):
         for name, group in files.items():
-            drawn = figure(run, name)
             for file in group:
-                save(drawn, root, *parts, file.name)
+                save(drawn[name], root, *parts, file.name)
     return written
 
 

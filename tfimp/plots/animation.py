@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tfimp.errors import ConfigError, nearest
 from tfimp.plots import read
-from tfimp.plots.mosaic import mask_pictures, mosaic, most_connected, weight_pictures
+from tfimp.plots.mosaic import mask_pictures, mosaic, most_local, weight_pictures
 from tfimp.store import Run
 from tfimp.store.derived import deriving
 from tfimp.store.files import make_folder, write_whole
@@ -73,12 +73,12 @@ def frames(run: Run) -> list[np.ndarray]:
     if layer is None:
         return []
     shape = read.image_shape(run)
-    units = most_connected(read.mask(run.rounds[-1], layer), SIDE * SIDE)
+    units, _ = most_local(read.mask(run.rounds[-1], layer), shape, SIDE * SIDE, read.periodic(run))
     drawn = []
     for stored in run.rounds:
         mask, kernel = read.mask(stored, layer)[:, units], read.masked_kernel(stored, layer)
         kernel = kernel[:, units] if kernel.size else np.zeros(mask.shape)
-        panels = [_panel(mask_pictures(mask, shape)), _panel(weight_pictures(kernel, shape))]
+        panels = [_panel(mask_pictures(mask, shape)), _panel(weight_pictures(kernel, shape, mask))]
         words = f"round {stored.index}   density {read.number(stored, 'density'):.3g}"
         accuracy = read.number(stored, "test_accuracy")
         words += f"   test accuracy {100 * accuracy:.1f}%" if math.isfinite(accuracy) else ""

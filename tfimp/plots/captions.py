@@ -21,15 +21,20 @@ CAPTIONS = {
         "round that does at least as well as the dense one.",
         ("density",),
     ),
+    "receptive-fields": Caption(
+        "Receptive fields: masked weights",
+        "The trained weights of the first layer's units. If pruning finds local structure, the survivors gather in "
+        "patches; the random twin shows what as many weights look like without any.",
+        ("density", "locality"),
+    ),
     "receptive-field-masks": Caption(
         "Receptive fields: surviving inputs",
-        "Which inputs the best connected units of the first layer keep. If pruning finds local structure, the "
-        "survivors gather in patches.",
+        "Which inputs those units keep, whatever their weights.",
         ("density",),
     ),
-    "receptive-field-weights": Caption(
-        "Receptive fields: masked weights",
-        "The trained weights on those inputs. Edges and blobs are what convolutional layers learn as well.",
+    "receptive-fields-channels": Caption(
+        "Receptive fields, channel by channel",
+        "The same units with their channels apart: what looks pale in the sum may be opposite weights.",
     ),
     "kurtosis": Caption(
         "Non-Gaussianity of the pre-activations",

@@ -1,15 +1,22 @@
-"""Receptive fields as pictures: arrays in, arrays of colours out. Used by figures, animations and TensorBoard."""
+"""Receptive fields as pictures: arrays in, arrays of colours out. Used by figures, animations and TensorBoard.
+
+Weights are red where positive and blue where negative, summed over channels: the two ends of ColorBrewer's RdBu, which
+the colour-blind tell apart.
+"""
 
 from __future__ import annotations
 
 import matplotlib
 import numpy as np
 
+from tfimp.plots.locality_share import unit_ratios
 from tfimp.plots.style import DIVERGING
 
 GAP = np.array([255, 255, 255], np.uint8)
-NOTHING = 0x26  # a pruned input in a picture of a mask
-SURVIVES = 0xF2
+PRUNED = (0xE4, 0xE6, 0xE9)
+"""Colour of a place of the image at which every channel's weight is pruned."""
+LEAST_INPUTS = 3
+"""A unit with fewer inputs has a distance or none, not a shape: it is not ordered by its locality."""
 
 
 def most_connected(mask: np.ndarray, count: int) -> np.ndarray:
@@ -22,8 +29,47 @@ def most_connected(mask: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(-mask.sum(axis=0), kind="stable")[:count]
 
 
+def most_local(
+    mask: np.ndarray, image_shape: tuple[int, int, int], count: int, periodic: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """The units whose inputs lie closest together, most local first, ties by index.
+
+    A unit with a handful of inputs is easily local by chance, so the half of the units with the most inputs comes
+    first, ordered by locality, and the other half after it, likewise ordered.
+
+    Args:
+        mask: Boolean (fan_in, units).
+        image_shape: (height, width, channels).
+        count: How many at most.
+        periodic: Whether the image's ends meet.
+
+    Returns:
+        Indices of the units, and their locality ratios: NaN for those with fewer than ``LEAST_INPUTS`` inputs.
+    """
+    inputs = mask.sum(axis=0)
+    ratios = np.where(inputs >= LEAST_INPUTS, unit_ratios(mask, image_shape, periodic=periodic), np.nan)
+    few = inputs < np.median(inputs[np.isfinite(ratios)]) if np.isfinite(ratios).any() else np.zeros(len(inputs), bool)
+    order = np.lexsort((-inputs, np.where(np.isfinite(ratios), -ratios, np.inf), few))[:count]
+    return order, ratios[order]
+
+
+def scattered(columns: np.ndarray, mask: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Each unit's surviving values at places drawn anew among all its inputs: as many connections, no structure.
+
+    Args:
+        columns: (fan_in, units), zero where pruned.
+        mask: Boolean, of the same shape.
+        seed: Of the places.
+
+    Returns:
+        The twin's values and its mask.
+    """
+    order = np.argsort(np.random.default_rng(seed).random(columns.shape), axis=0)
+    return np.take_along_axis(columns, order, axis=0), np.take_along_axis(mask, order, axis=0)
+
+
 def mask_pictures(mask: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Masks as colours: a channel is lit where the weight on it survives.
+    """Masks as shades: the more channels of a place survive, the darker; pruned places are nearly white.
 
     Args:
         mask: Boolean (fan_in, units).
@@ -32,32 +78,53 @@ def mask_pictures(mask: np.ndarray, image_shape: tuple[int, int, int]) -> np.nda
     Returns:
         uint8 (units, height, width, 3).
     """
-    lit = np.where(_images(mask, image_shape), SURVIVES, NOTHING).astype(np.uint8)
-    return lit if lit.shape[-1] == 3 else np.repeat(lit.max(axis=-1, keepdims=True), 3, axis=-1)
+    share = _images(mask.astype(np.float64), image_shape).mean(axis=-1, keepdims=True)
+    return np.round(PRUNED - share * (np.array(PRUNED) - 0x18)).astype(np.uint8)
 
 
-def weight_pictures(kernel: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Masked weights as colours, each unit divided by its largest magnitude.
-
-    Three channels are shown as red, green and blue around mid-grey (zero); otherwise the weights are summed over
-    channels and shown on a diverging scale whose middle is zero.
+def weight_pictures(
+    kernel: np.ndarray, image_shape: tuple[int, int, int], mask: np.ndarray | None = None
+) -> np.ndarray:
+    """Masked weights as colours: summed over channels, each unit divided by its largest magnitude.
 
     Args:
         kernel: (fan_in, units), zero where pruned.
         image_shape: (height, width, channels).
+        mask: Boolean (fan_in, units): places without a surviving weight are grey; by default where the kernel is zero.
 
     Returns:
         uint8 (units, height, width, 3).
     """
-    fields = _images(kernel.astype(np.float64), image_shape)
-    if fields.shape[-1] != 3:
-        fields = fields.sum(axis=-1, keepdims=True)
-    largest = np.abs(fields).max(axis=(1, 2, 3), keepdims=True)
-    fields = np.divide(fields, largest, out=np.zeros_like(fields), where=largest > 0)
-    if fields.shape[-1] == 3:
-        return np.round(255 * (0.5 + 0.5 * fields)).astype(np.uint8)
-    colours = matplotlib.colormaps[DIVERGING](0.5 + 0.5 * fields[..., 0])
-    return np.round(255 * colours[..., :3]).astype(np.uint8)
+    fields = _images(kernel.astype(np.float64), image_shape).sum(axis=-1)
+    alive = _images(kernel != 0 if mask is None else mask, image_shape).any(axis=-1)
+    return _coloured(fields, alive)
+
+
+def channel_pictures(
+    kernel: np.ndarray, image_shape: tuple[int, int, int], mask: np.ndarray | None = None
+) -> np.ndarray:
+    """As `weight_pictures`, a picture per channel side by side, all of a unit on one scale.
+
+    Returns:
+        uint8 (units, height, channels * (width + 1) - 1, 3).
+    """
+    fields = np.moveaxis(_images(kernel.astype(np.float64), image_shape), -1, 2)
+    alive = np.moveaxis(_images(kernel != 0 if mask is None else mask, image_shape), -1, 2)
+    units, height, channels, width = fields.shape
+    shape = (units, height, channels, width + 1)
+    wide, shown = np.zeros(shape), np.zeros(shape, bool)
+    wide[..., :width], shown[..., :width] = fields, alive
+    colours = _coloured(wide.reshape(units, height, -1), shown.reshape(units, height, -1))
+    colours.reshape(*shape, 3)[..., width, :] = GAP
+    return colours[:, :, :-1]
+
+
+def _coloured(fields: np.ndarray, alive: np.ndarray) -> np.ndarray:
+    """(units, height, width) values as colours, zero white, places where nothing survives grey."""
+    largest = np.abs(fields).max(axis=(1, 2), keepdims=True)
+    shares = np.divide(fields, largest, out=np.zeros_like(fields), where=largest > 0)
+    colours = np.round(255 * matplotlib.colormaps[DIVERGING](0.5 + 0.5 * shares)[..., :3]).astype(np.uint8)
+    return np.where(alive[..., None], colours, np.array(PRUNED, np.uint8))
 
 
 def _images(columns: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:

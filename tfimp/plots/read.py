@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import contextvars
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from tfimp.store import Round, Run
 
 KERNEL = "/kernel"
+_ASKED: contextvars.ContextVar[Sequence[int] | None] = contextvars.ContextVar("rounds", default=None)
 
 
 def layers(run: Run) -> list[str]:
@@ -33,6 +36,11 @@ def image_shape(run: Run) -> tuple[int, int, int]:
         return (shape[0], shape[1], shape[2])
     names = layers(run)
     return (1, masks(run.rounds[0])[names[0] + KERNEL].shape[0] if names else 1, 1)
+
+
+def periodic(run: Run) -> bool:
+    """Whether the ends of the image meet, so that distances wrap around."""
+    return run.config.data.source.startswith("nlgp") and run.config.data.periodic
 
 
 def image_layer(run: Run) -> str | None:
@@ -113,11 +121,28 @@ def quartiles_of(values: np.ndarray) -> np.ndarray:
     return np.percentile(finite, [25, 50, 75]) if finite.size else np.full(3, np.nan)
 
 
-def chosen(run: Run, count: int = 3) -> list[Round]:
-    """The dense, the middle and the last round (fewer where there are fewer)."""
+@contextlib.contextmanager
+def choosing(rounds: Sequence[int] | None) -> Iterator[None]:
+    """While this holds, figures of single rounds show these, in place of the dense, the middle and the last one."""
+    before = _ASKED.set(rounds)
+    try:
+        yield
+    finally:
+        _ASKED.reset(before)
+
+
+def chosen(run: Run, count: int = 3, shares: Sequence[float] = ()) -> list[Round]:
+    """The rounds that were asked for, or the dense, the middle and the last round (fewer where there are fewer).
+
+    Args:
+        count: Evenly from the first to the last.
+        shares: In place of a count, where on the way from the first (0) to the last round (1).
+    """
+    if (asked := _ASKED.get()) is not None:
+        return [run.rounds[index] for index in asked]
     last = len(run.rounds) - 1
     picks: Sequence[int] = (
-        sorted({round(last * step / max(count - 1, 1)) for step in range(count)}) if last >= 0 else ()
+        sorted({round(last * share) for share in shares or np.linspace(0, 1, count)}) if last >= 0 else ()
     )
     return [run.rounds[index] for index in picks]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextvars
+import dataclasses
+import io
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +28,8 @@ SEQUENTIAL = "viridis"
 COUNTS = "cividis"
 DIVERGING = "RdBu_r"
 ENRICHMENT = "PuOr_r"
+
+MISSING = "missing"  # panels that only say so
 
 DASHED: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
 """A line at what chance, or a Gaussian, would give."""
@@ -71,15 +76,68 @@ def styled() -> Iterator[None]:
         yield
 
 
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What a figure has around its panels.
+
+    Args:
+        width: In inches; None is the figure's own. The height follows.
+        title: Whether there is one; a paper has its own.
+        caption: Whether the note below explains the marks.
+    """
+
+    width: float | None = None
+    title: bool = True
+    caption: bool = True
+
+
+DEFAULT = Layout()
+DPI = 200
+_LAYOUT: contextvars.ContextVar[Layout] = contextvars.ContextVar("layout", default=DEFAULT)
+
+
+@contextmanager
+def laid_out(layout: Layout) -> Iterator[None]:
+    """While this holds, new figures have this layout."""
+    before = _LAYOUT.set(layout)
+    try:
+        yield
+    finally:
+        _LAYOUT.reset(before)
+
+
+def current_layout() -> Layout:
+    """The layout of figures made now."""
+    return _LAYOUT.get()
+
+
+class Picture(Figure):
+    """A figure that shows itself at the end of a notebook's cell, whether or not matplotlib was told to."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        buffer = io.BytesIO()
+        with styled():
+            self.savefig(buffer, dpi=DPI, metadata={"Software": "tfimp"})
+        width, height = (round(110 * inches) for inches in self.get_size_inches())
+        return buffer.getvalue(), {"width": width, "height": height}
+
+
 def new_figure(title: str, width: float, height: float, note: str = "") -> Figure:
     """An empty figure (sizes in inches) with a title, and below it all a note that explains what the marks mean."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    layout = _LAYOUT.get()
+    if layout.width is not None:
+        # text keeps its size: a narrower figure is not as flat as its width alone would make it
+        width, height = layout.width, height * max(layout.width / width, 0.6)
+    if not layout.title:
+        height -= 0.3
+    figure = Picture(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     per_inch = 14.5
-    figure.suptitle(
-        textwrap.fill(title, int(width * per_inch * 0.8)), x=0.01, ha="left", fontsize=9.5, fontweight="bold"
-    )
-    if note:
+    if layout.title:
+        figure.suptitle(
+            textwrap.fill(title, int(width * per_inch * 0.8)), x=0.01, ha="left", fontsize=9.5, fontweight="bold"
+        )
+    if note and layout.caption:
         wrapped = textwrap.fill(note, int(width * per_inch * 1.18))
         figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7.5, color=GREY, linespacing=1.3)
     return figure
@@ -88,6 +146,7 @@ def new_figure(title: str, width: float, height: float, note: str = "") -> Figur
 def missing(axes: Axes, text: str) -> None:
     """Say in an otherwise empty panel what is missing."""
     axes.set_axis_off()
+    axes.set_gid(MISSING)
     wrapped = textwrap.fill(text, 38)
     axes.text(0.5, 0.5, wrapped, transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=8)
 
@@ -97,6 +156,11 @@ def missing_figure(title: str, text: str) -> Figure:
     figure = new_figure(title, COLUMN, 1.6)
     missing(figure.add_subplot(), text)
     return figure
+
+
+def says_nothing(figure: Figure) -> bool:
+    """Whether a figure only says what is missing."""
+    return all(axes.get_gid() == MISSING for axes in figure.axes)
 
 
 def density_axis(axes: Axes, densities: np.ndarray, narrow: bool = False) -> None:

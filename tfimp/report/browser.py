@@ -10,7 +10,7 @@ import numpy as np
 
 from tfimp.plots import read
 from tfimp.plots.locality_share import unit_ratios
-from tfimp.plots.mosaic import most_connected
+from tfimp.plots.mosaic import most_local
 from tfimp.plots.style import DIVERGING, ENRICHMENT
 from tfimp.store import Round, Run
 
@@ -34,11 +34,12 @@ def pack(run: Run, start: int = -1) -> dict[str, Any] | None:
     first, last = read.mask(run.rounds[0], layer), read.mask(run.rounds[-1], layer)
     fan_in, units = first.shape
     share = sum(2 * float(read.mask(stored, layer).mean()) for stored in run.rounds) + len(run.rounds) / 8
-    shown = most_connected(last, max(1, min(units, int(BUDGET / (fan_in * share)))))
+    shape = read.image_shape(run)
+    shown, _ = most_local(last, shape, max(1, min(units, int(BUDGET / (fan_in * share)))), read.periodic(run))
     classes = run.info["data"].get("class_names") if isinstance(run.info.get("data"), dict) else None
     return {
         "layer": layer,
-        "shape": list(read.image_shape(run)),
+        "shape": list(shape),
         "units": shown.tolist(),
         "total": units,
         "start": start % len(run.rounds),

@@ -49,10 +49,10 @@ def create_run(path: str | Path, config: RunConfig, info: Mapping[str, Any]) -> 
         sweep(path)
         text = config.to_toml().encode()
         if os.path.lexists(path / "config.toml") and read_whole(path, "config.toml", limit=MAX_TEXT) != text:
-            raise StoreError(f"{str(path)!r} already has another config.toml; choose another --out")
+            raise StoreError(f"{str(path)!r} already has another config.toml; choose another path")
         if os.path.lexists(path / CHECKPOINT):
             # A new run would take it for its own.
-            raise StoreError(f"{str(path)!r} already has a {CHECKPOINT!r} that is not of a run; choose another --out")
+            raise StoreError(f"{str(path)!r} already has a {CHECKPOINT!r} that is not of a run; choose another path")
         make_inner_folder(path, "rounds")
         write_whole(path, "config.toml", content=text)
         created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
@@ -68,7 +68,7 @@ def _refuse_other_run(path: Path) -> None:
     if os.path.lexists(path / "run.json") or (path.is_dir() and round_folders(path)):
         if path.is_dir() and os.path.lexists(path / ".lock"):
             FolderLock(path).release()  # a run that is being written says by whom
-        raise StoreError(f"{str(path)!r} holds another run; continue it with --resume or choose another --out")
+        raise StoreError(f"{str(path)!r} holds another run; continue it with resume=True or choose another path")
 
 
 def resume_run(
@@ -94,7 +94,7 @@ def resume_run(
     path = Path(path)
     stored = Run(path)
     if config is not None and (different := _differences(stored.config, config)):
-        raise StoreError(f"{str(path)!r} was started with other settings: {'; '.join(different)}; choose another --out")
+        raise StoreError(f"{str(path)!r} was started with other settings: {'; '.join(different)}; choose another path")
     if facts is not None:
         _refuse_other_facts(stored, facts, force)
     lock = FolderLock(path)
@@ -119,11 +119,11 @@ def resume_run(
 def _refuse_other_facts(run: Run, facts: Mapping[str, Any], force: bool) -> None:
     old, new = run.info, facts
     if old.get("data", {}).get("fingerprint") != new.get("data", {}).get("fingerprint"):
-        raise StoreError(f"the data are not those that {str(run.path)!r} was started with; choose another --out")
+        raise StoreError(f"the data are not those that {str(run.path)!r} was started with; choose another path")
     names = [name for name in VERSIONS if name in old and name in new and old[name] != new[name]]
     if names and not force:
         changes = "; ".join(f"{name} was {str(old[name])[:60]}, now {new[name]}" for name in names)
-        raise StoreError(f"{str(run.path)!r} may not end as it would have: {changes}; go on with --force")
+        raise StoreError(f"{str(run.path)!r} may not end as it would have: {changes}; go on with force=True")
 
 
 def _differences(stored: RunConfig, given: RunConfig) -> list[str]:

@@ -59,9 +59,9 @@ def open_group(path: Path, config: RunConfig, *, resume: bool) -> Iterator[list[
         StoreError: the folder holds something else, or is being written by another process.
     """
     if not resume and path.is_dir() and (round_folders(path) or any(path.glob("[!.]*"))):
-        raise StoreError(f"{str(path)!r} holds another run; continue it with --resume or choose another --out")
+        raise StoreError(f"{str(path)!r} holds another run; continue it with resume=True or choose another path")
     if resume and group_config(path) != config:
-        raise StoreError(f"{str(path)!r} was started with other settings; choose another --out")
+        raise StoreError(f"{str(path)!r} was started with other settings; choose another path")
     make_folder(path)
     lock = FolderLock(path)
     try:
