@@ -78,7 +78,7 @@ def _training(path: Path, size: Size, batch_size: int, replicates: int) -> dict[
     import tensorflow as tf
 
     from tfimp.laboratory import fresh_weights
-    from tfimp.pruning.state import rewound
+    from tfimp.pruning.core import rewound
     from tfimp.training.batches import block_indices
     from tfimp.training.dense import fresh_state
 

@@ -22,7 +22,7 @@ AT = 0.03
 def measure(repetitions: int = 20) -> dict[str, Any]:
     """Milliseconds per step by density, and the bars."""
     from benchmarks import subject
-    from tfimp.pruning.state import rewound
+    from tfimp.pruning.core import rewound
     from tfimp.training.batches import block_indices
     from tfimp.training.sparse import SparseEngine
 

@@ -27,7 +27,7 @@ def kept(path: Path) -> str:
 
 def how_to_go_on(path: Path, figures: bool) -> str:
     """What is stored of a run that did not end by itself, and the exact command that goes on."""
-    from tfimp import store
+    from tfimp import registry, store
     from tfimp.errors import TfimpError
 
     quoted = shlex.quote(str(path))
@@ -38,8 +38,9 @@ def how_to_go_on(path: Path, figures: bool) -> str:
         return "nothing is stored yet"
     if all(run.status == "complete" for run in runs):
         return f"the run is complete, its figures are drawn by: tfimp plot {quoted}"
-    flag = "" if figures else " --no-figures"
-    return f"{done} stored, go on with: tfimp run --resume --out {quoted}{flag}"
+    flags = "" if figures else " --no-figures"
+    flags += "".join(f" --plugin {shlex.quote(str(file))}" for file in registry.plugins())
+    return f"{done} stored, go on with: tfimp run --resume --out {quoted}{flags}"
 
 
 def summarise(path: Path, runs: Sequence[Run], finished: Finished | None, drawn: list[Path], seconds: float) -> None:
@@ -47,17 +48,16 @@ def summarise(path: Path, runs: Sequence[Run], finished: Finished | None, drawn:
     from tfimp.display.pace import clock_text
 
     say = click.echo
-    say(f"\n{_table.LEGEND}\n")
+    say(f"\n{_table.legend(run.removes_by for run in runs)}\n")
     reason = finished.reason if finished and finished.reason else count(len(runs[0].rounds), "round")
     say(f"complete after {clock_text(seconds)}: {reason}")
     for run in runs:
         name = f"{run.path.name}: " if len(runs) > 1 else ""
-        rounds = [stored.metrics for stored in run.rounds]
-        best = _table.best_sparse(rounds)
+        best = run.best_sparse
         if best is not None:
             say(
-                f"{name}best sparse round {best['round']}: density {best['density']:.3g}, "
-                f"test accuracy {accuracy_text(best)} (dense: {accuracy_text(rounds[0])})"
+                f"{name}best sparse round {best.index}: density {best.metrics['density']:.3g}, "
+                f"test accuracy {accuracy_text(best.metrics)} (dense: {accuracy_text(run.rounds[0].metrics)})"
             )
     say("written:")
     for run in runs:

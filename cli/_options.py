@@ -59,7 +59,7 @@ class Verbosity:
 
 
 def command(help: str, examples: str, *, tensorflow: bool = False) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command with ``--debug``, and with examples at the end of its help.
+    """A command with ``--debug`` and ``--plugin``, and with examples at the end of its help.
 
     Args:
         help: What the command does; the first sentence is its line in ``tfimp --help``.
@@ -70,7 +70,7 @@ def command(help: str, examples: str, *, tensorflow: bool = False) -> Callable[[
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         made = click.command(help=help, epilog=f"\b\nExamples:\n{lines}")(of_sound_runs(function))
-        made.params.append(_flag("debug", "Show the traceback of an error."))
+        made.params += [_flag("debug", "Show the traceback of an error."), _plugin()]
         if tensorflow:
             made.params.append(_flag("verbose", "Show what TensorFlow says about itself."))
         return made
@@ -113,6 +113,18 @@ def _flag(name: str, help: str) -> click.Option:
 
     # Eager, so that --debug also holds for a mistake in an option before it.
     return click.Option([f"--{name}"], is_flag=True, is_eager=True, expose_value=False, callback=remember, help=help)
+
+
+def _plugin() -> click.Option:
+    def load(ctx: click.Context, parameter: click.Parameter, files: tuple[str, ...]) -> None:
+        from tfimp import registry
+
+        for file in files if not ctx.resilient_parsing else ():
+            registry.load_plugin(file)
+
+    # Only what the user names here is run: neither a stored run nor a configuration says where code is.
+    help = "A Python file of yours whose criteria can then be named; can be repeated."
+    return click.Option(["--plugin"], metavar="FILE.py", multiple=True, expose_value=False, callback=load, help=help)
 
 
 def inputs(function: F) -> F:

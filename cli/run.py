@@ -70,6 +70,7 @@ def command(
     if print_config:
         click.echo(config.to_toml(), nl=False)
         return
+    check_criterion(config)
     if resume:
         if is_done(path, config):
             click.echo(f"{path} is complete, nothing is left to do; see: tfimp show {shlex.quote(str(path))}")
@@ -78,6 +79,17 @@ def command(
         check_free(path)
     check_writable(path)
     work(config, path, resume=resume, force=force, figures=figures, verbose=verbosity.verbose)
+
+
+def check_criterion(config: RunConfig) -> None:
+    """Refuse a criterion that nobody registered, before anything is loaded.
+
+    Raises:
+        ConfigError: says which are known.
+    """
+    from tfimp.rounds import Rules
+
+    Rules.of(config)
 
 
 Given = tuple["str | None", "str | None", "tuple[str, ...]", "int | None"]

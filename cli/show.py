@@ -46,7 +46,7 @@ def command(run: Path, as_json: bool) -> None:
     for name, rounds in zip(names or [""], metrics, strict=True):
         for found in rounds:
             click.echo(_table.row(found, name))
-    click.echo(f"\n{_table.LEGEND}")
+    click.echo(f"\n{_table.legend(stored.removes_by for stored in runs)}")
 
 
 def essentials(run: Run) -> list[str]:
@@ -63,12 +63,14 @@ def essentials(run: Run) -> list[str]:
     norm = "with" if config.model.batch_norm else "without"
     goal = "" if run.status == "complete" else f" of {prune.rounds}"
     reason = run.info.get("reason")
+    pattern = f" in the pattern {prune.pattern}" if prune.pattern else ""
     return [
         f"{run.path}: {run.status}, {len(run.rounds)}{goal} rounds" + (f" ({reason})" if reason else ""),
         f"  data   {config.data.source}: {shape_text}, {counts}{parts}",
         f"  model  {layers}, {config.model.activation}, {norm} batch norm",
         f"  train  {train.optimizer}, learning rate {train.learning_rate:g} ({train.schedule}), batch size "
         f"{train.batch_size}, {train.steps} steps per round",
-        f"  prune  {prune.procedure}, fraction {prune.fraction:g} per {prune.scope}, rewound to {prune.rewind_step}",
+        f"  prune  {prune.procedure} by {prune.ranking}, fraction {prune.fraction:g} per {prune.scope}{pattern}, "
+        f"rewound to {prune.rewind_step}",
         f"  seed   {config.seed}; tfimp {run.info.get('tfimp', '?')}, TensorFlow {run.info.get('tensorflow', '?')}",
     ]

@@ -43,7 +43,11 @@ def _holds(run: Path, repair: bool) -> bool:
         click.echo(printable(problem))
     if not problems:
         stored = store.open_run(run)
-        click.echo(f"{run}: {stored.status}, {len(stored.rounds)} rounds, everything holds")
+        unchecked = verify.unchecked(stored)
+        for reason in unchecked:
+            click.echo(printable(f"not checked: {reason}"))
+        verdict = "everything else holds" if unchecked else "everything holds"
+        click.echo(f"{run}: {stored.status}, {len(stored.rounds)} rounds, {verdict}")
     elif not repair:
         click.echo(f"an unfinished or damaged last round is dropped by: tfimp verify --repair {shlex.quote(str(run))}")
     return not problems

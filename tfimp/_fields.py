@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import re
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -46,6 +47,11 @@ def at_least(low: float) -> Accepted:
 def one_of(*names: str) -> Accepted:
     """One of a few names."""
     return Accepted(lambda value: value in names, "one of " + ", ".join(names))
+
+
+def matching(pattern: re.Pattern[str], words: str) -> Accepted:
+    """Texts of a form that `words` describe."""
+    return Accepted(lambda value: pattern.fullmatch(value) is not None, words)
 
 
 def every(accepted: Accepted) -> Accepted:

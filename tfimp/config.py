@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfimp._fields import at_least, between, build, check, every, key, one_of
+from tfimp._fields import at_least, between, build, check, every, key, matching, one_of
 from tfimp._inputs import check_source, parse_condition, source_words
+from tfimp._pattern import parse_pattern
 from tfimp._text import read_text
 from tfimp.errors import ConfigError, nearest
 from tfimp.network import Layer, parse_arch
 from tfimp.network.activations import ACTIVATIONS
+from tfimp.registry import NAME, NAME_WORDS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -152,7 +154,13 @@ class PruneConfig:
     fraction: float = key(
         0.3, "share p of the survivors removed after each round", between(0, 1, open_low=True, open_high=True)
     )
-    scope: str = key("layer", "one magnitude threshold per layer, or one for all", one_of("layer", "global"))
+    criterion: str = key(
+        "magnitude",
+        "which survivors go first: magnitude, movement, gradient, random, or one of your own (--plugin FILE.py)",
+        matching(NAME, NAME_WORDS),
+    )
+    scope: str = key("layer", "one threshold per layer, or one for all", one_of("layer", "global"))
+    pattern: str = key("", "N:M as 2:4 (of M inputs at least N stay), AxB as 1x4 (blocks go whole), empty: neither")
     rewind_step: int = key(0, "step k whose weights the survivors return to", at_least(0))
     include_bias: bool = key(False, "biases can be pruned too")
     layers: tuple[str, ...] = key((), "names of the hidden layers that are pruned (empty: all)")
@@ -171,6 +179,29 @@ class PruneConfig:
         check(self, "prune")
         if self.procedure == "one_shot" and self.rounds < 2:
             raise ConfigError(f"prune.rounds must be at least 2 for procedure 'one_shot', got {self.rounds}")
+        if self.procedure == "random" and self.criterion not in ("magnitude", "random"):
+            raise ConfigError(
+                f"prune.procedure 'random' has no other criterion, got prune.criterion {self.criterion!r}"
+            )
+        self._check_pattern()
+
+    def _check_pattern(self) -> None:
+        try:
+            least, sign, of = parse_pattern(self.pattern)
+        except ConfigError as error:
+            raise ConfigError(f"prune.{error}") from None
+        if sign and self.include_bias:
+            raise ConfigError(f"prune.pattern is of kernels: got {self.pattern!r} beside prune.include_bias")
+        if sign == ":" and 0 < self.target_density < least / of:
+            raise ConfigError(
+                f"prune.pattern {self.pattern!r} keeps a density of {least / of:g}, got prune.target_density "
+                f"{self.target_density:g}"
+            )
+
+    @property
+    def ranking(self) -> str:
+        """The name of the criterion that ranks the survivors; the procedure ``random`` has its own."""
+        return "random" if self.procedure == "random" else self.criterion
 
 
 @dataclasses.dataclass(frozen=True)

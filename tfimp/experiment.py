@@ -11,8 +11,8 @@ from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, DivergedError, StoreError
 from tfimp.laboratory import Laboratory
 from tfimp.progress import Finished, Loading, Note, Progress, RoundDone, Started, ignore
-from tfimp.pruning.masks import magnitude_masks
-from tfimp.pruning.procedures import next_masks, stop_reason, without_optimizer
+from tfimp.pruning import core
+from tfimp.rounds import Rules, stop_reason
 
 
 def run(
@@ -42,6 +42,7 @@ def run(
     if config.train.replicates > 1:
         raise ConfigError(f"tfimp.run makes one run, got train.replicates = {config.train.replicates}; "
                           "tfimp.run_replicates makes several")  # fmt: skip
+    Rules.of(config)  # a criterion that nobody knows is named before data are read
     tell = progress or ignore
     laboratory = Laboratory(config, load_inputs(config, tell))
     with open_writer(laboratory, path, resume=resume, force=force) as writer:
@@ -102,29 +103,38 @@ def iterative_magnitude_pruning(
     Returns:
         Why it stopped.
     """
-    config, prune = laboratory.config, laboratory.config.prune
+    config, prune, rules = laboratory.config, laboratory.config.prune, laboratory.rules
     checkpoints = Checkpoints(writer, config.train.checkpoint_seconds)
-    done = writer.run.rounds
-    if done:
-        rewind_point, masks, trained = done[0].initial_state, done[-1].masks, done[-1].weights
-        events.write(writer.run, len(done) - 1)  # the run may have been killed before it had
+    index = len(writer.run.rounds)
+    if index:
+        events.write(writer.run, index - 1)  # the run may have been killed before it had
+        state = rules.stored_state(writer.run, index - 1)
+        rewind_point, masks, following = state.rewind_point, state.masks, rules.next_masks(state)
     else:
-        rewind_point, masks, trained = laboratory.rewind_point(), laboratory.full_masks(), {}
+        rewind_point, masks = laboratory.rewind_point(), laboratory.full_masks()
+        rules.try_out(rewind_point, masks)
 
-    index = len(done)
     while not (reason := stop_reason(prune, masks, index)):
         clock = time.perf_counter()
-        if index > 0:
-            dense = writer.run.rounds[0].weights
-            masks = next_masks(prune, masks, trained=trained, dense=dense, seed=(config.seed, 2, index))
-        start = laboratory.start(index, masks, rewind_point, trained)
+        if index == 0:
+            start = core.rewound(rewind_point, masks)
+        else:
+            masks = following
+            start = laboratory.start(masks, state)
         trained, loss = laboratory.train_round(index, start, masks, tell, checkpoints)
-        removed_next = magnitude_masks(trained, masks, prune.fraction, prune.scope)
-        measures, arrays = laboratory.measure(trained, masks, removed_next)
+        gradients = laboratory.gradients(masks) if rules.needs("gradient", index) else None
+        state = rules.state(writer.run, index, masks, core.Ranked(trained, start, gradients), rewind_point)
+        following = rules.next_masks(state)
+        measures, arrays = laboratory.measure(trained, masks, following)
         metrics = {"round": index, "train_loss": loss, **measures, "seconds": time.perf_counter() - clock}
-        initial = start if index == 0 or prune.procedure in ("fine_tune", "reinitialise") else None
         writer.write_round(
-            index, weights=without_optimizer(trained), masks=masks, probes=arrays, metrics=metrics, initial=initial
+            index,
+            weights=core.without_optimizer(trained),
+            masks=masks,
+            probes=arrays,
+            metrics=metrics,
+            initial=start if index == 0 or prune.procedure in ("fine_tune", "reinitialise") else None,
+            gradients=gradients,
         )
         events.write(writer.run, index)
         tell(RoundDone(metrics))

@@ -102,8 +102,7 @@ def default_directory(run: Run, name: str) -> Path:
 def pick_rounds(run: Run, words: Sequence[str]) -> list[int]:
     """Round numbers for the words ``best``, ``last``, ``all`` and digits, each round once, in order.
 
-    ``best`` is the pruned round of the highest validation accuracy, the sparser one of equals. The test part has no
-    say, so that its accuracy stays an honest estimate.
+    ``best`` is the run's best sparse round (`tfimp.Run.best_sparse`); where it has none, the last.
     """
     count = len(run.rounds)
     if not count:
@@ -115,15 +114,10 @@ def pick_rounds(run: Run, words: Sequence[str]) -> list[int]:
         elif word == "last":
             picked.add(count - 1)
         elif word == "best":
-            picked.add(max(run.rounds[1:] or run.rounds, key=lambda r: (_accuracy(r), r.index)).index)
+            picked.add(run.best_sparse.index if run.best_sparse else count - 1)
         else:
             picked.add(_round(run, int(word)).index if word.isascii() and word.isdigit() else _bad_word(word))
     return sorted(picked)
-
-
-def _accuracy(stored: Round) -> float:
-    value = stored.metrics.get("validation_accuracy")
-    return float(value) if isinstance(value, (int, float)) else -1.0
 
 
 def _bad_word(word: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import functools
 import platform
 import threading
@@ -21,11 +22,11 @@ from tfimp.network import Network, masked_weights, pruned_layers
 from tfimp.network.keras import build_network
 from tfimp.network.seeds import Stream, generator, number
 from tfimp.progress import Block, Progress
-from tfimp.pruning.masks import density, random_masks
-from tfimp.pruning.procedures import round_start
-from tfimp.pruning.schedule import IterativeMagnitudeSchedule
-from tfimp.pruning.state import rewound
+from tfimp.pruning import core
+from tfimp.pruning.core import rewound
+from tfimp.pruning.masks import density, remove_lowest
 from tfimp.pruning.wrapper import model_variables, prune
+from tfimp.rounds import Rules
 from tfimp.training.crossover import WORTH_IT, measured_crossover, operations
 from tfimp.training.dense import DenseEngine, dense_engine
 from tfimp.training.engine import Engine
@@ -58,6 +59,7 @@ class Laboratory:
     ) -> None:
         self.config, self.dataset, self._replicates = config, dataset, replicates
         self.network = Network.of(config.model, dataset.image_shape, len(dataset.class_names))
+        self.rules = Rules.of(config)
         self.last_step = config.prune.rewind_step + config.train.steps
         self.dense: DenseEngine | KerasEngine
         self._inputs: Inputs
@@ -88,7 +90,7 @@ class Laboratory:
         config, settings = self.config, self.config.prune
         return prune(
             build_network(self.network, self.dataset.mean, self.dataset.scale, config.seed),
-            IterativeMagnitudeSchedule(settings.rounds, config.train.steps, settings.fraction, settings.rewind_step),
+            self.rules.schedule,
             scope=settings.scope,
             layers=pruned_layers(config.model, config.prune),
             include_bias=settings.include_bias,
@@ -127,7 +129,8 @@ class Laboratory:
         sparsity = self.config.prune.initial_sparsity
         if sparsity:
             kernels = {name: mask for name, mask in masks.items() if not name.endswith("/bias")}
-            masks |= random_masks(kernels, sparsity, generator(self.config.seed, Stream.INITIAL_MASKS))
+            rng = generator(self.config.seed, Stream.INITIAL_MASKS)
+            masks |= remove_lowest({name: rng.random(mask.shape) for name, mask in kernels.items()}, kernels, sparsity)
         return masks
 
     def rewind_point(self) -> Arrays:
@@ -137,15 +140,14 @@ class Laboratory:
         self.dense.train(0, 0, self.config.prune.rewind_step)
         return self._state()
 
-    def start(self, round_index: int, masks: Arrays, rewind_point: Arrays, trained: Arrays) -> Arrays:
-        """The whole state that a round starts from, by the run's procedure."""
-        return round_start(
-            self.config.prune.procedure,
-            masks,
-            rewind_point=rewind_point,
-            trained=trained if round_index else rewind_point,
-            fresh=lambda: self._reinitialised(round_index) if round_index else rewind_point,
-        )
+    def start(self, masks: Arrays, state: core.State) -> Arrays:
+        """The whole state that the round after `state` starts from, by the run's procedure."""
+        state = dataclasses.replace(state, fresh=lambda: self._reinitialised(state.round + 1))
+        return core.next_start(self.config.prune.procedure, masks, state)
+
+    def gradients(self, masks: Arrays) -> Arrays:
+        """dL/dw of the mean training loss, for the survivors of the network just trained; 0 where pruned."""
+        return rewound(self.dense.gradients(list(masks)), masks)
 
     def train_round(
         self, round_index: int, start: Arrays, masks: Arrays, tell: Progress, checkpoints: Checkpoints
@@ -205,6 +207,7 @@ class Laboratory:
             "numpy": np.__version__,
             "python": platform.python_version(),
             "seed": self.config.seed,
+            "criterion": self.rules.fact,
             **({"replicates": self._replicates} if self._replicates > 1 else {}),
             "data": {
                 "source": self.config.data.source,

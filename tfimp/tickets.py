@@ -47,6 +47,7 @@ def describe(stored: Round, what: str, weights: Mapping[str, np.ndarray]) -> dic
         "what": what,
         "seed": config.seed,
         "procedure": config.prune.procedure,
+        "criterion": config.prune.ranking,
         "rewind_step": config.prune.rewind_step,
         "density": _density(masks.values()),
         "layers": {name: _layer(name, weights, masks) for name in _dense_layers(weights)},

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from tfimp.errors import StoreError
+from tfimp.errors import ConfigError, StoreError
 from tfimp.network import Network, masked_weights
-from tfimp.pruning.masks import density, groups, magnitude_masks
+from tfimp.pruning import core
+from tfimp.pruning.masks import density, groups
+from tfimp.rounds import Rules, schedule_of
 from tfimp.store import Round, Run, RunWriter
 from tfimp.store.begin import drop_unfinished, sweep
 from tfimp.store.derived import derived_problems
 from tfimp.store.files import inside, is_temporary
 from tfimp.store.lock import FolderLock
 from tfimp.store.requested import requested_problems
-from tfimp.store.run import ARRAY_FILES, folder_name, round_folders, under_masks
+from tfimp.store.run import ARRAY_FILES, GRADIENTS, folder_name, round_folders
 from tfimp.store.writer import check_checkpoint
 
 Arrays = dict[str, np.ndarray]
@@ -50,6 +52,29 @@ def verify(path: str | Path) -> list[str]:
         return [*problems, *_ending(run), *derived_problems(run.path)]
     except StoreError as error:
         return [str(error)]
+
+
+def unchecked(run: Run) -> list[str]:
+    """What `verify` cannot hold against the stored arrays here, and why, a line each."""
+    if len(run.rounds) < 2:
+        return []
+    prune = run.config.prune
+    try:
+        rules = Rules.of(run.config)
+    except ConfigError:
+        return [
+            f"the criterion {prune.ranking!r} is not known here, so nobody can say whether the masks are its own; "
+            "name its file by --plugin FILE.py, or install its package"
+        ]
+    found = []
+    if prune.ranking == "random" and "criterion" not in run.info:
+        found.append("the run was stored before its random masks could be drawn again")
+    needed = [stored for stored in run.rounds[:-1] if rules.needs("gradient", stored.index)]
+    if missing := [str(stored.index) for stored in needed if GRADIENTS not in stored.files]:
+        found.append(f"criterion {prune.ranking!r} needs gradients, which round {', '.join(missing)} did not store")
+    if not found and rules.fact != run.info.get("criterion", rules.fact):
+        found.append(f"the criterion was {str(run.info['criterion'])[:100]}, here it is {rules.fact}")
+    return found
 
 
 def repair(path: str | Path) -> list[int]:
@@ -141,6 +166,8 @@ def _shape_problems(stored: Round, shapes: dict[str, tuple[int, ...]]) -> Iterat
     if set(stored.masks) != expected:
         yield f"masks are {', '.join(stored.masks) or 'none'}, the configuration says {', '.join(sorted(expected))}"
     for name, mask in stored.masks.items():
+        if stored.gradients is not None and np.shape(stored.gradients.get(name)) != mask.shape:
+            yield f"gradients of {name} have shape {np.shape(stored.gradients.get(name))}, its mask {mask.shape}"
         if name in shapes and mask.shape != shapes[name]:
             yield f"mask {name} has shape {mask.shape}, its weight {shapes[name]}"
 
@@ -159,20 +186,34 @@ def _mask_problems(stored: Round, previous: Round | None) -> Iterator[str]:
     for name, mask in masks.items():
         if returned := int(np.sum(mask & ~before[name])):
             yield f"mask {name} is not inside the one before: {returned} pruned weights came back"
-    is_one_shot = settings.procedure == "one_shot"
-    fraction = 1 - settings.target_density if is_one_shot and settings.target_density else settings.fraction
-    for names in groups(masks, settings.scope):
+    fraction = schedule_of(stored.run.config).fraction
+    for names in groups(masks, settings.scope) if not settings.pattern else ():
         survivors = sum(int(before[name].sum()) for name in names)
         removed = survivors - sum(int(masks[name].sum()) for name in names)
         if removed != (exact := round(fraction * survivors)):
             yield f"{', '.join(names)} lost {removed} of {survivors} weights, fraction {fraction:g} is {exact}"
-    if settings.procedure != "random":
-        source = stored.run.rounds[0] if is_one_shot else previous
-        if any(np.shape(source.weights.get(name)) != mask.shape for name, mask in before.items()):
+    yield from _criterion_problems(stored)
+
+
+def _criterion_problems(stored: Round) -> Iterator[str]:
+    """Masks that are not those that the run's procedure and criterion leave, as far as that can be told here."""
+    run, index = stored.run, stored.index - 1
+    if unchecked(run):
+        return
+    rules = Rules.of(run.config)
+    state = rules.stored_state(run, index)
+    ranked = state.dense or state.ended
+    for arrays in (ranked.weights, ranked.initial, ranked.gradients):
+        if arrays is not None and any(np.shape(arrays.get(name)) != mask.shape for name, mask in state.masks.items()):
             return  # said of that round
-        expected = magnitude_masks(source.weights, before, fraction, settings.scope)
-        for name in (name for name, mask in masks.items() if not np.array_equal(mask, expected[name])):
-            yield f"mask {name} is not the one that magnitude pruning of round {source.index} gives"
+    try:
+        expected = rules.next_masks(state)
+    except ConfigError as error:
+        yield f"the masks could not be computed again: {error}"
+        return
+    source = 0 if state.dense else index
+    for name in (name for name, mask in stored.masks.items() if not np.array_equal(mask, expected[name])):
+        yield f"mask {name} is not the one that {rules.criterion.name} pruning of round {source} gives"
 
 
 def _weight_problems(stored: Round, previous: Round | None) -> Iterator[str]:
@@ -184,10 +225,10 @@ def _weight_problems(stored: Round, previous: Round | None) -> Iterator[str]:
                 yield f"{count} pruned {kind} weights of {name} are not zero"
     if previous is None or procedure == "reinitialise":
         return
-    origin: Arrays = stored.run.rounds[0].initial_state
-    if procedure == "fine_tune":
-        origin |= previous.weights
-    for name, array in under_masks(origin, masks).items():
+    state = core.State(
+        previous.index, previous.masks, core.Ranked(previous.weights), rewind_point=stored.run.rounds[0].initial_state
+    )
+    for name, array in core.next_start(procedure, masks, state).items():
         if name not in start or not np.array_equal(start[name], array, equal_nan=array.dtype.kind == "f"):
             yield f"{name} at the start of the round is not the rewound one under the mask"
 

@@ -12,7 +12,8 @@ from tfimp import store
 from tfimp.cli.presets import table
 from tfimp.config import RunConfig, preset_names, read_preset
 from tfimp.display.pace import Pace, clock_text
-from tfimp.display.table import LEGEND, best_sparse, heading, row
+from tfimp.display.table import heading, legend, row
+from tfimp.store.run import best_sparse
 
 KEYS = {"round", "density", "train_loss", "validation_accuracy", "test_accuracy", "seconds", "layers"}
 
@@ -43,7 +44,7 @@ def test_show_says_what_was_run_and_has_a_row_per_round(call: Callable, stored_r
 
 def test_the_table_fits_a_terminal_of_80_columns() -> None:
     assert len(heading()) < 80
-    assert all(len(line) < 80 for line in LEGEND.splitlines())
+    assert all(len(line) < 80 for line in legend(["magnitude"]).splitlines())
     metrics = {"round": 123, "density": 0.00123456, "train_loss": 12.5, "validation_accuracy": 1.0, "seconds": 32400.0}
     assert row(metrics).endswith(" 9:00:00")
     assert len(row(metrics)) == len(heading())
@@ -56,8 +57,10 @@ def test_the_best_sparse_round_is_a_pruned_one_chosen_by_validation() -> None:
         {"round": 2, "density": 0.49, "validation_accuracy": 0.8, "test_accuracy": 0.6},
         {"round": 3, "density": 0.343, "validation_accuracy": 0.7, "test_accuracy": 0.95},
     ]
-    assert best_sparse(rounds) is rounds[2]
+    assert best_sparse(rounds) == 2
     assert best_sparse(rounds[:1]) is None
+    assert best_sparse([rounds[0], {**rounds[1], "validation_accuracy": None}]) is None
+    assert best_sparse([rounds[3], rounds[0], {**rounds[1], "validation_accuracy": float("nan")}, rounds[2]]) == 3
 
 
 def test_plot_names_the_nearest_figure_and_draws_the_one_asked_for(

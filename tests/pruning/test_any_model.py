@@ -12,8 +12,8 @@ import tf_keras
 
 import tfimp
 from tfimp.pruning import wrapper
+from tfimp.pruning.core import rewound
 from tfimp.pruning.names import weight_of
-from tfimp.pruning.state import rewound
 
 layers = tf_keras.layers
 LOSS = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -10,7 +10,7 @@ import tf_keras
 import tfimp
 from tfimp.errors import ConfigError
 from tfimp.pruning import wrapper
-from tfimp.pruning.state import rewound
+from tfimp.pruning.core import rewound
 
 
 def sequential():

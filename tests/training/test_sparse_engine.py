@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tfimp.config import RunConfig, TrainConfig
 from tfimp.data.dataset import Dataset
 from tfimp.laboratory import Laboratory
-from tfimp.pruning.state import rewound
+from tfimp.pruning.core import rewound
 from tfimp.training.crossover import _crossing, measured_crossover
 from tfimp.training.sparse.pace import Pace
 from tfimp.training.sparse.products import CACHE_BYTES, Survivors, products, tiling

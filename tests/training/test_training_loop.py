@@ -13,10 +13,10 @@ from tfimp.data.dataset import Dataset
 from tfimp.errors import DivergedError
 from tfimp.network import Network
 from tfimp.network.keras import build_network
+from tfimp.pruning.core import rewound
 from tfimp.pruning.keras.rewind import Rewind
 from tfimp.pruning.masks import magnitude_masks
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
-from tfimp.pruning.state import rewound
 from tfimp.pruning.wrapper import masks, model_variables, prune
 from tfimp.training import device
 from tfimp.training.batches import BLOCK, block_indices

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tfimp.display.pace import clock_text
 
-LEGEND = """\
+_LEGEND = """\
 acc: accuracy in %. The last four are the first layer's: mean excess kurtosis
 of its pre-activations, mean inverse participation ratio of its kernel,
 locality ratio of its mask (1: not local), AUC of the cavity values of weights
 that go next against weights that stay (0.5: no different)."""
+
+
+def legend(criteria: Iterable[str]) -> str:
+    """What the columns are, and which criterion says what goes next in the runs of the table."""
+    return f"{_LEGEND}\nWhat goes next is decided by: {', '.join(dict.fromkeys(criteria))}."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,13 +128,3 @@ def layer_cells(name: str, metrics: Mapping[str, Any]) -> list[str]:
 def _cell(column: Column, metrics: Mapping[str, Any]) -> str:
     value = find(metrics, column.path)
     return ("-" if value is None else column.write(value)).rjust(column.width)
-
-
-def best_sparse(rounds: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The pruned round of highest validation accuracy (the sparser of equals); ``None`` without pruned rounds."""
-    pruned = [metrics for metrics in rounds if (find(metrics, ("density",)) or 1.0) < 1]
-    return max(
-        pruned,
-        key=lambda metrics: (find(metrics, ("validation_accuracy",)) or 0.0, -(find(metrics, ("density",)) or 0.0)),
-        default=None,
-    )

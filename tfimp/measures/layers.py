@@ -46,7 +46,7 @@ def measure_layers(
         inputs: The network's kernel inputs, with ``weights`` loaded.
         weights: ``layer/variable`` arrays.
         masks: The round's masks.
-        next_masks: What magnitude pruning would leave next; the weights it removes are compared with those it keeps.
+        next_masks: What the run's procedure leaves next; the weights that it removes are compared with those it keeps.
         dataset: The measures see ``config.samples`` images of its training part.
         config: Which measures.
 

@@ -21,7 +21,7 @@ class Network:
         names: The dense layers in order.
         weights: Trained arrays by name, zero where pruned.
         masks: (fan_in, units) booleans by layer.
-        removed: Likewise: the survivors that magnitude pruning removes next.
+        removed: Likewise: the survivors that the run removes next.
         rewound: Arrays by name: what the round started from.
         described: Its activation and batch-norms.
         images: (n, features), normalised as the network normalises them, where its first dense layer sees them.

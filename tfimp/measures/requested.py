@@ -19,7 +19,7 @@ from tfimp.measures.stored import load_round
 from tfimp.measures.untrained import untrained
 from tfimp.network.description import Network as Description
 from tfimp.network.keras import build_network
-from tfimp.pruning.masks import magnitude_masks
+from tfimp.rounds import next_masks
 from tfimp.store import Run, write_requested
 
 MEASURES: dict[str, Callable[[Network], Found]] = dict(
@@ -71,10 +71,10 @@ class Requested:
         return layers
 
     def _round(self, index: int) -> Network:
-        stored, prune = self.run.rounds[index], self.run.config.prune
+        stored = self.run.rounds[index]
         weights = load_round(stored, self._network)
         masks, names = stored.masks, self._inputs.names
-        following = magnitude_masks(weights, masks, prune.fraction, prune.scope)
+        following = next_masks(self.run, index)
         of_kernels = {name: masks.get(f"{name}/kernel", _all(weights[f"{name}/kernel"])) for name in names}
         left = {name: following.get(f"{name}/kernel", of_kernels[name]) for name in names}
         images = self.dataset.normalise(self._seen.images)

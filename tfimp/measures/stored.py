@@ -13,7 +13,7 @@ from tfimp.measures.numbers import Arrays
 from tfimp.network import Network
 from tfimp.network.keras import build_network
 from tfimp.pruning.keras.tf_keras_models import model_variables
-from tfimp.pruning.masks import magnitude_masks
+from tfimp.rounds import next_masks
 from tfimp.store import Round, Run
 
 
@@ -34,12 +34,12 @@ def measure_round(
     Raises:
         StoreError: arrays that are missing, or do not fit the network of the run's configuration.
     """
-    stored, prune = run.rounds[index], run.config.prune
+    stored = run.rounds[index]
     described = Network.of(run.config.model, dataset.image_shape, len(dataset.class_names))
     network = build_network(described, dataset.mean, dataset.scale, run.config.seed)
     weights, masks = load_round(stored, network), stored.masks
-    next_masks = magnitude_masks(weights, masks, prune.fraction, prune.scope)
-    return measure_layers(KernelInputs(network), weights, masks, next_masks, dataset, config or run.config.probe)
+    following = next_masks(run, index)
+    return measure_layers(KernelInputs(network), weights, masks, following, dataset, config or run.config.probe)
 
 
 def load_round(stored: Round, network: Any) -> Arrays:

@@ -108,7 +108,7 @@ CAPTIONS = {
     ),
     "connectivity": Caption(
         "Surviving inputs per unit",
-        "Pruning by magnitude starves some units and spares others; a binomial spread is what equal chances give.",
+        "Pruning starves some units and spares others; a binomial spread is what equal chances give.",
         ("density",),
     ),
     "connectivity-out": Caption(
@@ -123,7 +123,7 @@ CAPTIONS = {
     ),
     "cavity": Caption(
         "Cavity: removed against kept weights",
-        "Does pruning by magnitude remove the weights that hold a unit's non-Gaussianity down? Then the removed "
+        "Does pruning remove the weights that hold a unit's non-Gaussianity down? Then the removed "
         "weights have the larger mean, and the AUC lies above 0.5.",
         ("cavity", "auc"),
     ),

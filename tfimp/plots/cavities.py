@@ -1,4 +1,4 @@
-"""The cavity: does magnitude pruning remove the weights that hold a unit's non-Gaussianity down?"""
+"""The cavity: does pruning remove the weights that hold a unit's non-Gaussianity down?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cavity(run: Run) -> Figure:
         return missing_figure(title, "This run has no stored comparison of removed and kept weights.")
     note = (
         "Δ: change of a unit's excess kurtosis when one weight is removed; positive: the unit becomes more "
-        "non-Gaussian. Removed: the weights that magnitude pruning takes after the round. AUC: chance that a removed "
+        f"non-Gaussian. Removed: the weights that go after the round, by {run.removes_by}. AUC: chance that a removed "
         "weight has a larger Δ than a kept one; 0.5 (dashed) is no difference; bars: 95% bootstrap over units."
     )
     figure = new_figure(title, PAGE, 3.0, note)
@@ -136,8 +136,10 @@ def cavity_by_magnitude(run: Run) -> Figure:
     rounds = read.chosen(run)
     note = (
         f"{layer}: mean Δ of surviving weights in twenty bins of equal count by |weight|; band: the middle half of the "
-        "weights in a bin. Shaded: the weights that are removed next."
+        "weights in a bin."
     )
+    by_magnitude = run.removes_by == "magnitude"
+    note += " Shaded: the weights that are removed next." * by_magnitude
     figure = new_figure(title, PAGE * max(len(rounds), 2) / 3, 2.9, note)
     panels = figure.subplots(1, len(rounds), squeeze=False)[0]
     for axes, stored in zip(panels, rounds, strict=True):
@@ -148,7 +150,7 @@ def cavity_by_magnitude(run: Run) -> Figure:
             continue
         _binned(axes, magnitude, delta)
         removed = read.probe(stored, f"{layer}/removed_next").astype(bool)
-        if len(removed) == len(magnitude) and removed.any() and not removed.all():
+        if by_magnitude and len(removed) == len(magnitude) and removed.any() and not removed.all():
             axes.axvspan(magnitude.min(), magnitude[removed].max(), color="#000000", alpha=0.07, linewidth=0)
         axes.set_xlabel("|weight|")
     panels[0].set_ylabel("Δ (excess kurtosis)")

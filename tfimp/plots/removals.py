@@ -15,6 +15,8 @@ from tfimp.store import Round, Run
 COLUMNS = 3  # panels beside each other
 MOST = 500_000  # cavity values; comparing more takes seconds
 
+THRESHOLD = "; among the tenth of them nearest to the threshold, whose magnitudes hardly differ"
+
 
 def cavity_statistics(run: Run) -> Figure:
     """Effect size, and distance from random removal, of the cavity values of removed weights."""
@@ -75,10 +77,11 @@ def beyond_magnitude(run: Run) -> Figure:
     layers = [layer for layer in read.layers(run) if any(len(removals(s, layer)[0]) for s in run.rounds)][:COLUMNS]
     if not layers:
         return missing_figure(title, "This run has no stored cavity values.")
+    by_magnitude = run.removes_by == "magnitude"  # else no threshold parts the weights by their size
     note = (
-        "Chance that a removed weight has the larger Δ: among all weights; among the tenth of them nearest to the "
-        "threshold, whose magnitudes hardly differ; and, of the weights kept, of those that go one round later against "
-        "those that stay, in ten bins of equal magnitude. 0.5 (dashed) is no difference."
+        f"Chance that a removed weight has the larger Δ: among all weights{THRESHOLD * by_magnitude}; and, of the "
+        "weights kept, of those that go one round later against those that stay, in ten bins of equal magnitude. "
+        "0.5 (dashed) is no difference."
     )
     figure = new_figure(title, PAGE, 3.1, note)
     panels = figure.subplots(1, len(layers), squeeze=False, sharey=True)[0]
@@ -87,12 +90,13 @@ def beyond_magnitude(run: Run) -> Figure:
         _auc_axes(axes, run)
         lines = {
             "all weights": [statistics(stored, layer).auc for stored in run.rounds],
-            "at the threshold": [_at_threshold(stored, layer) for stored in run.rounds],
+            "at the threshold": [_at_threshold(stored, layer) if by_magnitude else np.nan for stored in run.rounds],
             "one round later": [_one_round_later(run, index, layer) for index in range(len(run.rounds))],
         }
         for position, (name, values) in enumerate(lines.items()):
             style = {"marker": MARKERS[position], "color": COLOURS[position]}
-            axes.plot(read.densities(run), np.array(values), label=name, **style)
+            if np.isfinite(values).any() or by_magnitude:
+                axes.plot(read.densities(run), np.array(values), label=name, **style)
     panels[0].set_ylabel("AUC")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure

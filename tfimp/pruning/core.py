@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfimp.errors import ConfigError
+from tfimp.network.seeds import Stream, generator
 from tfimp.pruning import criteria
 from tfimp.pruning.criteria import Criterion
 from tfimp.pruning.masks import Arrays, Masks, remove_lowest
@@ -109,7 +110,7 @@ def next_masks(
         masks=state.masks,
         initial=ranked.initial,
         gradients=ranked.gradients,
-        seed=(schedule.seed, 2, following),
+        rng=generator(schedule.seed, Stream.RANDOM_MASKS, following),
     )
     return remove_lowest(scores, state.masks, lambda layer: schedule.fraction_of(following, layer), scope, pattern)
 

@@ -199,7 +199,7 @@ def scores(
     masks: Mapping[str, Array],
     initial: Mapping[str, Array] | None = None,
     gradients: Mapping[str, Array] | None = None,
-    seed: tuple[int, ...] = (0,),
+    rng: np.random.Generator | None = None,
 ) -> dict[str, Array]:
     """The scores of several arrays, which share one random generator in their order.
 
@@ -207,12 +207,12 @@ def scores(
         criterion: What scores.
         names: Of the arrays, in order.
         weights, masks, initial, gradients: By name; what the criterion does not need may be missing.
-        seed: Of the generator.
+        rng: For those that draw; by default one that is always the same.
 
     Raises:
         ConfigError: as `Criterion.scores`.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0) if rng is None else rng
     return {
         name: criterion.scores(
             name=name,

@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tfimp.errors import ConfigError
+from tfimp._pattern import parse_pattern
 
 Flags = NDArray[np.bool_]
-_PATTERN = re.compile(r"([1-9][0-9]{0,3})([:x])([1-9][0-9]{0,3})", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +56,11 @@ class Pattern:
     """A parsed pattern; without one every weight is by itself.
 
     Args:
-        text: As it was written.
-        first, second: N and M, or A and B; 0 where there is no pattern.
+        sign: ``":"`` for N of M, ``"x"`` for blocks; empty where there is no pattern.
+        first, second: N and M, or A and B.
     """
 
-    text: str = ""
+    sign: str = ""
     first: int = 0
     second: int = 0
 
@@ -72,38 +70,31 @@ class Pattern:
         """Parse a pattern.
 
         Raises:
-            ConfigError: neither ``""`` nor ``"N:M"`` with N below M nor ``"AxB"``.
+            ConfigError: a text that is none.
         """
-        if text == "":
-            return cls()
-        found = _PATTERN.fullmatch(text) if isinstance(text, str) else None
-        if found is None or (found[2] == ":" and int(found[1]) >= int(found[3])):
-            raise ConfigError(
-                f"pattern must be empty, N:M as '2:4' (N below M) or AxB as '1x4' (inputs x units), received {text!r}"
-            )
-        return cls(text, int(found[1]), int(found[3]))
-
-    @property
-    def least_density(self) -> float:
-        """The density that it cannot fall below, N/M; 0 where there is no such limit."""
-        return self.first / self.second if ":" in self.text else 0.0
+        first, sign, second = parse_pattern(text)
+        return cls(sign, first, second)
 
     def pool(self, scores: NDArray[Any], mask: Flags) -> Pooled:
         """What of an array can be removed, with its scores; an array of one axis has no pattern."""
-        if not self.text or mask.ndim < 2:
+        if not self.sign or mask.ndim < 2:
             index = np.flatnonzero(mask)
             return Pooled(mask, scores.reshape(-1)[index], index.size, index)
-        return self._blocks(scores, mask) if "x" in self.text else self._unprotected(scores, mask)
+        return self._blocks(scores, mask) if self.sign == "x" else self._unprotected(scores, mask)
 
     def holds(self, mask: Flags) -> bool:
         """Whether a mask has the pattern: at most N of every M inputs, or blocks that are whole or gone."""
-        if not self.text or mask.ndim < 2:
+        if not self.sign or mask.ndim < 2:
             return True
-        if "x" in self.text:
+        if self.sign == "x":
             block = _block_numbers(mask.shape, self.first, self.second).reshape(-1)
             counts = np.bincount(block, weights=mask.reshape(-1))
             return bool(np.all((counts == 0) | (counts == np.bincount(block))))
         return bool(np.all(_rows(mask, self.second, False).sum(axis=1) <= self.first))
+
+    def exhausted(self, mask: Flags) -> bool:
+        """Whether nothing can be removed any more: no block has more than N of its M inputs."""
+        return self.sign == ":" and mask.ndim > 1 and self.holds(mask)
 
     def _blocks(self, scores: NDArray[Any], mask: Flags) -> Pooled:
         block = _block_numbers(mask.shape, self.first, self.second)

@@ -83,7 +83,7 @@ def render(runs: Sequence[Run]) -> str:
 
 
 def _section(run: Run, position: int, several: bool) -> dict[str, Any]:
-    best = facts.best_sparse(run)
+    best = run.best_sparse
     return {
         "id": f"run-{position}",
         "name": read.name_of(run),

@@ -50,6 +50,7 @@ def what_was_run(run: Run) -> list[tuple[str, str]]:
     batch_norm = "with batch normalisation" if config.model.batch_norm else "without batch normalisation"
     momentum = f", momentum {train.momentum:g}" if train.momentum else ""
     decay = f", weight decay {train.weight_decay:g}" if train.weight_decay else ""
+    pattern = f", pattern {prune.pattern}" if prune.pattern else ""
     versions = [f"{name} {run.info[key]}" for key, name in
                 (("tfimp", "tfimp"), ("tensorflow", "TensorFlow"), ("numpy", "NumPy"), ("python", "Python"))
                 if key in run.info]  # fmt: skip
@@ -59,8 +60,8 @@ def what_was_run(run: Run) -> list[tuple[str, str]]:
         ("Network", f"hidden units {hidden}, {config.model.activation}, {batch_norm}"),
         ("Training", f"{train.optimizer}, learning rate {train.learning_rate:g} ({train.schedule}){momentum}{decay}, "
                      f"batch size {train.batch_size}, {train.steps} steps per round"),
-        ("Pruning", f"{prune.procedure}, {prune.fraction:g} of the survivors per {prune.scope}, rewound to step "
-                    f"{prune.rewind_step}"),
+        ("Pruning", f"{prune.procedure} by {prune.ranking}, {prune.fraction:g} of the survivors per {prune.scope}"
+                    f"{pattern}, rewound to step {prune.rewind_step}"),
         ("Seed", str(config.seed)),
         ("Versions", ", ".join(versions) or "not stored"),
         ("Data fingerprint", str(data.get("fingerprint", "not stored"))),
@@ -70,17 +71,10 @@ def what_was_run(run: Run) -> list[tuple[str, str]]:
     return [*rows, ("Created", created)] if isinstance(created, str) else rows
 
 
-def best_sparse(run: Run) -> Round | None:
-    """The pruned round of highest validation accuracy, the sparser of equals."""
-    pruned = [stored for stored in run.rounds if read.number(stored, "density") < 1]
-    known = [stored for stored in pruned if np.isfinite(read.number(stored, "validation_accuracy"))]
-    return max(known, key=lambda stored: (read.number(stored, "validation_accuracy"), stored.index), default=None)
-
-
 def table(run: Run) -> list[dict[str, Any]]:
     """A row per round: ``cells`` as text in the order of COLUMNS, and whether it is the ``best`` sparse round."""
     layer = first_layer(run)
-    best = best_sparse(run)
+    best = run.best_sparse
     return [{"cells": _cells(stored, layer), "best": stored is best} for stored in run.rounds]
 
 
@@ -132,7 +126,7 @@ def result(run: Run) -> list[str]:
 
 
 def _accuracy(run: Run) -> str:
-    dense, best = run.rounds[0], best_sparse(run)
+    dense, best = run.rounds[0], run.best_sparse
     start = read.number(dense, "test_accuracy")
     if not math.isfinite(start):
         return "Test accuracy was not stored."
@@ -201,7 +195,8 @@ def _non_gaussianity(run: Run) -> str:
         return text + "; removed and kept weights were not compared by the cavity method."
     above = int((auc > 0.5).sum())
     return text + (
-        f"; in {above} of {len(auc)} rounds the weights that pruning removed next had the larger cavity values "
+        f"; in {above} of {len(auc)} rounds the weights that pruning by {run.removes_by} "
+        f"removed next had the larger cavity values "
         f"(AUC from {significant(float(auc.min()), 3)} to {significant(float(auc.max()), 3)}; 0.5 is no difference)."
     )
 

@@ -9,7 +9,7 @@ import functools
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, StoreError
+from tfimp.pruning.core import rewound, without_optimizer
 from tfimp.store.arrays import is_name, unpack_arrays, unpack_masks
 from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, DamagedError, from_json, inside, read_whole, sha256
 from tfimp.store.requested import read_arrays, read_document
@@ -25,8 +26,8 @@ FORMAT = 1
 MAX_INPUTS = 2**22
 """Of a network: measures and figures take memory in proportion to the image that run.json names."""
 STATUSES = ("running", "complete", "failed", "diverged")
-ARRAY_FILES = ("weights.safetensors", "masks.safetensors", "probes.safetensors", "initial.safetensors")
-OPTIMIZER = "optimizer/"
+GRADIENTS = "gradients.safetensors"
+ARRAY_FILES = ("weights.safetensors", "masks.safetensors", "probes.safetensors", "initial.safetensors", GRADIENTS)
 _ROUND = re.compile(r"\d{2,4}", re.ASCII)
 _CACHED_FILES = 12
 
@@ -54,6 +55,20 @@ class Run:
         if self._rounds is None:
             self._rounds = list_rounds(self)
         return self._rounds
+
+    @property
+    def removes_by(self) -> str:
+        """The criterion that says what goes next in the stored measures; before it had a name, it was magnitude."""
+        return self.config.prune.ranking if "criterion" in self.info else "magnitude"
+
+    @property
+    def best_sparse(self) -> Round | None:
+        """The pruned round of the highest validation accuracy, the sparser of equals; None where there is none.
+
+        The test part has no say, so that its accuracy stays an honest estimate.
+        """
+        index = best_sparse([stored.metrics for stored in self.rounds])
+        return None if index is None else self.rounds[index]
 
     def arrays(self, index: int, name: str, load: Callable[[], Arrays]) -> Arrays:
         """Arrays of one file, kept for a while because callers ask for one name after the other."""
@@ -143,12 +158,17 @@ class Round:
         """Weights and optimiser state (``optimizer/…``) at the start of the round."""
         if "initial.safetensors" in self.files:
             return self._load("initial.safetensors")
-        return under_masks(self.run.rounds[0].initial_state, self.masks)
+        return rewound(self.run.rounds[0].initial_state, self.masks)
 
     @property
     def initial_weights(self) -> Arrays:
         """The ticket's weights: what the survivors returned to at the start of the round."""
-        return {name: array for name, array in self.initial_state.items() if not name.startswith(OPTIMIZER)}
+        return without_optimizer(self.initial_state)
+
+    @property
+    def gradients(self) -> Arrays | None:
+        """dL/dw of the mean training loss at the trained weights, 0 where pruned; None where no criterion needed it."""
+        return self._load(GRADIENTS) if GRADIENTS in self.files else None
 
     def _load(self, name: str) -> Arrays:
         return self.run.arrays(self.index, name, lambda: self._read(name))
@@ -168,15 +188,19 @@ class Round:
         return content
 
 
-def under_masks(state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> Arrays:
-    """A state with zeros at the pruned entries of weights and of their optimiser slots (``optimizer/SLOT/NAME``)."""
-    new = {}
-    for name, array in state.items():
-        mask = masks.get(name.split("/", 2)[-1] if name.startswith(OPTIMIZER) else name)
-        if mask is not None and mask.shape == array.shape:
-            array = np.where(mask, array, array.dtype.type(0))
-        new[name] = array
-    return new
+def best_sparse(rounds: Sequence[Mapping[str, Any]]) -> int | None:
+    """Position of the best sparse round among the metrics of all rounds of a run: see `Run.best_sparse`."""
+
+    def number(metrics: Mapping[str, Any], key: str) -> float:
+        value = metrics.get(key)
+        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else math.nan
+
+    found = [
+        (number(metrics, "validation_accuracy"), -number(metrics, "density"), index)
+        for index, metrics in enumerate(rounds)
+        if index > 0 and number(metrics, "density") < 1
+    ]
+    return max((entry for entry in found if not math.isnan(entry[0])), default=(0.0, 0.0, None))[2]
 
 
 def folder_name(index: int) -> str:

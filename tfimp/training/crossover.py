@@ -17,7 +17,7 @@ import numpy as np
 import tfimp
 from tfimp.config import TrainConfig
 from tfimp.network import Network
-from tfimp.pruning.state import rewound
+from tfimp.pruning.core import rewound
 from tfimp.training.batches import BLOCK
 from tfimp.training.engine import Engine
 

@@ -20,7 +20,7 @@ from tfimp.data.dataset import Dataset, Split
 from tfimp.network import Network
 from tfimp.network.forward import Tensors, kernel_inputs, train_logits
 from tfimp.training.batches import BLOCK
-from tfimp.training.device import accuracy, evaluation_batch, to_device
+from tfimp.training.device import accuracy, evaluation_batch, mean_gradients, to_device
 from tfimp.training.engine import Engine, State
 from tfimp.training.optimizers import learning_rates, slot_names, updated
 
@@ -80,6 +80,22 @@ class Program:
             new[name], remembered = updated(self.train, weights[name], gradient, old, rate, taken)
             new |= dict(zip(slots, remembered, strict=True))
         return losses, new
+
+    @tf.function(jit_compile=True)
+    def gradients(self, images: Any, labels: Any, mean: Any, weights: Tensors) -> Tensors:
+        """Of one network: the gradients of the loss, summed over raw images (n, features) whose labels are not -1.
+
+        The network is the finished one, with its moving statistics, so that no batch decides what they are.
+        """
+        x = (tf.cast(images, tf.float32) - mean) / self.scale
+        watched = {name: weights[name] for name in self.network.trained}
+        with tf.GradientTape() as tape:
+            tape.watch(watched)
+            whole = {name: array[None] for name, array in {**weights, **watched}.items()}
+            _, logits = kernel_inputs(self.network, whole, x[None])
+            entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), logits[0])
+            loss = tf.reduce_sum(tf.where(labels >= 0, entropies, 0.0))
+        return tape.gradient(loss, watched)
 
     @tf.function(jit_compile=True)
     def kernel_inputs(self, images: Any, mean: Any, weights: Tensors) -> tuple[list[Any], Any]:
@@ -246,6 +262,16 @@ class DenseEngine(Engine):
             split,
             evaluation_batch(self.dataset),
             lambda images: replicas.program.predict(images, replicas.mean, weights).numpy(),
+        )
+
+    def gradients(self, names: Sequence[str]) -> State:
+        """dL/dw of the mean loss over the training part, of the named weights as they are."""
+        replicas, weights = self.replicas, self.replicas.weights(self.index)
+        return mean_gradients(
+            self.dataset.train,
+            evaluation_batch(self.dataset),
+            names,
+            lambda images, labels: replicas.program.gradients(images, labels, replicas.mean, weights),
         )
 
     def kernel_inputs(self, images: np.ndarray) -> dict[str, np.ndarray]:

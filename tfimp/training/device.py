@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -31,6 +32,17 @@ def evaluation_batch(dataset: Dataset) -> int:
     return max(1, min(fitting, max(len(dataset.validation), len(dataset.test))))
 
 
+def _batches(split: Split, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Images and labels, always so many of them: the last ones are filled up with zeros, whose labels are -1."""
+    for begin in range(0, len(split), batch):
+        images = split.images[begin : begin + batch]
+        labels = np.asarray(split.labels[begin : begin + batch], np.int32)
+        if missing := batch - len(labels):
+            images = np.concatenate([images, np.zeros((missing, images.shape[1]), images.dtype)])
+            labels = np.concatenate([labels, np.full(missing, -1, np.int32)])
+        yield images, labels
+
+
 def accuracy(split: Split, batch: int, predict: Callable[[np.ndarray], np.ndarray]) -> float:
     """Share of correctly classified samples.
 
@@ -39,11 +51,28 @@ def accuracy(split: Split, batch: int, predict: Callable[[np.ndarray], np.ndarra
         batch: How many are predicted at once.
         predict: (batch, features) images to as many classes; always called with that many.
     """
-    correct = 0
-    for begin in range(0, len(split), batch):
-        labels = split.labels[begin : begin + batch]
-        images = split.images[begin : begin + batch]
-        if len(labels) < batch:
-            images = np.concatenate([images, np.zeros((batch - len(labels), images.shape[1]), images.dtype)])
-        correct += int(np.sum(predict(images)[: len(labels)] == labels))
+    correct = sum(int(np.sum(predict(images) == labels)) for images, labels in _batches(split, batch))
     return correct / max(len(split), 1)
+
+
+def mean_gradients(
+    split: Split,
+    batch: int,
+    names: Sequence[str],
+    summed: Callable[[np.ndarray, np.ndarray], Mapping[str, Any]],
+) -> dict[str, np.ndarray]:
+    """Gradients of the mean loss, in order of the samples and added up in double precision: equal for equal weights.
+
+    Args:
+        split: The samples.
+        batch: How many are taken at once.
+        names: Of the weights.
+        summed: (batch, features) images and their labels, -1 for none, to the gradients of the sum of their losses.
+    """
+    total: dict[str, np.ndarray] = {}
+    for images, labels in _batches(split, batch):
+        found = summed(images, labels)
+        for name in names:
+            part = np.asarray(found[name], np.float64)
+            total[name] = total[name] + part if name in total else part
+    return {name: (array / len(split)).astype(np.float32) for name, array in total.items()}

@@ -7,7 +7,7 @@ recompiles between rounds. The masks act inside the wrapped layers (``tfimp.prun
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from tfimp.config import TrainConfig
 from tfimp.data.dataset import Dataset, Split
 from tfimp.pruning.keras.tf_keras_models import model_variables, optimizer_variables
 from tfimp.pruning.wrapper import set_masks
-from tfimp.training.device import accuracy, evaluation_batch, to_device
+from tfimp.training.device import accuracy, evaluation_batch, mean_gradients, to_device
 from tfimp.training.engine import Engine, State
 from tfimp.training.optimizers import build_optimizer
 
@@ -79,6 +79,22 @@ class KerasEngine(Engine):
         return accuracy(
             split, evaluation_batch(self.dataset), lambda images: self._predict(tf.constant(images)).numpy()
         )
+
+    def gradients(self, names: Sequence[str]) -> State:
+        """dL/dw of the mean loss over the training part, of the named weights as they are."""
+        batch = evaluation_batch(self.dataset)
+        return mean_gradients(self.dataset.train, batch, names, lambda images, labels: self._gradients(images, labels))
+
+    @tf.function(jit_compile=True)
+    def _gradients(self, images: Any, labels: Any) -> dict[str, Any]:
+        """The gradients of the loss in inference mode, summed over images whose labels are not -1."""
+        trained = {id(variable) for variable in self.model.trainable_variables}
+        weights = {name: variable for name, variable in self.variables.items() if id(variable) in trained}
+        with tf.GradientTape() as tape:
+            logits = self.model(tf.cast(images, tf.float32), training=False)
+            entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), logits)
+            loss = tf.reduce_sum(tf.where(labels >= 0, entropies, 0.0))
+        return tape.gradient(loss, weights)
 
     @tf.function(jit_compile=True)
     def _predict(self, images: Any) -> Any:
