@@ -65,7 +65,7 @@ def _one_each(where: str, name: str, array: np.ndarray) -> np.ndarray:
     """Labels (n,): a column or a row unrolled, one-hot rows as numbers."""
     if array.dtype.kind not in "biufUS":
         raise DataError(f"{where}: {name} must hold labels, got {array.dtype}")
-    if array.ndim == 2 and 1 in array.shape:
+    if array.ndim > 1 and array.size == max(array.shape):
         return array.reshape(-1)
     if array.ndim == 2 and array.dtype.kind not in "US" and array.shape[1] < MOST_CLASSES:
         hot = array == 1

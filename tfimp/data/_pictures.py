@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -50,7 +51,7 @@ class Seen:
     def notes(self, side: int, colour: bool) -> list[str]:
         """Sentences about sizes, depth, transparency, pages and turned images."""
         found = []
-        if set(self.sizes) - {(side, side)}:
+        if side and set(self.sizes) - {(side, side)}:
             width, height = self.sizes.most_common(1)[0][0]
             more = f" and {len(self.sizes) - 1} other sizes" if len(self.sizes) > 1 else ""
             found.append(f"{width} x {height} pixels{more} scaled to {side} x {side} (their centre square)")
@@ -73,7 +74,14 @@ def is_deep(file: Path) -> bool:
         return False  # reading it will say what is wrong with it
 
 
-def pixels(file: Path, colour: bool, deep: bool = False, seen: Seen | None = None) -> np.ndarray:
+def pixels(
+    file: Path,
+    colour: bool,
+    deep: bool = False,
+    seen: Seen | None = None,
+    content: io.BytesIO | None = None,
+    row: int = 0,
+) -> np.ndarray:
     """(height, width, channels) of an image file, turned as its EXIF tag says.
 
     Args:
@@ -81,6 +89,7 @@ def pixels(file: Path, colour: bool, deep: bool = False, seen: Seen | None = Non
         colour: three channels, else one.
         deep: float32 in 0..1 (real-valued images: their own numbers) instead of uint8.
         seen: takes note of what was met.
+        content: the image itself, where ``file`` holds many and this is its ``row``.
 
     Raises:
         DataError: the file is no image, is damaged or too large, or holds values without a known range.
@@ -88,14 +97,15 @@ def pixels(file: Path, colour: bool, deep: bool = False, seen: Seen | None = Non
     from PIL import Image, ImageOps
 
     seen = seen or Seen()
+    what = repr(str(file)) if content is None else f"in row {row} of {str(file)!r}"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata; large images are refused below
-            with Image.open(file, formats=_FORMATS) as image:
+            with Image.open(content or file, formats=_FORMATS) as image:
                 width, height = image.size
                 if width * height > _MOST_PIXELS:
                     raise DataError(
-                        f"the image {str(file)!r} has {width} x {height} pixels, at most {_MOST_PIXELS} are accepted"
+                        f"the image {what} has {width} x {height} pixels, at most {_MOST_PIXELS} are accepted"
                     )
                 if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
                     seen.kinds["have several pages or frames, of which the first is taken"] += 1
@@ -103,29 +113,27 @@ def pixels(file: Path, colour: bool, deep: bool = False, seen: Seen | None = Non
                     seen.kinds["are turned upright as their EXIF tag says"] += 1
                     image = ImageOps.exif_transpose(image)
                 seen.sizes[image.size] += 1
-                found = _values(file, image, colour, seen)
+                found = _values(what, image, colour, seen)
     except DataError:
         raise
     except Exception as error:
         # A damaged image fails in as many ways as there are formats.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"cannot read the image {str(file)!r}: {reason}") from None
+        raise DataError(f"cannot read the image {what}: {reason}") from None
     if deep and found.dtype == np.uint8:
         found = found.astype(np.float32) / np.float32(255)
     if not deep and found.dtype != np.uint8:
         if found.min() < 0 or found.max() > 1:
-            raise DataError(
-                f"the image {str(file)!r} holds {found.min():.4g} to {found.max():.4g}, accepted are 0 to 1"
-            )
+            raise DataError(f"the image {what} holds {found.min():.4g} to {found.max():.4g}, accepted are 0 to 1")
         found = np.rint(np.clip(found, 0, 1) * 255).astype(np.uint8)
     return found.reshape(*found.shape[:2], -1)
 
 
-def _values(file: Path, image: Any, colour: bool, seen: Seen) -> np.ndarray:
+def _values(what: str, image: Any, colour: bool, seen: Seen) -> np.ndarray:
     """uint8 where the image has 8 bits, else float32."""
     mode = image.mode
     if mode.startswith(_DEEP):
-        found = _deep(file, np.asarray(image), mode, seen)
+        found = _deep(what, np.asarray(image), mode, seen)
         return np.repeat(found[..., None], 3, axis=2) if colour else found
     if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -148,19 +156,19 @@ def _has_colour(image: Any) -> bool:
     return bool((red != green).any() or (green != blue).any())
 
 
-def _deep(file: Path, found: np.ndarray, mode: str, seen: Seen) -> np.ndarray:
+def _deep(what: str, found: np.ndarray, mode: str, seen: Seen) -> np.ndarray:
     """16-bit grey as a share of 65535, real numbers as they are."""
     if mode == "F":
         if not np.isfinite(found).all():
-            raise DataError(f"the image {str(file)!r} holds numbers that are not finite")
+            raise DataError(f"the image {what} holds numbers that are not finite")
         if np.abs(found).max(initial=0) > 1e6:
-            raise DataError(f"the image {str(file)!r} holds {np.abs(found).max():.3g}, accepted are numbers up to 1e6")
+            raise DataError(f"the image {what} holds {np.abs(found).max():.3g}, accepted are numbers up to 1e6")
         seen.kinds["have real numbers, taken as they are"] += 1
         seen.real, seen.largest_real = seen.real + 1, max(seen.largest_real, float(np.abs(found).max(initial=0)))
         return found.astype(np.float32)
     if int(found.min(initial=0)) < 0 or int(found.max(initial=0)) > 65535:
         raise DataError(
-            f"the image {str(file)!r} holds whole numbers from {found.min()} to {found.max()}, accepted are 0 to 65535"
+            f"the image {what} holds whole numbers from {found.min()} to {found.max()}, accepted are 0 to 65535"
         )
     seen.kinds["have 16 bits, divided by 65535"] += 1
     return found.astype(np.float32) / np.float32(65535)

@@ -101,5 +101,5 @@ def _photographs(tree: Tree, config: DataConfig) -> Dataset:
     seen = Seen()
     photographs = ((name, pixels(by_name[name], config.colour, seen=seen)) for name in names)
     dataset = photos.patches_of(config.source, photographs, names, config)
-    notes = ["a folder of photographs: each is a class of patches", *tree.all_notes(), *seen.notes(0, True)[1:]]
+    notes = ["a folder of photographs: each is a class of patches", *tree.all_notes(), *seen.notes(0, False)]
     return dataclasses.replace(dataset, notes=tuple(notes))
