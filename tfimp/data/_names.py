@@ -126,7 +126,7 @@ def _words(name: str) -> list[str]:
     spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
     words = [word for word in re.split(r"[^a-z0-9]+", spaced) if word]
     parts = "|".join(word for known in PART_WORDS.values() for word in sorted(known, key=len, reverse=True))
-    split = []
+    split: list[str] = []
     for word in words:
         glued = re.fullmatch(rf"(x|y)({parts})", word) or re.fullmatch(
             rf"({parts})(x|y|images|labels|data|target|targets|features|inputs)", word

@@ -101,7 +101,8 @@ def pixels(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata; large images are refused below
-            with Image.open(content or file, formats=_FORMATS) as image:
+            with Image.open(content or file, formats=_FORMATS) as opened:
+                image: Any = opened
                 width, height = image.size
                 if width * height > _MOST_PIXELS:
                     raise DataError(

@@ -295,5 +295,6 @@ def _class_names(files: Files, form: _Format, kind: str) -> tuple[str, ...]:
             return usual
     except (DataError, OSError, UnicodeDecodeError):
         return usual
-    sound = isinstance(names, list) and len(names) == classes and all(isinstance(name, (str, bytes)) for name in names)
-    return tuple(n.decode("latin1") if isinstance(n, bytes) else n for n in names) if sound else usual
+    if not isinstance(names, list) or len(names) != classes or not all(isinstance(n, (str, bytes)) for n in names):
+        return usual
+    return tuple(name.decode("latin1") if isinstance(name, bytes) else name for name in names)

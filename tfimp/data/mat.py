@@ -144,7 +144,7 @@ def _files(path: Path) -> dict[str, Path]:
         return {part: file for part, file in others.items() if part} if match == "train" else {"": path}
     if not path.is_dir():
         raise DataError(f"there is no file or folder {str(path)!r}")
-    files = {}
+    files: dict[str, Path] = {}
     for file in sorted(path.glob("*.mat")):
         if part := _part_of(file.stem):
             if part in files:

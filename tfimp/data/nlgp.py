@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from tfimp.config import DataConfig
 from tfimp.data._sampling import PARTS, assemble, class_counts, stream
 from tfimp.data._stored import Progress
-from tfimp.data.dataset import Dataset, Split
+from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError
 
 _SIDE = {1: 100, 2: 20}
@@ -54,7 +55,7 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
         for part in PARTS:
             generator = stream(config.seed, config.source, part, index)
             parts[part].append(_draw(sampler, counts[part][index], side**config.dimensions, generator))
-    splits: dict[str, Split] = {
+    splits: dict[str, Any] = {
         part: assemble(blocks, stream(config.seed, "nlgp", "order", part)) for part, blocks in parts.items()
     }
     names = tuple(f"xi={xi:g}" for xi in config.xi)

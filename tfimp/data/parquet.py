@@ -23,7 +23,7 @@ from tfimp.config import DataConfig
 from tfimp.data import _archive
 from tfimp.data._arrays import from_parts
 from tfimp.data._labels import as_labels
-from tfimp.data._names import PART_WORDS, Found, find
+from tfimp.data._names import PART_WORDS, Found, Header, find
 from tfimp.data._pictures import Seen, pixels
 from tfimp.data._room import room
 from tfimp.data._stored import Progress, make_dataset, resized, silent, user_path
@@ -59,12 +59,13 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
         return from_parts(where, found, arrays, named, config, class_names=names, notes=notes)
     read = as_labels(where, {f"{label} ({part})": array for part, array in labels.items()}, config.ignore_label, names)
     seen = Seen()
-    parts, shape = {}, ()
+    parts: dict[str, Split] = {}
+    shape: tuple[int, ...] = ()
     for part, some in files.items():
         images, shape = _images(some, inputs, len(labels[part]), shape, config, seen, tell)
         parts[part] = Split(images, read.parts[f"{label} ({part})"])
     notes += [*read.notes, *seen.notes(config.side, config.colour)]
-    return make_dataset(config.source, parts, shape, read.class_names, config, notes=notes)
+    return make_dataset(config.source, parts, (shape[0], shape[1], shape[2]), read.class_names, config, notes=notes)
 
 
 @contextmanager
@@ -91,7 +92,7 @@ def _columns(where: str, schema: Any, config: DataConfig) -> tuple[str, str, lis
     """The names of the inputs' and the labels' columns, and those that are not used."""
     import pyarrow as pa
 
-    headers = {}
+    headers: dict[str, Header] = {}
     for field in schema:
         kind = field.type
         if _is_encoded(kind):
@@ -139,9 +140,8 @@ def _labels(file: Path, column: str) -> np.ndarray:
     for batch in _batches(file, column):
         if batch.null_count:
             raise DataError(f"{str(file)!r}: column {column} has {batch.null_count} empty labels")
-        is_number = (
-            pa.types.is_integer(batch.type) or pa.types.is_floating(batch.type) or pa.types.is_boolean(batch.type)
-        )
+        kind = batch.type
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
         parts.append(batch.to_numpy(False) if is_number else np.array([str(value) for value in batch.to_pylist()]))
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
@@ -170,7 +170,7 @@ def _images(
     config: DataConfig,
     seen: Seen,
     tell: Progress,
-) -> tuple[np.ndarray, tuple[int, int, int]]:
+) -> tuple[np.ndarray, tuple[int, ...]]:
     """Encoded images decoded into one array, and their shape; all have the same, the first one's or ``data.side``."""
     images: np.ndarray | None = None
     row = 0
@@ -192,7 +192,7 @@ def _images(
             tell(f"reading {file.name}", row, count)
     if images is None or row != count:
         raise DataError(f"{str(files[0])!r} holds {row} images and {count} labels")
-    return images, (shape[0], shape[1], shape[2])
+    return images, shape
 
 
 def _files(path: Path) -> dict[str, list[Path]]:

@@ -108,14 +108,15 @@ def _lines(text: io.TextIOBase, file: Path) -> Iterator[str]:
 def _form(file: Path, config: DataConfig) -> _Form:
     with _opened(file) as text:
         lines = list(islice(_lines(text, file), _SAMPLE))
-    if not lines:
+        delimiter = max(",;\t", key=lines[0].count) if lines else ","
+        rows = list(csv.reader(lines, delimiter=delimiter))
+    if not rows:
         raise DataError(f"{str(file)!r} is empty")
-    delimiter = max(",;\t", key=lines[0].count)
-    rows = list(csv.reader(lines, delimiter=delimiter))
     width = len(rows[0])
     if not 2 <= width <= _MOST_COLUMNS:
         raise DataError(f"{str(file)!r} must have inputs and a label in each row, separated by ',', ';' or tabs")
-    has_header = sum(map(_is_number, rows[0])) < sum(map(_is_number, rows[1])) if len(rows) > 1 else False
+    numbers = [sum(map(_is_number, row)) for row in rows[:2]]
+    has_header = numbers[0] < numbers[1] if len(rows) > 1 else not numbers[0]
     header = tuple(name.strip() for name in rows[0]) if has_header else ()
     body = rows[1:] if has_header else rows
     if not body:
@@ -176,12 +177,12 @@ def _read(file: Path, form: _Form) -> tuple[np.ndarray, np.ndarray]:
     """Inputs (n, columns) float32 or uint8, and labels as texts."""
     _archive.check_size(file, 4 * file.stat().st_size)
     labels: list[str] = []
-    pieces = []
+    pieces: list[np.ndarray] = []
     with _opened(file) as text:
         lines = islice(_lines(text, file), form.skipped, None)
         while some := list(islice(lines, 2000)):
             rows = list(csv.reader(some, delimiter=form.delimiter))
-            for number, row in enumerate(rows, form.skipped + 1 + sum(map(len, pieces))):
+            for number, row in enumerate(rows, form.skipped + 1 + sum(len(piece) for piece in pieces)):
                 if len(row) <= max(form.label, form.inputs[-1]):
                     raise DataError(f"{str(file)!r}: row {number} has {len(row)} columns")
                 labels.append(row[form.label].strip())
@@ -207,7 +208,7 @@ def _without_labels(file: Path, form: _Form) -> bool:
     """Whether a table has the columns of another one but for the labels, as those of competitions."""
     with _opened(file) as text:
         first = next(_lines(text, file), "")
-    names = [name.strip() for name in next(csv.reader([first], delimiter=form.delimiter))] if first else []
+        names = [name.strip() for name in next(csv.reader([first], delimiter=form.delimiter))] if first else []
     return bool(form.header) and form.header[form.label] not in names and set(names) <= set(form.header)
 
 
