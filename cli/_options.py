@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tfimp.cli._errors import Ended, one_line
+from tfimp.config import DEFAULT_PRESET
 from tfimp.errors import StoreError, TfimpError
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from tfimp.ini import IniRun
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-DEFAULT_PRESET = "photos"
 
 
 def user_path(text: str | Path) -> Path:

@@ -22,6 +22,7 @@ def run(
     resume: bool = False,
     force: bool = False,
     progress: Progress | None = None,
+    dataset: data.Dataset | None = None,
 ) -> store.Run:
     """Run IMP, or a procedure that it is compared with, and store every round.
 
@@ -31,6 +32,7 @@ def run(
         resume: Go on with the run in ``path`` from where it stopped, to the same bytes as if it had not.
         force: Resume also where versions differ from those that the run was started with.
         progress: Called with the events of ``tfimp.progress``.
+        dataset: The inputs of the configuration, where they are loaded already.
 
     Returns:
         The stored run.
@@ -44,7 +46,7 @@ def run(
                           "tfimp.run_replicates makes several")  # fmt: skip
     Rules.of(config)  # a criterion that nobody knows is named before data are read
     tell = progress or ignore
-    laboratory = Laboratory(config, load_inputs(config, tell))
+    laboratory = Laboratory(config, dataset or load_inputs(config, tell))
     with open_writer(laboratory, path, resume=resume, force=force) as writer:
         tell(Started(writer.path, config.prune.rounds, config.train.steps, len(writer.run.rounds)))
         reason = prune_to_the_end(laboratory, writer, tell)

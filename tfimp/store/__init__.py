@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfimp.store.begin import create_run, resume_run
-from tfimp.store.group import group_config, is_group, members, open_group
+from tfimp.store.group import group_config, is_group, is_sweep, members, open_group
 from tfimp.store.lock import locked
 from tfimp.store.requested import write_requested
 from tfimp.store.run import Round, Run, open_run
@@ -16,6 +16,7 @@ __all__ = [
     "create_run",
     "group_config",
     "is_group",
+    "is_sweep",
     "locked",
     "members",
     "open_group",

@@ -19,13 +19,25 @@ def member_name(seed: int) -> str:
     return f"seed-{seed}"
 
 
+SWEEP = "sweep.toml"
+"""The file that says which runs a sweep has."""
+
+
+def is_sweep(path: Path) -> bool:
+    """Whether a folder holds a sweep: runs of several conditions and seeds, ``CONDITION/seed-N``."""
+    return not os.path.lexists(path / "run.json") and (path / SWEEP).is_file()
+
+
 def is_group(path: Path) -> bool:
     """Whether a folder holds replicates: a configuration that asks for several, and no run of its own."""
     return not os.path.lexists(path / "run.json") and (path / "config.toml").is_file() and bool(_members(path))
 
 
 def members(path: Path) -> list[Path]:
-    """The folders of a group's replicates that were begun, by seed; of anything else the folder itself."""
+    """The folders of the runs of a group or a sweep that were begun, by seed; of anything else the folder itself."""
+    if is_sweep(path):
+        conditions = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.is_symlink())
+        return [run for condition in conditions for run in _members(condition)]
     return _members(path) if is_group(path) else [path]
 
 

@@ -15,6 +15,11 @@ from tfimp.errors import StoreError
 from tfimp.store.files import Held
 
 LOCK = ".lock"
+LOOKS = 10
+
+
+class BusyError(StoreError):
+    """Another process writes the folder."""
 
 
 class FolderLock:
@@ -43,7 +48,7 @@ class FolderLock:
         except OSError as error:
             raise StoreError(f"cannot write to the folder {str(self.folder)!r}: {error.strerror}") from None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}".encode(), 0)
             self._held.lock_is(LOCK, os.fstat(descriptor))
@@ -51,7 +56,7 @@ class FolderLock:
             holder = _holder(descriptor)
             os.close(descriptor)
             self._descriptor = None  # it is not ours to empty
-            raise StoreError(
+            raise BusyError(
                 f"the run {str(self.folder)!r} is being written by {holder}; wait for it or stop it"
             ) from None
         except OSError as error:
@@ -69,6 +74,16 @@ class FolderLock:
             self._held = None
 
 
+def _lock(descriptor: int) -> None:
+    """The lock, or BlockingIOError; not given up for a look by ``is_held``, which lasts a moment."""
+    for _ in range(LOOKS):
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.01)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _holder(descriptor: int) -> str:
     """Who holds the lock, in words; it may need a moment to write its number."""
     for _ in range(20):
@@ -77,6 +92,26 @@ def _holder(descriptor: int) -> str:
             return f"process {number}" + (f" on {host}" if host not in ("", socket.gethostname()) else "")
         time.sleep(0.01)
     return "another process"
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process, of this host or, where the file system locks across hosts, of another, writes a folder.
+
+    The look itself is a lock that others may share and that lasts a moment; who wants to write tries more than once.
+    """
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 @contextmanager

@@ -8,6 +8,7 @@ between rounds. A leading axis holds replicates: networks of other seeds, each w
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -108,6 +109,12 @@ class Program:
     def predict(self, images: Any, mean: Any, weights: Tensors) -> Any:
         """Raw images (n, features) to classes (n,), of one network."""
         return tf.argmax(self.kernel_inputs(images, mean, weights)[1], -1, tf.int32)
+
+
+@functools.lru_cache(3)
+def program_of(network: Network, train: TrainConfig, scale: float) -> Program:
+    """The program of a network: the last few stay alive, so that runs one after the other compile once."""
+    return Program(network, train, scale)
 
 
 class Replicas:
@@ -302,7 +309,7 @@ def dense_engine(
         seed: Seed of the batch order.
         total_steps: Steps from initialisation to the end of a round (k + T).
     """
-    program = Program(network, config, float(dataset.scale))
+    program = program_of(network, config, float(dataset.scale))
     return DenseEngine(
         Replicas(program, dataset, [fresh_state(program, weights)], masked, total_steps), 0, dataset, seed
     )

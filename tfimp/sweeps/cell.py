@@ -1,0 +1,93 @@
+"""One cell, in whichever process it runs: begin, go on or skip; what was compiled and loaded serves the next one."""
+
+from __future__ import annotations
+
+import collections
+import os
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tfimp.config import DataConfig, RunConfig
+from tfimp.errors import DivergedError, TfimpError
+from tfimp.progress import Event, Started
+from tfimp.store import open_run
+from tfimp.store.files import inside
+from tfimp.store.lock import BusyError
+from tfimp.sweeps.folder import ENDED, read_cell, stop_asked, write_cell
+
+KEPT_DATASETS, LONGEST_TRACEBACK = 2, 10_000
+"""How many a worker holds: cells of a grid in order share theirs, and memory must not grow with their number."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The sweep was told to stop; the run has written its checkpoint."""
+
+
+_datasets: collections.OrderedDict[DataConfig, Any] = collections.OrderedDict()
+
+
+def run_cell(root: str, name: str, toml: str) -> str:
+    """Run a cell to its end, or as far as it gets.
+
+    Args:
+        root: The sweep's folder.
+        name: The cell's folder below it.
+        toml: Its configuration.
+
+    Returns:
+        How it ended: complete, diverged, failed, stopped, or busy where another process writes it. What more there is
+        to know lies in the folder.
+    """
+    folder, config = inside(Path(root), *name.split("/")), RunConfig.from_toml(toml)
+    begun = os.path.lexists(folder / "run.json")
+    if begun and open_run(folder).status in ENDED:
+        return open_run(folder).status
+    if stop_asked(Path(root))():
+        return "stopped"
+    attempts = read_cell(folder).get("attempts", 0) + 1
+    write_cell(folder, status="running", attempts=attempts)
+    try:
+        _run(config, folder, begun, Path(root))
+    except DivergedError as error:
+        write_cell(folder, status="diverged", attempts=attempts, error=str(error))
+        return "diverged"
+    except Stopped:
+        write_cell(folder, status="stopped", attempts=attempts)
+        return "stopped"
+    except BusyError:
+        return "busy"
+    except TfimpError as error:
+        write_cell(folder, status="failed", attempts=attempts, error=str(error))
+        return "failed"
+    except Exception as error:
+        where = traceback.format_exc()[-LONGEST_TRACEBACK:]
+        text = f"{type(error).__name__}: {error}"
+        write_cell(folder, status="failed", attempts=attempts, error=text, traceback=where)
+        return "failed"
+    write_cell(folder, status="complete", attempts=attempts)
+    return "complete"
+
+
+def _run(config: RunConfig, folder: Path, begun: bool, root: Path) -> None:
+    from tfimp.experiment import run
+
+    asked = stop_asked(root)
+
+    def listen(event: Event) -> None:
+        if not isinstance(event, Started) and asked():
+            raise Stopped
+
+    run(config, folder, resume=begun, progress=listen, dataset=_load(config.data))
+
+
+def _load(section: DataConfig) -> Any:
+    """The data set of the cell before, where it is the same."""
+    from tfimp import data
+
+    if section not in _datasets:
+        _datasets[section] = data.load(section)
+    _datasets.move_to_end(section)
+    while len(_datasets) > KEPT_DATASETS:
+        _datasets.popitem(last=False)
+    return _datasets[section]
