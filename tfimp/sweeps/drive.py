@@ -27,7 +27,7 @@ from tfimp.sweeps.grid import Cell, Grid, read_grid
 
 PATIENCE = 600.0
 """Seconds that cells get to write their checkpoint after the sweep was told to stop; a block of steps takes less."""
-DEFAULT_WORKERS = 2
+DEFAULT_WORKERS, MOST_WORKERS = 2, 1000
 LOOK_AGAIN = 0.01  # seconds between two readings of the folder, per cell
 
 
@@ -106,15 +106,16 @@ def sweep(
     grid.cells  # noqa: B018 - every configuration is checked before anything is written
     path, tell = Path(path), progress or (lambda event: None)
     devices = [str(gpu) for gpu in gpus or asked.get("gpus", ())]
-    count = workers or asked.get("count") or len(devices) or min(DEFAULT_WORKERS, cores())
-    if type(count) is not int or not 1 <= count <= 1000:
-        raise ConfigError(f"workers takes a whole number from 1 to 1000, got {count!r}")
+    count = asked.get("count") or len(devices) or min(DEFAULT_WORKERS, cores()) if workers is None else workers
+    if type(count) is not int or not 1 <= count <= MOST_WORKERS:
+        raise ConfigError(f"workers takes a whole number from 1 to {MOST_WORKERS}, got {count!r}")
+    start = _engine(on or "", slurm or {}, devices)
     with driving(path, grid, resume=resume) as found:
         left = [state.cell for state in found.states if _is_left(state, retry_failed)]
         done = sum(state.status in ENDED for state in found.states)
         tell(SweepStarted(path, len(found.cells), done, len(found.cells) - done - len(left)))
         if left:
-            with _engine(path, min(count, len(left)), devices, on or "", slurm or {}) as engine:
+            with start(path, min(count, len(left))) as engine:
                 _run(found, engine, left, tell)
     return open_sweep(path)
 
@@ -123,14 +124,15 @@ def _is_left(state: CellState, retry_failed: bool) -> bool:
     return state.status in ("waiting", "stopped") or (state.status == "failed" and retry_failed)
 
 
-def _engine(path: Path, workers: int, gpus: Sequence[str], on: str, slurm: Mapping[str, Any]) -> Engine:
+def _engine(on: str, slurm: Mapping[str, Any], gpus: Sequence[str]) -> Callable[[Path, int], Engine]:
+    """What starts the engine that was asked for, of a folder and a number of workers."""
     if on == "slurm":
-        return SlurmEngine(path, slurm)
+        return lambda path, workers: SlurmEngine(path, slurm)
     if slurm:
         raise ConfigError(f"--slurm belongs to --on slurm, got {dict(slurm)!r}")
     if on and "://" not in on:
         raise ConfigError(f"--on takes slurm or a Dask scheduler's address as tcp://HOST:PORT, got {on!r}")
-    return DaskEngine(path, workers, gpus, on)
+    return lambda path, workers: DaskEngine(path, workers, gpus, on)
 
 
 def _run(found: Sweep, engine: Engine, cells: Sequence[Cell], tell: Listener) -> None:

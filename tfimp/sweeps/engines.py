@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from tfimp.errors import ConfigError
 from tfimp.sweeps.cell import run_cell
-from tfimp.sweeps.folder import cell_folder, read_cell
+from tfimp.sweeps.folder import ENDED, cell_folder, cell_state, read_cell
 from tfimp.sweeps.grid import Cell
 from tfimp.sweeps.worker import LOG_VARIABLE
 
@@ -204,12 +204,15 @@ class SlurmEngine:
             import submitit
         except ImportError:
             raise ConfigError("--on slurm needs submitit, which is not installed: pip install 'tfimp[slurm]'") from None
-        self._root, self._submitit = root, submitit
-        parameters = {f"slurm_{key}": value for key, value in slurm_parameters(options).items()}
+        self._root = root
+        parameters = {"use_srun": False, "additional_parameters": slurm_parameters(options)}
         if at_once:
-            parameters["slurm_array_parallelism"] = at_once
-        self._executor = submitit.SlurmExecutor(folder=root / ".slurm")
-        self._executor.update_parameters(**{key.removeprefix("slurm_"): value for key, value in parameters.items()})
+            parameters["array_parallelism"] = at_once
+        try:
+            self._executor = submitit.SlurmExecutor(folder=root / ".slurm", max_num_timeout=1000)
+            self._executor.update_parameters(**parameters)
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(f"--on slurm: {error}") from None
 
     def __enter__(self) -> SlurmEngine:
         return self
@@ -227,8 +230,10 @@ class SlurmEngine:
             for cell, job in list(waiting.items()):
                 if job.done():
                     del waiting[cell]
-                    error = job.exception()
-                    yield cell, str(job.result()) if error is None else f"its job failed: {_last_line(error)}"
+                    # what a job returns is a pickle; the cell's folder says as much
+                    status = cell_state(self._root, cell).status
+                    known = status in (*ENDED, "failed", "stopped")
+                    yield cell, status if known else f"its job {job.job_id} ended as {job.state}"
             yield None
             time.sleep(LOOK)
 

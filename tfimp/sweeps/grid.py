@@ -183,7 +183,7 @@ def folder_name(varied: Mapping[str, Any]) -> str:
     for key, value in varied.items():
         listed = value if isinstance(value, (list, tuple)) else [value]
         text = "+".join(str(entry) for entry in listed) or "none"
-        words.append(f"{key.rsplit('.', 1)[-1]}={re.sub(r'[^A-Za-z0-9.+=-]+', '-', text).strip('-')}")
+        words.append(re.sub(r"[^A-Za-z0-9.+=_-]+", "-", f"{key.rsplit('.', 1)[-1]}={text}").rstrip("-"))
     name = ",".join(words).strip(".") or "cells"
     if len(name) > MOST_WORDS:
         digest = hashlib.sha256(repr(sorted(varied.items())).encode()).hexdigest()[:8]
