@@ -133,6 +133,7 @@ def test_a_killed_driver_takes_its_workers_along_and_the_sweep_goes_on(tmp_path:
         driver.kill()
         driver.wait()
     wait_for(lambda: not alive(worker), seconds=10)
+    wait_for(lambda: open_sweep(path).states[2].status == "stopped", seconds=10)
     assert [state.status for state in open_sweep(path).states] == ["complete", "complete", "stopped"]
     before = [everything(folder) for folder in (first, second)]
     after = sweep(open_sweep(path).grid, path, workers=1, resume=True)
@@ -184,9 +185,10 @@ def test_workers_keep_their_gpu_when_they_are_started_again(tmp_path: Path) -> N
         return {found: pid for pid, found in engine._client.run(device_and_process).values()}
 
     with DaskEngine(tmp_path / "grid", 2, ["0", "1"]) as engine:
-        before = devices()
+        before, addresses = devices(), set(engine._client.nthreads())
         os.kill(before["1"], signal.SIGKILL)
-        wait_for(lambda: not alive(before["1"]) and len(devices()) == 2)
+        # asking a worker that is not there any more would wait for its answer
+        wait_for(lambda: len(set(engine._client.nthreads()) | addresses) == 3 and len(engine._client.nthreads()) == 2)
         after = devices()
     assert set(before) == set(after) == {"0", "1"}
     assert after["0"] == before["0"]

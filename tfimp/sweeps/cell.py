@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from tfimp import _tensorflow
 from tfimp.config import DataConfig, RunConfig
 from tfimp.errors import DivergedError, TfimpError
 from tfimp.progress import Event, Started
@@ -70,6 +71,7 @@ def run_cell(root: str, name: str, toml: str) -> str:
 
 
 def _run(config: RunConfig, folder: Path, begun: bool, root: Path) -> None:
+    _tensorflow.start()
     from tfimp.experiment import run
 
     asked = stop_asked(root)
