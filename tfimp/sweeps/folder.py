@@ -125,7 +125,7 @@ def write_cell(folder: Path, **facts: Any) -> None:
     make_folder(folder)
     error = str(facts.get("error", ""))[:LONGEST_ERROR]
     document = {**facts, "error": error, "host": socket.gethostname(), "process": os.getpid()}
-    write_whole(inside(folder, CELL), to_json(document))
+    write_whole(folder, CELL, content=to_json(document))
 
 
 def _whole(facts: dict[str, Any], key: str) -> int:
@@ -166,7 +166,7 @@ def driving(path: Path, grid: Grid, *, resume: bool) -> Iterator[Sweep]:
     try:
         text = grid.to_toml().encode()
         if not resume or read_whole(path, SWEEP, limit=MAX_TEXT) != text:
-            write_whole(inside(path, SWEEP), text)
+            write_whole(path, SWEEP, content=text)
         inside(path, STOP).unlink(missing_ok=True)
         yield Sweep(path)
     finally:
@@ -187,7 +187,7 @@ def check_free(path: Path) -> None:
 
 def ask_to_stop(path: Path) -> None:
     """Tell every cell, wherever it runs, to write a checkpoint and end."""
-    write_whole(inside(path, STOP), b"")
+    write_whole(path, STOP, content=b"")
 
 
 def stop_asked(path: Path) -> Callable[[], bool]:
