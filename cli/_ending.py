@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfimp.cli._streams import say
 from tfimp.display import table as _table
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ def summarise(path: Path, runs: Sequence[Run], finished: Finished | None, drawn:
     """After one run, or several that trained together: what came out, what was written and where, what to do next."""
     from tfimp.display.pace import clock_text
 
-    say = click.echo
-    say(f"\n{_table.legend(run.removes_by for run in runs)}\n")
+    click.echo(f"\n{_table.legend(run.removes_by for run in runs)}\n")
     reason = finished.reason if finished and finished.reason else count(len(runs[0].rounds), "round")
     say(f"complete after {clock_text(seconds)}: {reason}")
     for run in runs:

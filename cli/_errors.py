@@ -9,6 +9,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import click
 from click import exceptions
@@ -21,6 +22,7 @@ MISTAKE = 2
 INTERRUPTED = 130
 _LONGEST = 600
 _OPTIONS = {"resume=True": "--resume", "force=True": "--force", "choose another path": "choose another --out"}
+_NO_MEMORY = ("Cannot allocate memory", "cannot allocate memory", "failed to map segment", "can't start new thread")
 
 # What a user can put right by naming another path; a full disk or a broken one is not a mistake.
 _PATH_ERRNOS = {
@@ -48,15 +50,18 @@ def report(error: BaseException, *, debug: bool = False, arguments: Sequence[str
     """Say what went wrong in one line on stderr and return the exit code; with ``debug`` the traceback comes first."""
     if isinstance(error, exceptions.Exit):
         return error.exit_code
-    if isinstance(error, BrokenPipeError):
-        # The reader of our pipe has gone (`| head`). Python would complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+    if isinstance(error, OSError) and error.filename is None and not _can_write(sys.stdout):
+        with contextlib.suppress(OSError, ValueError):
+            # Python would complain once more when it flushes stdout at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return FAILED  # the reader of our pipe has gone (`| head`) and wants to hear no more
     if debug and (not isinstance(error, Ended) or error.__cause__):
         traceback.print_exception(error)
     code, message = explain(error, arguments)
     if message:
-        print(f"tfimp: {one_line(message)}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # nobody can be told
+            print(f"tfimp: {one_line(message)}", file=sys.stderr)
     return code
 
 
@@ -71,12 +76,18 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> tuple[int, s
     if isinstance(error, DivergedError):
         return FAILED, str(error)
     if isinstance(error, TfimpError):
-        return MISTAKE, as_options(str(error))
+        cause = error.__cause__
+        is_of_the_disk = isinstance(cause, OSError) and cause.errno not in _PATH_ERRNOS
+        return FAILED if is_of_the_disk else MISTAKE, as_options(str(error))
+    if is_out_of_memory(error):
+        return FAILED, "out of memory; fewer samples (data.train, probe.samples) or smaller layers need less"
+    if isinstance(error, OSError) and error.filename is None and error.strerror:
+        return FAILED, f"input or output failed: {error.strerror}"
     if isinstance(error, OSError) and error.filename is not None:
         where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else str(error.filename)
         return MISTAKE if error.errno in _PATH_ERRNOS else FAILED, f"{where!r}: {error.strerror}"
-    if isinstance(error, MemoryError):
-        return FAILED, "out of memory; fewer samples (data.train, probe.samples) or smaller layers need less"
+    if isinstance(error, Warning):
+        return FAILED, f"a warning was made an error (-W, PYTHONWARNINGS): {type(error).__name__}: {error}"
     return FAILED, f"{type(error).__name__}: {error} (this is a fault of tfimp; --debug shows where it happened)"
 
 
@@ -85,6 +96,25 @@ def as_options(message: str) -> str:
     for argument, option in _OPTIONS.items():
         message = message.replace(argument, option)
     return message
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory (or another thread, or room for a library) could not be had, however a library puts it."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+            return True
+        if type(error).__name__ == "ResourceExhaustedError" or any(words in str(error) for words in _NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _can_write(stream: Any) -> bool:
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def usage(error: click.ClickException, arguments: Sequence[str] = ()) -> str:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 import tfimp
 from tfimp.cli import _errors
 from tfimp.cli._options import Verbosity
+from tfimp.cli._streams import safe_streams
 from tfimp.errors import nearest
 
 # The order of a user's day; commands that are not named here follow in alphabetical order.
@@ -92,15 +93,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: What follows ``tfimp``; by default the process's own arguments.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # A name that the terminal's encoding cannot show must not end a run.
-        reconfigure: Any = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="replace")
     verbosity = Verbosity()
-    try:
-        code = group.main(arguments, prog_name="tfimp", standalone_mode=False, obj=verbosity)
-        sys.stdout.flush()
-    except (Exception, KeyboardInterrupt) as error:
-        code = _errors.report(error, debug=verbosity.debug, arguments=sys.argv[1:] if arguments is None else arguments)
+    with safe_streams(), warnings.catch_warnings():
+        given = sys.argv[1:] if arguments is None else arguments
+        if sys.warnoptions and "--debug" not in given:
+            # PYTHONWARNINGS=error is meant for the programs of a developer; here a library's warning would end a run
+            warnings.simplefilter("ignore")
+        try:
+            code = group.main(arguments, prog_name="tfimp", standalone_mode=False, obj=verbosity)
+            sys.stdout.flush()
+        except (Exception, KeyboardInterrupt) as error:
+            code = _errors.report(error, debug=verbosity.debug, arguments=given)
     sys.exit(code if isinstance(code, int) else 0)

@@ -13,6 +13,7 @@ import click
 from tfimp._text import printable
 from tfimp.cli import _options
 from tfimp.cli._options import command as tfimp_command
+from tfimp.cli._streams import say
 
 if TYPE_CHECKING:
     from tfimp.compare import Difference, Group, Overlap
@@ -53,11 +54,11 @@ def command(runs: tuple[Path, ...], formats: tuple[str, ...], as_json: bool, out
         click.echo(to_json(groups, rows, overlaps))
         return
     for line in (*group_lines(groups), "", *difference_lines(rows), "", *overlap_lines(overlaps)):
-        click.echo(line)
+        say(line)
     root, parts = (folders[0].parent, ["comparison"]) if out is None else (out, [])
     click.echo("written:")
     for file in write(groups, rows, root, parts, formats or ("png",)):
-        click.echo(f"  {file}")
+        say(f"  {file}")
 
 
 def write(

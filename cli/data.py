@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tfimp._text import printable
 from tfimp.cli import _options
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
+from tfimp.cli._streams import say
 
 if TYPE_CHECKING:
     from tfimp.data.dataset import Dataset
@@ -55,7 +55,7 @@ def command(
         _tensorflow.start(verbosity.verbose)  # TensorFlow Datasets would start it with all its chatter
     dataset = data.load(config.data, show_progress)
     for line in describe(dataset):
-        click.echo(printable(line))
+        say(line)
     if preview is not None:
         from tfimp import plots
         from tfimp.plots.data import preview as draw
@@ -63,7 +63,7 @@ def command(
 
         make_folder(preview.parent)
         plots.save(draw(dataset), preview.parent, preview.name)
-        click.echo(f"  preview      {preview}")
+        say(f"  preview      {preview}")
 
 
 def show_progress(text: str, done: int, total: int) -> None:

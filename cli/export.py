@@ -11,6 +11,7 @@ import click
 from tfimp.cli import _options
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
+from tfimp.cli._streams import say
 
 if TYPE_CHECKING:
     from tfimp.store import Run
@@ -48,7 +49,7 @@ def command(
     what = "ticket" if ticket else "trained"
     for index in export.pick_rounds(stored, rounds or ("best",)):
         folder = export.export_round(stored, index, directory, what=what, format=format_name)
-        click.echo(f"{folder}{os.sep}")
+        say(f"{folder}{os.sep}")
 
 
 def own_directory(run: Run) -> Path:

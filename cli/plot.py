@@ -8,6 +8,7 @@ import click
 
 from tfimp.cli import _options
 from tfimp.cli._options import command as tfimp_command
+from tfimp.cli._streams import say
 from tfimp.errors import ConfigError, nearest
 
 FORMATS = ("png", "pdf", "svg")
@@ -42,9 +43,9 @@ def command(
     for stored in runs:
         folder = out / stored.path.name if out and len(runs) > 1 else out
         for path in plots.draw(stored, list(dict.fromkeys(figures)) or None, formats or ("png",), folder):
-            click.echo(path)
+            say(path)
         if animation:
             from tfimp.plots.animation import animate, has_ffmpeg
 
             for path in animate(stored, ("gif", "mp4") if has_ffmpeg() else ("gif",), folder):
-                click.echo(path)
+                say(path)

@@ -11,6 +11,7 @@ import click
 from tfimp.cli import _options
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
+from tfimp.cli._streams import say
 from tfimp.config import REQUESTED
 from tfimp.display import table as _table
 from tfimp.errors import ConfigError, StoreError, nearest
@@ -77,7 +78,7 @@ def command(
         results.append({"round": index, "layers": finite(layers)})
         if not as_json:
             for name, metrics in layers.items():
-                click.echo(_table.layer_row(index, name, metrics))
+                say(_table.layer_row(index, name, metrics))
     if as_json:
         click.echo(json.dumps(results, indent=1, allow_nan=False))
 
@@ -105,7 +106,7 @@ def add(requested: Requested, rounds: list[int], what: tuple[str, ...], as_json:
     if as_json:
         click.echo(json.dumps(results, indent=1, allow_nan=False))
     else:
-        click.echo(f"written: {requested.run.path / 'measures'}; tfimp plot and tfimp report draw it")
+        say(f"written: {requested.run.path / 'measures'}; tfimp plot and tfimp report draw it")
 
 
 def pick(run: Run, rounds: tuple[int, ...]) -> list[int]:

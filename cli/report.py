@@ -8,6 +8,7 @@ import click
 
 from tfimp.cli import _options
 from tfimp.cli._options import command as tfimp_command
+from tfimp.cli._streams import say
 
 
 @tfimp_command(
@@ -30,4 +31,4 @@ def command(runs: tuple[Path, ...], out: Path | None) -> None:
 
     folders = dict.fromkeys(folder for run in runs for folder in store.members(run))
     stored = [store.open_run(folder) for folder in folders]
-    click.echo(report.write(stored, out))
+    say(report.write(stored, out))

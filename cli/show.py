@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tfimp._text import printable
 from tfimp.cli import _options
 from tfimp.cli._options import command as tfimp_command
+from tfimp.cli._streams import say
 from tfimp.display import table as _table
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def command(run: Path, as_json: bool) -> None:
         return
     for stored in runs:
         for line in essentials(stored):
-            click.echo(printable(line))
+            say(line)
     if not any(metrics):
         return
     click.echo(f"\n{_table.heading(names)}")
     for name, rounds in zip(names or [""], metrics, strict=True):
         for found in rounds:
-            click.echo(_table.row(found, name))
+            say(_table.row(found, name))
     click.echo(f"\n{_table.legend(stored.removes_by for stored in runs)}")
 
 

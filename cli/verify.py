@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from tfimp._text import printable
 from tfimp.cli import _options
 from tfimp.cli._errors import FAILED
 from tfimp.cli._options import command as tfimp_command
+from tfimp.cli._streams import say
 
 
 @tfimp_command(
@@ -40,14 +40,14 @@ def _holds(run: Path, repair: bool) -> bool:
         click.echo(f"dropped: round {', '.join(map(str, dropped))}" if dropped else "nothing had to be dropped")
     problems = verify.verify(run)
     for problem in problems:
-        click.echo(printable(problem))
+        say(problem)
     if not problems:
         stored = store.open_run(run)
         unchecked = verify.unchecked(stored)
         for reason in unchecked:
-            click.echo(printable(f"not checked: {reason}"))
+            say(f"not checked: {reason}")
         verdict = "everything else holds" if unchecked else "everything holds"
-        click.echo(f"{run}: {stored.status}, {len(stored.rounds)} rounds, {verdict}")
+        say(f"{run}: {stored.status}, {len(stored.rounds)} rounds, {verdict}")
     elif not repair:
-        click.echo(f"an unfinished or damaged last round is dropped by: tfimp verify --repair {shlex.quote(str(run))}")
+        say(f"an unfinished or damaged last round is dropped by: tfimp verify --repair {shlex.quote(str(run))}")
     return not problems

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 
 from tfimp._memory import keep_freed_memory
+from tfimp.errors import ConfigError
 
 
 def start(verbose: bool = False) -> None:
@@ -23,6 +24,10 @@ def start(verbose: bool = False) -> None:
     """
     if "tensorflow" in sys.modules:
         return
+    if sys.flags.optimize > 1:
+        raise ConfigError(
+            "tf_keras cannot be loaded without docstrings: PYTHONOPTIMIZE (or -O) must be at most 1, got 2"
+        )
     keep_freed_memory()
     if verbose:
         _import()

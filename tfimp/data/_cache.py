@@ -10,14 +10,17 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from tfimp._files import open_regular
 from tfimp.data.dataset import Split
 from tfimp.errors import DataError
 
-_VERSION = 1
+_VERSION = 2
+FACTS = "facts.json"
+_LARGEST_FACTS = 64 * 2**20
 
 
 def cache_root() -> Path:
@@ -47,17 +50,46 @@ def cached(
     text = json.dumps({"version": _VERSION, **key}, sort_keys=True)
     label = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
     folder = cache_root() / f"{label}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    if not (folder / "facts.json").is_file():
+    if not (folder / FACTS).is_file():
         _fill(folder, write)
     try:
-        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        facts = _sound_facts(folder)
         parts = {
             part: Split(np.load(folder / f"{part}-images.npy", mmap_mode="c"), np.load(folder / f"{part}-labels.npy"))
             for part in facts["parts"]
         }
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"the cache {str(folder)!r} is damaged ({error}); remove that folder and run again") from None
     return parts, facts
+
+
+def _sound_facts(folder: Path) -> dict[str, Any]:
+    """What ``write`` returned, after every file beside it was held against its checksum.
+
+    Raises:
+        OSError, ValueError: a file is missing or is not what was written.
+    """
+    with open_regular(folder / FACTS) as file:
+        document = json.loads(file.read(_LARGEST_FACTS))
+    if not isinstance(document, dict) or document.get("checksum") != _checksum(document):
+        raise ValueError(f"{FACTS} is not what was written")
+    for name, digest in document["files"].items():
+        with open_regular(folder / name) as file:
+            if _sha256(file) != digest:
+                raise ValueError(f"{name} is not what was written")
+    return document["facts"]
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    kept = {name: value for name, value in document.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(2**20):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _fill(folder: Path, write: Callable[[Path], dict[str, Any]]) -> None:
@@ -70,15 +102,38 @@ def _fill(folder: Path, write: Callable[[Path], dict[str, Any]]) -> None:
             f"cannot write the cache {str(folder.parent)!r}: {error.strerror}; the variable TFIMP_CACHE names another"
         ) from None
     try:
-        facts = write(temporary)
-        (temporary / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+        _write_sound(temporary, write(temporary))
         try:
             os.replace(temporary, folder)
         except OSError:
             # another process was faster; its bytes are the same
-            if not (folder / "facts.json").is_file():
+            if not (folder / FACTS).is_file():
                 raise
+        _flush(folder.parent)
     except OSError as error:
         raise DataError(f"cannot write the cache {str(folder)!r}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_sound(folder: Path, facts: dict[str, Any]) -> None:
+    """Write the facts with a checksum of every file, and wait until all of it is on disk."""
+    files = {}
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            files[path.name] = _sha256(file)
+            os.fsync(file.fileno())
+    document = {"facts": facts, "files": files}
+    with (folder / FACTS).open("w", encoding="utf-8") as file:
+        json.dump({**document, "checksum": _checksum(document)}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    _flush(folder)
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

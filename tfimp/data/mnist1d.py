@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
-from collections.abc import Iterator
+import types
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,25 +46,46 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
 
 def _generate(samples: int, length: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Signals (samples, length) float32 and labels (samples,) in random order."""
-    from mnist1d.data import get_dataset_args, make_dataset
+    from mnist1d.data import get_dataset_args
 
     arguments = get_dataset_args()
     arguments.num_samples = samples
     arguments.final_seq_length = length
     # The package seeds with 32 bits; any seed is folded into them.
     arguments.seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    with _global_randomness_kept():
-        made = make_dataset(arguments)
+    made = _private_generator()(arguments)
     signals = np.concatenate([made["x"], made["x_test"]]).astype(np.float32)
     return signals, np.concatenate([made["y"], made["y_test"]])
 
 
-@contextlib.contextmanager
-def _global_randomness_kept() -> Iterator[None]:
-    """The package draws from the global generators of Python and NumPy: give them back as they were."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+class _OwnRandomness:
+    """NumPy as a module sees it, but for ``random``: a generator of the same stream that nobody else draws from."""
+
+    def __init__(self) -> None:
+        self.random = np.random.RandomState()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+def _private_generator() -> Callable[[Any], dict[str, np.ndarray]]:
+    """The package's ``make_dataset``, bound to random numbers of its own.
+
+    The package draws from NumPy's global generator, which other threads may seed or draw from at the same time.
+    """
+    import mnist1d.data
+    import mnist1d.transform
+
+    numpy = _OwnRandomness()
+    transform = _bound_to(mnist1d.transform, {"np": numpy})["transform"]
+    changed = {"np": numpy, "transform": transform, "set_seed": numpy.random.seed}
+    return _bound_to(mnist1d.data, changed)["make_dataset"]
+
+
+def _bound_to(module: types.ModuleType, changed: dict[str, Any]) -> dict[str, Any]:
+    """The names of a module with some exchanged, and its functions so made that they see these."""
+    names = {**vars(module), **changed}
+    for name, value in vars(module).items():
+        if isinstance(value, types.FunctionType) and value.__module__ == module.__name__:
+            names[name] = types.FunctionType(value.__code__, names, name, value.__defaults__, value.__closure__)
+    return names

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from tfimp._text import printable
 from tfimp.display import table as _table
 from tfimp.display.pace import Pace, clock_text
 from tfimp.progress import Block, Event, Loading, Note, RoundDone, Started
@@ -42,7 +43,8 @@ def choose_display() -> Display:
     if sys.stdout.isatty():
         from rich.console import Console
 
-        console = Console(highlight=False)
+        # Past what makes printed texts safe: this display steers the terminal, and makes its texts safe itself.
+        console = Console(file=getattr(sys.stdout, "terminal", sys.stdout), highlight=False)
         if console.is_terminal and not console.is_dumb_terminal:
             return LiveDisplay(console)
     return PlainDisplay()
@@ -88,7 +90,7 @@ class PlainDisplay:
 
     def say(self, text: str) -> None:
         """Print a line now."""
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
     def stopping(self) -> None:
         """Straight to stderr: a print that the signal has interrupted cannot be entered again."""
@@ -151,11 +153,11 @@ class LiveDisplay:
     def _outside_rounds(self, text: str) -> None:
         self._numbers.text = ""
         # A bar without a total moves to and fro, and its task must not count as done or the spinner stops.
-        self._progress.reset(self._task, total=None, description=text)
+        self._progress.reset(self._task, total=None, description=printable(text))
 
     def say(self, text: str) -> None:
         """Print a line above the live one."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, soft_wrap=True)
 
     def stopping(self) -> None:
         """Only leave a word for the thread that draws the live line."""
@@ -169,7 +171,9 @@ class LiveDisplay:
     def __call__(self, event: Event) -> None:
         """Draw an event."""
         if isinstance(event, Loading):
-            self._progress.update(self._task, description=event.text, total=event.total or None, completed=event.done)
+            self._progress.update(
+                self._task, description=printable(event.text), total=event.total or None, completed=event.done
+            )
         elif isinstance(event, Started):
             self._start(event)
         elif isinstance(event, Block):
