@@ -11,6 +11,7 @@ from typing import IO
 
 import numpy as np
 
+from tfimp._files import open_regular
 from tfimp.errors import DataError
 
 LARGEST_SHARE = 0.9
@@ -50,7 +51,7 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
 def _open(path: Path) -> Iterator[zipfile.ZipFile]:
     """An archive; whatever goes wrong while it is read becomes one line."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as opened, zipfile.ZipFile(opened) as archive:
             yield archive
     except DataError:
         raise
@@ -67,7 +68,7 @@ def _open(path: Path) -> Iterator[zipfile.ZipFile]:
 def array_bytes(path: Path, name: str) -> int:
     """How many bytes an archive claims that one of its arrays has; 0 where it has none of that name."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as opened, zipfile.ZipFile(opened) as archive:
             size = archive.getinfo(f"{name}.npy").file_size
     except KeyError:
         return 0

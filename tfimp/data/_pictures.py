@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import warnings
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._files import open_regular
 from tfimp.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jfif", ".jpe", ".pbm")
@@ -68,7 +70,7 @@ def is_deep(file: Path) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(file, formats=_FORMATS) as image:
+            with open_regular(file) as opened, Image.open(opened, formats=_FORMATS) as image:
                 return image.mode.startswith(_DEEP)
     except Exception:
         return False  # reading it will say what is wrong with it
@@ -101,7 +103,8 @@ def pixels(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata; large images are refused below
-            with Image.open(content or file, formats=_FORMATS) as opened:
+            source = contextlib.nullcontext(content) if content else open_regular(file)
+            with source as readable, Image.open(readable, formats=_FORMATS) as opened:
                 image: Any = opened
                 width, height = image.size
                 if width * height > _MOST_PIXELS:

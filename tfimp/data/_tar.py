@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
+from tfimp._files import open_regular
 from tfimp.data import _archive
 from tfimp.errors import DataError
 
@@ -27,7 +28,7 @@ def read_members(path: Path, names: Collection[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     total = 0
     try:
-        with tarfile.open(path, "r:*") as archive:
+        with open_regular(path) as opened, tarfile.open(fileobj=opened, mode="r:*") as archive:
             for number, member in enumerate(archive):
                 total += max(member.size, 0)
                 if number >= _MOST_MEMBERS or total > _LARGEST:

@@ -16,6 +16,7 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 
+from tfimp._files import open_regular
 from tfimp.errors import DataError
 
 _OPCODES = (
@@ -193,7 +194,7 @@ def load_arrays(path: Path, file: IO[bytes] | None = None, size: int = 0) -> dic
     """
     try:
         if file is None:
-            with path.open("rb") as opened:
+            with open_regular(path) as opened:
                 return load_arrays(path, opened, os.fstat(opened.fileno()).st_size)
         loaded = _ArraysOnly(_BoundedFile(file, size), encoding="latin1").load()
     except _RefusedError as refused:

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from tfimp._files import open_regular
 from tfimp.config import DataConfig
 from tfimp.data import _archive
 from tfimp.data._stored import Progress, grey, make_dataset, silent, user_path
@@ -165,7 +166,7 @@ def _names_of(form: _Format) -> list[str]:
 
 def _of_folder(folder: Path, form: _Format) -> Files:
     def opener(path: Path) -> Callable[[], tuple[IO[bytes], int]]:
-        return lambda: (path.open("rb"), path.stat().st_size)
+        return lambda: (open_regular(path), path.stat().st_size)
 
     try:
         return {name: opener(folder / name) for name in _names_of(form) if (folder / name).is_file()}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfimp._files import open_regular
 from tfimp.config import DataConfig
 from tfimp.data import _archive
 from tfimp.data._arrays import dataset_of
@@ -45,7 +46,7 @@ def mapped(file: Path) -> np.ndarray:
         DataError: no such file, or not one of a plain array.
     """
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             shape, dtype = _archive.header(opened)
             size = file.stat().st_size - opened.tell()
         if dtype.hasobject or not _archive.fits(shape, dtype, size):

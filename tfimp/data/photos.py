@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._files import open_regular
 from tfimp.config import DataConfig
 from tfimp.data._sampling import PARTS, assemble, class_counts, stream
 from tfimp.data._stored import Progress
@@ -142,7 +143,7 @@ def read_photograph(name: str, colour: bool) -> np.ndarray:
     path = Path(found.origin).parent / "data" / {**COLOUR, **GREY}[name]
     if not path.is_file():
         raise DataError(f"this scikit-image does not ship the photograph {name!r}: no file {path}")
-    with Image.open(path) as image:
+    with open_regular(path) as opened, Image.open(opened) as image:
         pixels = np.asarray(image.convert("RGB" if colour else "L"))
     return pixels.reshape(*pixels.shape[:2], -1)
 
