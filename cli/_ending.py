@@ -41,6 +41,9 @@ def how_to_go_on(path: Path, figures: bool) -> str:
         return f"the run is complete, its figures are drawn by: tfimp plot {quoted}"
     flags = "" if figures else " --no-figures"
     flags += "".join(f" --plugin {shlex.quote(str(file))}" for file in registry.plugins())
+    place = runs[0].config.export.dir
+    if place and (Path(place).is_absolute() or place.startswith("~") or ".." in Path(place).parts):
+        flags += f" --set {shlex.quote(f'export.dir={place}')}"
     return f"{done} stored, go on with: tfimp run --resume --out {quoted}{flags}"
 
 

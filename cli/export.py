@@ -53,14 +53,12 @@ def command(
 
 
 def own_directory(run: Run) -> Path:
-    """Where a run's networks go if nobody says: its ``export.dir``, or ``saved_models/NAME``.
+    """Where a run's networks go if nobody says.
 
     Raises:
         StoreError: the run, which may be somebody else's, names a place outside the folder that the user is in.
     """
-    from tfimp.errors import StoreError
+    from tfimp import tickets
 
-    chosen = run.config.export.dir
-    if chosen and (Path(chosen).is_absolute() or chosen.startswith("~") or ".." in Path(chosen).parts):
-        raise StoreError(f"the run {str(run.path)!r} has its export.dir elsewhere, at {chosen!r}; name it by --out")
-    return Path(chosen or Path("saved_models") / run.path.resolve().name)
+    tickets.refuse_elsewhere(run.config, run.path, "name it by --out")
+    return tickets.default_directory(run.config, run.path.resolve().name)

@@ -61,6 +61,8 @@ def command(
     print_config: bool,
 ) -> None:
     """Check everything that can be checked, and only then load TensorFlow and work."""
+    from tfimp import tickets
+
     given = (preset, config_file, settings, seed)
     if ini_file is not None:
         path, config, goes_on = asked_by_ini(ini_file, given, out)
@@ -78,6 +80,8 @@ def command(
     else:
         check_free(path)
     check_writable(path)
+    if config.export.rounds:
+        tickets.default_directory(config, path.name)  # what would end the run at its end is said before it begins
     work(config, path, resume=resume, force=force, figures=figures, verbose=verbosity.verbose)
 
 
@@ -107,13 +111,16 @@ def resumed(given: Given, out: str | None) -> tuple[Path, RunConfig]:
     The stored configuration counts where none is named, so that ``--resume --out DIR`` is enough. What is named must
     agree with it, which the store checks.
     """
-    from tfimp import config, store
+    from tfimp import config, store, tickets
 
     preset, config_file, settings, seed = given
     if preset is not None or config_file is not None:
         return chosen(given, out)
     path = folder(out, _options.DEFAULT_PRESET)
     stored = store.group_config(path) if store.is_group(path) else store.open_run(path).config
+    if not any(word.partition("=")[0].strip() == "export.dir" for word in settings):
+        place = shlex.quote(f"export.dir={stored.export.dir}")
+        tickets.refuse_elsewhere(stored, path, f"if you want that, say so: --set {place}")
     return path, config.resolve(stored.to_dict(), settings, seed)
 
 

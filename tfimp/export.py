@@ -96,7 +96,7 @@ def export_run(run: Run, dataset: Dataset | None = None, directory: str | Path |
 
 def default_directory(run: Run, name: str) -> Path:
     """Where the networks of a run of that name go: ``export.dir``, or ``saved_models/NAME``."""
-    return Path(run.config.export.dir or Path("saved_models") / name).expanduser()
+    return tickets.default_directory(run.config, name)
 
 
 def pick_rounds(run: Run, words: Sequence[str]) -> list[int]:
@@ -163,14 +163,13 @@ def _input_facts(
 
 def _network(run: Run, weights: Mapping[str, np.ndarray], mean: np.ndarray, scale: float) -> Any:
     data, config = run.info["data"], run.config
-    model = build_network(
-        Network.of(config.model, data["image_shape"], len(data["class_names"])), mean, scale, config.seed
-    )
+    network = Network.of(config.model, data["image_shape"], len(data["class_names"]))
+    for name, shape in network.shapes.items():  # before memory is taken for what somebody's configuration says
+        if name not in weights or weights[name].shape != shape:
+            raise StoreError(f"{str(run.path)!r} has no array {name} of shape {shape}")
+    model = build_network(network, mean, scale, config.seed)
     for variable in model.weights:
-        name = variable.name.split(":")[0]
-        if name not in weights or weights[name].shape != tuple(variable.shape):
-            raise StoreError(f"{str(run.path)!r} has no array {name} of shape {tuple(variable.shape)}")
-        variable.assign(weights[name])
+        variable.assign(weights[variable.name.split(":")[0]])
     return model
 
 

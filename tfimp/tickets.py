@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 import tfimp
+from tfimp.config import RunConfig
 from tfimp.errors import StoreError
 from tfimp.store import Round
-from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, from_json, inside, read_whole, sha256, to_json, write_whole
+from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, from_json, read_whole, sha256, to_json, write_whole
 
 TICKET = "ticket.json"
+SAVED_MODELS = "saved_models"
 _NEEDED: dict[str, type | tuple[type, ...]] = {
     "round": int,
     "what": str,
@@ -28,6 +30,30 @@ _NEEDED: dict[str, type | tuple[type, ...]] = {
     "normalisation": dict,
     "files": dict,
 }
+
+
+def default_directory(config: RunConfig, name: str) -> Path:
+    """Where the networks of a run of that name go if nobody says: ``export.dir``, or ``saved_models/NAME``.
+
+    Raises:
+        StoreError: a folder on the way is a link, and so may lead to anywhere.
+    """
+    chosen = Path(config.export.dir or Path(SAVED_MODELS) / name).expanduser()
+    for folder in () if chosen.is_absolute() else (chosen, *chosen.parents):
+        if folder.is_symlink():
+            raise StoreError(f"{str(folder)!r} is a link; say where the networks go by --out or export.dir")
+    return chosen
+
+
+def refuse_elsewhere(config: RunConfig, path: Path, remedy: str) -> None:
+    """Refuse a run's own ``export.dir`` where it is outside the folder that the user is in: it may be somebody else's.
+
+    Raises:
+        StoreError: names the key, and what to do about it.
+    """
+    chosen = config.export.dir
+    if chosen and (Path(chosen).is_absolute() or chosen.startswith("~") or ".." in Path(chosen).parts):
+        raise StoreError(f"the run {str(path)!r} has its export.dir elsewhere, at {chosen!r}; {remedy}")
 
 
 def describe(stored: Round, what: str, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -97,6 +123,8 @@ def read_ticket(folder: Path) -> dict[str, Any]:
     missing = [name for name, kind in _NEEDED.items() if not isinstance(ticket.get(name), kind)]
     if missing or not all(type(side) is int and 0 < side < 2**16 for side in ticket["image_shape"]):
         raise StoreError(f"{where} does not say {', '.join(missing) or 'image_shape'} as `tfimp export` does")
+    if ticket["input"].get("dtype") not in ("uint8", "float32") or not all(map(_is_text, ticket["class_names"])):
+        raise StoreError(f"{where} does not say input and class_names as `tfimp export` does")
     for name, digest in ticket["files"].items():
         if sha256(read_whole(folder, *name.split("/"), limit=MAX_ARRAYS)) != digest:
             raise StoreError(f"{str(folder / name)!r} does not match its checksum in {TICKET}")
@@ -105,13 +133,23 @@ def read_ticket(folder: Path) -> dict[str, Any]:
     return ticket
 
 
+def _is_text(name: object) -> bool:
+    return isinstance(name, str)
+
+
 def _files(folder: Path) -> list[str]:
-    """Every plain file below a folder but the ticket, as relative names with forward slashes."""
+    """Every file below a folder but the ticket, as relative names with forward slashes.
+
+    Raises:
+        StoreError: there is a link, which TensorFlow would follow, a pipe or a device.
+    """
     names = []
-    for root, _, files in os.walk(folder):
-        for file in files:
-            path = Path(root, file)
-            name = path.relative_to(folder).as_posix()
-            if name != TICKET and stat.S_ISREG(path.lstat().st_mode):
-                names.append(inside(folder, *name.split("/")).relative_to(folder).as_posix())
+    for root, folders, files in os.walk(folder):
+        for path in (Path(root, name) for name in (*folders, *files)):
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                what = "a link" if stat.S_ISLNK(mode) else "no plain file"
+                raise StoreError(f"{str(path)!r} is {what}; an exported network holds plain files and folders only")
+            if stat.S_ISREG(mode) and path != folder / TICKET:
+                names.append(path.relative_to(folder).as_posix())
     return sorted(names)

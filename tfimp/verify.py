@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -237,6 +238,9 @@ def _measure_problems(stored: Round) -> Iterator[str]:
     metrics, masks, probes = stored.metrics, stored.masks, stored.probes
     if metrics.get("density") != density(masks):
         yield f"metrics.json says density {metrics.get('density')!r}, the masks {density(masks)!r}"
+    for word, most in (("validation_accuracy", 1), ("test_accuracy", 1), ("seconds", math.inf)):
+        if (number := metrics.get(word)) is not None and not 0 <= number <= most:
+            yield f"metrics.json says {word} {number!r}, accepted: {'0 to 1' if most == 1 else 'from 0'}"
     layers = metrics.get("layers")
     for name, measured in layers.items() if isinstance(layers, dict) else ():
         kernel = stored.weights.get(f"{name}/kernel")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import IO
 import numpy as np
 
 from tfimp._files import open_regular
+from tfimp._memory import free_memory
 from tfimp.errors import DataError
 
 LARGEST_SHARE = 0.9
@@ -89,15 +89,6 @@ def check_size(path: Path, claimed: int) -> None:
             f"{str(path)!r} claims to hold {claimed / 1e9:.3g} GB of arrays; {free_memory() / 1e9:.3g} GB of memory "
             "are free"
         )
-
-
-def free_memory() -> int:
-    """Bytes of memory that can be taken without swapping."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfimp._memory import check_fits
 from tfimp.config import DataConfig
 from tfimp.data.dataset import Split
 
@@ -20,9 +21,20 @@ def stream(seed: int, *words: str | int) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(str(word).encode()) for word in words)])
 
 
-def class_counts(config: DataConfig, classes: int) -> dict[str, list[int]]:
-    """Samples per part and class of a generated source."""
+def class_counts(config: DataConfig, classes: int, sample_bytes: int) -> dict[str, list[int]]:
+    """Samples per part and class of a generated source.
+
+    Args:
+        config: how many there are in all.
+        classes: of the source.
+        sample_bytes: what one sample takes while it is made.
+
+    Raises:
+        ConfigError: all of them would not fit into memory.
+    """
     totals = {part: getattr(config, part) or GENERATED[part] for part in PARTS}
+    keys = "data.train, data.validation, data.test and the side of the images"
+    check_fits(f"{sum(totals.values())} samples of {config.source!r}", sum(totals.values()) * sample_bytes, keys)
     return {part: balanced_counts(total, classes) for part, total in totals.items()}
 
 

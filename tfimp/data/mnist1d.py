@@ -30,7 +30,7 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     length = config.side or _LENGTH
     if length < _SHORTEST:
         raise ConfigError(f"data.side must be at least {_SHORTEST} for data.source 'mnist1d' (0: 40), got {length}")
-    counts = class_counts(config, _CLASSES)
+    counts = class_counts(config, _CLASSES, 3 * 8 * length)
     per_class = sum(max(count) for count in counts.values())
     signals, labels = _generate(per_class * _CLASSES, length, config.seed)
     of_class = [signals[labels == label] for label in range(_CLASSES)]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._memory import check_fits
 from tfimp.config import DataConfig
 from tfimp.data._sampling import PARTS, assemble, class_counts, stream
 from tfimp.data._stored import Progress
@@ -49,7 +50,9 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
             f"got {side} along {config.dimensions} axes"
         )
     parts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
-    counts = class_counts(config, len(config.xi))
+    # drawn as float64, kept as float32; the covariance of an axis is a matrix
+    check_fits(f"an axis of {side} inputs", 3 * 8 * side**2, "data.side and data.dimensions")
+    counts = class_counts(config, len(config.xi), (4 + 4) * side**config.dimensions)
     for index, xi in enumerate(config.xi):
         sampler = (_twin_sampler if twin else _nlgp_sampler)(side, xi, config)
         for part in PARTS:

@@ -108,7 +108,7 @@ def patches_of(
     if len(names) < 2:
         raise ConfigError(f"data.classes must name at least two photographs, got {list(names)}")
     parts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
-    counts = class_counts(config, len(names))
+    counts = class_counts(config, len(names), 2 * config.patch**2 * (3 if config.colour else 1))
     for index, (name, photograph) in enumerate(photographs):
         regions = scaled_regions(name, photograph, config.patch, config.scale)
         for part in PARTS:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tfimp._memory import check_fits
 from tfimp.network.description import Network, norm_of
 from tfimp.network.seeds import Stream, sequence
 
@@ -34,6 +36,9 @@ def build_network(network: Network, mean: np.ndarray, scale: float, seed: int) -
         A tf_keras functional model, (n, features) -> (n, classes) logits, whose variables have the description's names
         and shapes.
     """
+    weights = sum(math.prod(shape) for shape in network.shapes.values())
+    # with gradients, the optimiser's state and a copy
+    check_fits(f"a network of {weights} weights", 4 * 4 * weights, "model.hidden and the size of the images")
     layers = tf_keras.layers
     features = int(np.prod(network.image_shape))
     activation = erf if network.activation == "erf" else network.activation

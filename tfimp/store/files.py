@@ -11,6 +11,7 @@ import json
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -353,6 +354,8 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if isinstance(value, float):
         return value if np.isfinite(value) else None
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > sys.float_info.max:
+        raise StoreError("a number of more than 300 digits cannot be stored in JSON")  # nothing can reckon with it
     if value is None or isinstance(value, (bool, int, str)):
         return value
     raise StoreError(f"{type(value).__name__} cannot be stored in JSON; accepted: numbers, texts, lists and dicts")

@@ -28,6 +28,8 @@ MAX_INPUTS = 2**22
 STATUSES = ("running", "complete", "failed", "diverged")
 GRADIENTS = "gradients.safetensors"
 ARRAY_FILES = ("weights.safetensors", "masks.safetensors", "probes.safetensors", "initial.safetensors", GRADIENTS)
+LARGEST = 3.5e38
+"""Of the numbers in metrics.json, which come from float32."""
 _ROUND = re.compile(r"\d{2,4}", re.ASCII)
 _CACHED_FILES = 12
 
@@ -310,7 +312,7 @@ def _are_metrics(metrics: dict[str, Any]) -> bool:
     """Whether every value is a number, and every layer a name with numbers and tables of numbers."""
 
     def is_number(value: Any) -> bool:
-        return value is None or type(value) in (int, float)
+        return value is None or (type(value) in (int, float) and abs(value) <= LARGEST)
 
     layers = metrics.get("layers", {})
     if not isinstance(layers, dict) or not all(is_number(v) for word, v in metrics.items() if word != "layers"):
