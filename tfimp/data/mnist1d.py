@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import types
 from collections.abc import Callable
 from typing import Any
@@ -73,13 +74,14 @@ def _private_generator() -> Callable[[Any], dict[str, np.ndarray]]:
 
     The package draws from NumPy's global generator, which other threads may seed or draw from at the same time.
     """
-    import mnist1d.data
-    import mnist1d.transform
-
     numpy = _OwnRandomness()
-    transform = _bound_to(mnist1d.transform, {"np": numpy})["transform"]
+    # the package has a function of the name of the module
+    transform = _bound_to(importlib.import_module("mnist1d.transform"), {"np": numpy})["transform"]
     changed = {"np": numpy, "transform": transform, "set_seed": numpy.random.seed}
-    return _bound_to(mnist1d.data, changed)["make_dataset"]
+    make: Callable[[Any], dict[str, np.ndarray]] = _bound_to(importlib.import_module("mnist1d.data"), changed)[
+        "make_dataset"
+    ]
+    return make
 
 
 def _bound_to(module: types.ModuleType, changed: dict[str, Any]) -> dict[str, Any]:
