@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from tfimp import data, export, measures, store, tensorboard
+from tfimp._settings import own_settings
 from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, DivergedError, StoreError
@@ -15,6 +16,7 @@ from tfimp.pruning import core
 from tfimp.rounds import Rules, stop_reason
 
 
+@own_settings()
 def run(
     config: RunConfig,
     path: str | Path,

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfimp import tickets
+from tfimp._settings import own_settings
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import DataError, StoreError
 from tfimp.network import Network
@@ -27,6 +28,7 @@ FORMATS = ("savedmodel", "keras", "tflite")
 _BATCH = 1000
 
 
+@own_settings()
 def export_round(
     run: Run,
     index: int,

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfimp
+from tfimp._settings import environment
 from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
@@ -206,6 +207,7 @@ class Laboratory:
             "tensorflow": tf.__version__,
             "numpy": np.__version__,
             "python": platform.python_version(),
+            "environment": environment(),
             "seed": self.config.seed,
             "criterion": self.rules.fact,
             **({"replicates": self._replicates} if self._replicates > 1 else {}),

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tfimp import export, measures, store
+from tfimp._settings import own_settings
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError, DivergedError
@@ -21,6 +22,7 @@ from tfimp.training.dense import DenseEngine, Program, Replicas, fresh_state
 from tfimp.training.together import Rendezvous, sizes
 
 
+@own_settings()
 def run_replicates(
     config: RunConfig,
     path: str | Path,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._settings import own_settings
 from tfimp.config import REQUESTED
 from tfimp.data.dataset import Dataset
 from tfimp.measures.ablation import ablation
@@ -44,6 +45,7 @@ class Requested:
         self._network = build_network(self._described, dataset.mean, dataset.scale, 0)
         self._inputs = KernelInputs(self._network)
 
+    @own_settings()
     def measure(self, index: int, what: Collection[str]) -> tuple[dict[str, Any], Arrays]:
         """Numbers per layer and arrays of one round.
 

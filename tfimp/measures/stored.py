@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfimp._settings import own_settings
 from tfimp.config import ProbeConfig
 from tfimp.data.dataset import Dataset
 from tfimp.errors import StoreError
@@ -17,6 +18,7 @@ from tfimp.rounds import next_masks
 from tfimp.store import Round, Run
 
 
+@own_settings()
 def measure_round(
     run: Run, index: int, dataset: Dataset, config: ProbeConfig | None = None
 ) -> tuple[dict[str, Any], Arrays]:

@@ -26,7 +26,7 @@ from tfimp.store.lock import FolderLock
 from tfimp.store.run import FORMAT, Run, folder_name, list_rounds, read_round, round_folders
 from tfimp.store.writer import CHECKPOINT, RunWriter, read_checkpoint_document, remove_round, write_info
 
-VERSIONS = ("tfimp", "tensorflow", "numpy", "python", "machine", "criterion")
+VERSIONS = ("tfimp", "tensorflow", "numpy", "python", "machine", "environment", "criterion")
 
 
 def create_run(path: str | Path, config: RunConfig, info: Mapping[str, Any]) -> RunWriter:

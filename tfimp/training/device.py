@@ -12,11 +12,14 @@ from tfimp.data.dataset import Dataset, Split
 
 CACHE_BYTES = 24 * 2**20  # of pixels as float32
 DEVICE_BYTES = 2**30
+ALIGNMENT = 64  # bytes, of TensorFlow's kernels
 
 
 def to_device(array: np.ndarray) -> tf.Tensor:
     """A NumPy array as a tensor, on a CPU without a copy (the array must stay alive and unchanged)."""
-    if array.flags.writeable and array.flags.c_contiguous and not tf.config.list_physical_devices("GPU"):
+    # Compiled programs read from any place in memory; single operations end the process where it is not a multiple.
+    readable = array.ctypes.data % ALIGNMENT == 0 or not tf.config.functions_run_eagerly()
+    if array.flags.writeable and array.flags.c_contiguous and readable and not tf.config.list_physical_devices("GPU"):
         return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
     return tf.constant(array)
 
