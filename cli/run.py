@@ -61,8 +61,6 @@ def command(
     print_config: bool,
 ) -> None:
     """Check everything that can be checked, and only then load TensorFlow and work."""
-    from tfimp import tickets
-
     given = (preset, config_file, settings, seed)
     if ini_file is not None:
         path, config, goes_on = asked_by_ini(ini_file, given, out)
@@ -81,6 +79,8 @@ def command(
         check_free(path)
     check_writable(path)
     if config.export.rounds:
+        from tfimp import tickets
+
         tickets.default_directory(config, path.name)  # what would end the run at its end is said before it begins
     work(config, path, resume=resume, force=force, figures=figures, verbose=verbosity.verbose)
 
