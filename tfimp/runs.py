@@ -110,7 +110,7 @@ class Run(store.Run):
     def _repr_html_(self) -> str:
         heading = f"{self.path}: {self.status}, {len(self.rounds)} rounds"
         rows = [table.headings(), *(table.cells(found.metrics) for found in self.rounds)]
-        return html_table(heading, rows, table.LEGEND)
+        return html_table(heading, rows, table.legend([self.removes_by]))
 
 
 def flat(numbers: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -41,7 +41,7 @@ def opened(
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda asking: asked.append(asking.url.split(":", 1)[0]))
-    page.goto(report.write([run]).as_uri())
+    page.goto(report.write([run]).as_uri() + "#run-0-unit")
     yield page
     page.close()
     assert said == []
@@ -85,7 +85,29 @@ def test_units_and_rounds_change_the_pictures_by_click(opened: Any) -> None:
     assert "3 of dense_0" in opened.locator(".numbers").inner_text()
 
 
-@pytest.mark.parametrize("width", [320, 700])
+def test_the_first_screen_holds_fields_slider_curves_and_the_sentence(opened: Any) -> None:
+    opened.set_viewport_size({"width": 1280, "height": 800})
+    opened.evaluate("scrollTo(0, 0)")
+    for part in (".headline", ".round", ".thumbnails canvas", ".curve"):
+        for found in opened.locator(part).all()[:2]:
+            box = found.bounding_box()
+            assert box["y"] >= 0
+            assert box["y"] + box["height"] <= 800, part
+    opened.locator(".round").first.fill("1")
+    assert opened.locator(".curve circle.now").first.get_attribute("data-round") == "1"
+    before = opened.evaluate("document.querySelector('.thumbnails canvas').toDataURL()")
+    opened.locator(".what").select_option("twin")
+    assert opened.evaluate("document.querySelector('.thumbnails canvas').toDataURL()") != before
+
+
+def test_a_link_of_the_navigation_unfolds_its_chapter(opened: Any) -> None:
+    assert not opened.locator("#run-0-performance").evaluate("it => it.open")
+    opened.locator("nav a", has_text="Accuracy").click()
+    opened.wait_for_function("document.querySelector('#run-0-performance').open")
+    assert opened.locator("#run-0-performance img").is_visible()
+
+
+@pytest.mark.parametrize("width", [320, 390, 700])
 def test_narrow_screens_need_no_sideways_scrolling(opened: Any, width: int) -> None:
     opened.set_viewport_size({"width": width, "height": 700})
     assert opened.evaluate("document.documentElement.scrollWidth") <= width

@@ -18,6 +18,7 @@ from tfimp.plots import FIGURES
 from tfimp.plots.captions import CAPTIONS
 from tfimp.report import facts
 from tfimp.report.browser import LEVELS, pack
+from tfimp.report.chapters import CHAPTERS, LEFT_OUT
 from tfimp.store import Run
 
 EVIL = ("<script>alert(1)</script>", "\"' onload=alert(2) ", "</script><b>", "{{ 7*7 }}", "]]>&amp;", "\u2028☃")
@@ -52,10 +53,20 @@ def text(run: Run) -> str:
     return report.write([run]).read_text(encoding="utf-8")
 
 
-def test_every_figure_has_a_caption_and_is_in_the_page(text: str) -> None:
+def test_every_figure_of_what_was_measured_is_in_a_chapter_once_and_the_navigation_lists_them(text: str) -> None:
     assert set(CAPTIONS) == set(FIGURES)
-    ids = {attributes.get("id") for tag, attributes in Page(text).tags if tag == "figure"}
-    assert ids == {f"run-0-{name}" for name in FIGURES}
+    page = Page(text)
+    figures = [attributes["id"] for tag, attributes in page.tags if tag == "figure" and "id" in attributes]
+    assert len(figures) == len(set(figures)) == text.count("data:image/png")
+    shown = {str(name).removeprefix("run-0-figure-") for name in figures}
+    assert {"accuracy", "kurtosis", "cavity", "locality"} <= shown
+    assert not shown & (LEFT_OUT | {"node-ablation", "untrained-weights"})  # shown above, or not measured
+    placed = [name for chapter in CHAPTERS for name in chapter.figures]
+    assert len(placed) == len(set(placed))
+    links = {attributes.get("href") for tag, attributes in page.tags if tag == "a"}
+    unfolding = {f"#{attributes['id']}" for tag, attributes in page.tags if tag == "details"}
+    assert unfolding <= links
+    assert len(unfolding) >= 8
 
 
 def test_the_page_refers_to_nothing_outside_itself_and_its_links_lead_somewhere(text: str) -> None:
@@ -95,42 +106,55 @@ def test_the_fields_in_the_page_are_those_of_the_run(run: Run) -> None:
         assert packed["connections"] == mask.sum(axis=1).tolist()
 
 
-def test_a_run_too_large_for_a_page_shows_its_most_connected_units(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_too_large_for_a_page_shows_its_most_local_units(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = pack(run)
     monkeypatch.setattr("tfimp.report.browser.BUDGET", 5000)
     data = pack(run)
     assert data is not None
+    assert everything is not None
     assert 0 < len(data["units"]) < 24
-    connections = run.rounds[-1].masks["dense_0/kernel"].sum(axis=0)
-    assert min(connections[data["units"]]) >= max(np.delete(connections, data["units"]))
+    assert data["units"] == everything["units"][: len(data["units"])]
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "expected"),
+    ("first", "last", "half", "expected"),
     [
-        (1.0, 1.8, "rose from 1.00 to 1.80, 1.8 times as much"),
-        (2.0, 1.0, "fell from 2.00 to 1.00"),
-        (1.0, 1.04, "hardly changed, from 1.00 to 1.04"),
-        (0.001, 0.004, "rose from 0.00100 to 0.00400, 4.0 times as much"),
-        (-0.33, -0.2, "rose from −0.330 to −0.200"),
+        (1.0, 1.8, 0.3, "rose from 1.00 to 1.80 (±0.30)"),
+        (2.0, 1.0, 0.3, "fell from 2.00 to 1.00 (±0.30)"),
+        (1.0, 1.2, 0.3, "stayed within its spread (1.00 to 1.20, ±0.30)"),
+        (-0.33, -0.2, 0.2, "stayed within its spread (−0.330 to −0.200, ±0.20)"),
+        (1.0, 2.0, float("nan"), "went from 1.00 to 2.00, a spread is not known"),
     ],
 )
-def test_a_change_is_called_what_it_is(first: float, last: float, expected: str) -> None:
-    assert facts._change(first, last) == expected
+def test_a_change_is_called_what_it_is(first: float, last: float, half: float, expected: str) -> None:
+    assert facts._change(first, last, half) == expected
 
 
-def test_the_sentences_state_the_stored_numbers(run: Run) -> None:
-    accuracy, localisation, non_gaussianity = facts.result(run)
+def test_the_headline_states_the_stored_numbers_with_their_spread(run: Run) -> None:
+    dense, last = (run.rounds[index].metrics["test_accuracy"] for index in (0, -1))
+    half = 1.96 * np.sqrt(last * (1 - last) / 200)
+    words = facts.headline(run)
+    assert f"{100 * last:.1f}% (±{100 * half:.1f}) of the test samples" in words
+    assert f"the dense one {100 * dense:.1f}% (±" in words
+    assert "no difference that 200 samples can tell" in words
+    assert "near 1.60 times as often as chance" in words
+    assert "(1 ± 0.13 by chance)" in words  # 1.96 of the standard deviations of which 1.6 - 1 is nine
     best = max(run.rounds[1:], key=lambda stored: stored.metrics["validation_accuracy"])
-    assert f"round {best.index}, chosen by validation accuracy" in accuracy
-    assert f"{100 * best.metrics['test_accuracy']:.1f}% test accuracy" in accuracy
-    assert "rose from 1.00 to 1.60" in localisation
-    assert "in 3 of 4 rounds" in non_gaussianity
+    assert f"round {best.index}, chosen by validation accuracy" in facts.sentences(run)["performance"]
 
 
-def test_the_sentences_say_what_is_missing(tmp_path: Path) -> None:
-    text = " ".join(facts.result(write_run(tmp_path / "bare", rounds=1, bare=True)))
-    for words in ("no sparse round", "locality ratio was not stored", "participation ratio was not stored", "cavity"):
-        assert words in text
+def test_a_median_over_units_changes_only_beyond_the_spread_of_its_units(run: Run) -> None:
+    values = [np.asarray(run.rounds[index].probes["dense_0/excess_kurtosis"]) for index in (0, -1)]
+    rng = np.random.default_rng(0)
+    drawn = [np.median(rng.choice(v, (4000, len(v))), axis=1) for v in values]
+    assert facts._half(run, "dense_0/excess_kurtosis") == pytest.approx(1.96 * np.std(drawn[1] - drawn[0]), rel=0.5)
+
+
+def test_what_is_missing_is_not_said(tmp_path: Path) -> None:
+    bare = write_run(tmp_path / "bare", rounds=1, bare=True)
+    assert "no sparse round yet" in facts.headline(bare)
+    assert set(facts.sentences(bare).values()) == {""}
+    assert "nothing to report" in facts.headline(write_run(tmp_path / "empty", rounds=0, status="running"))
 
 
 @pytest.mark.parametrize(

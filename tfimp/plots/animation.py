@@ -73,7 +73,7 @@ def frames(run: Run) -> list[np.ndarray]:
     if layer is None:
         return []
     shape = read.image_shape(run)
-    units, _ = most_local(read.mask(run.rounds[-1], layer), shape, SIDE * SIDE, read.periodic(run))
+    units = most_local(read.mask(run.rounds[-1], layer), shape, SIDE * SIDE, read.periodic(run))
     drawn = []
     for stored in run.rounds:
         mask, kernel = read.mask(stored, layer)[:, units], read.masked_kernel(stored, layer)

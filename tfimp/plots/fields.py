@@ -14,13 +14,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from tfimp.plots import read
-from tfimp.plots.locality_share import unit_ratios
 from tfimp.plots.mosaic import (
     GAP,
-    LEAST_INPUTS,
     PRUNED,
     channel_pictures,
     mask_pictures,
+    measured_ratios,
     most_local,
     scattered,
     weight_pictures,
@@ -91,7 +90,9 @@ def _fields(run: Run, title: str, draw: Draw, note: str, per_channel: bool = Fal
         return missing_figure(title, "This run has no stored weights.")
     last = read.mask(rounds[-1], layer)
     count = SIGNALS if shape[0] == 1 else ACROSS * DOWN
-    units, _ = most_local(last, shape, count, read.periodic(run))
+    units = most_local(last, shape, count, read.periodic(run))
+    shown = measured_ratios(last[:, units], shape, read.periodic(run))
+    units = units[np.argsort(-np.nan_to_num(shown, nan=-1.0), kind="stable")]
     panels = [_panel(stored, layer, units) for stored in rounds]
     if not panels[-1].mask.all():
         twin = scattered(panels[-1].kernel, panels[-1].mask)
@@ -106,7 +107,7 @@ def _fields(run: Run, title: str, draw: Draw, note: str, per_channel: bool = Fal
 
 
 def _note(note: str, layer: str, index: int, has_twin: bool) -> str:
-    order = f"Units of {layer} with many inputs for round {index}, those first whose inputs lie closest together"
+    order = f"The units of {layer} that are most surely local in round {index}, most local first"
     numbers = "; numbers: unit and its locality ratio (1: chance)"
     twin = " Twin: each unit's weights at random places." if has_twin else ""
     return f"{order}{numbers}. {note}{twin}"
@@ -120,9 +121,7 @@ def _panel(stored: Round, layer: str, units: np.ndarray) -> Panel:
 
 def _ratios(mask: np.ndarray, shape: tuple[int, int, int], periodic: bool) -> np.ndarray:
     """Locality ratios of the units (units,); NaN where they say nothing: all inputs, or too few."""
-    kept = mask.sum(axis=0)
-    tells = (kept >= LEAST_INPUTS) & (kept < len(mask))
-    return np.where(tells, unit_ratios(mask, shape, periodic=periodic), np.nan)
+    return np.where(mask.all(axis=0), np.nan, measured_ratios(mask, shape, periodic))
 
 
 def _drawn(

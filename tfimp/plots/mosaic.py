@@ -29,28 +29,27 @@ def most_connected(mask: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(-mask.sum(axis=0), kind="stable")[:count]
 
 
-def most_local(
-    mask: np.ndarray, image_shape: tuple[int, int, int], count: int, periodic: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """The units whose inputs lie closest together, most local first, ties by index.
+def measured_ratios(mask: np.ndarray, image_shape: tuple[int, int, int], periodic: bool = False) -> np.ndarray:
+    """(units,) locality ratios; NaN for units with fewer than ``LEAST_INPUTS`` inputs."""
+    return np.where(mask.sum(axis=0) >= LEAST_INPUTS, unit_ratios(mask, image_shape, periodic=periodic), np.nan)
 
-    A unit with a handful of inputs is easily local by chance, so the half of the units with the most inputs comes
-    first, ordered by locality, and the other half after it, likewise ordered.
+
+def most_local(mask: np.ndarray, image_shape: tuple[int, int, int], count: int, periodic: bool = False) -> np.ndarray:
+    """Indices of the units whose inputs are most surely local, ties by index; those with few inputs come last.
+
+    A unit with a handful of inputs is easily local by chance, so units are ordered by how far their number of near
+    pairs lies beyond chance in standard deviations, which is (ratio - 1) times the root of the number of pairs but for
+    a factor that all units share.
 
     Args:
         mask: Boolean (fan_in, units).
         image_shape: (height, width, channels).
         count: How many at most.
         periodic: Whether the image's ends meet.
-
-    Returns:
-        Indices of the units, and their locality ratios: NaN for those with fewer than ``LEAST_INPUTS`` inputs.
     """
     inputs = mask.sum(axis=0)
-    ratios = np.where(inputs >= LEAST_INPUTS, unit_ratios(mask, image_shape, periodic=periodic), np.nan)
-    few = inputs < np.median(inputs[np.isfinite(ratios)]) if np.isfinite(ratios).any() else np.zeros(len(inputs), bool)
-    order = np.lexsort((-inputs, np.where(np.isfinite(ratios), -ratios, np.inf), few))[:count]
-    return order, ratios[order]
+    score = (measured_ratios(mask, image_shape, periodic) - 1) * np.sqrt(inputs * (inputs - 1.0))
+    return np.lexsort((-inputs, np.where(np.isfinite(score), -score, np.inf)))[:count]
 
 
 def scattered(columns: np.ndarray, mask: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,24 @@ from matplotlib.figure import Figure
 
 import tfimp
 from tfimp import compare
+from tfimp.display import table
 from tfimp.errors import ConfigError
 from tfimp.plots import FIGURES, read
 from tfimp.plots import figure as draw_figure
 from tfimp.plots.captions import CAPTIONS
 from tfimp.plots.comparison import compare_figure
-from tfimp.plots.style import COLUMN, styled
+from tfimp.plots.style import COLUMN, DPI, says_nothing, styled
 from tfimp.report import facts
 from tfimp.report.browser import colour_scales, pack
+from tfimp.report.chapters import chapters
+from tfimp.report.curves import first_screen
 from tfimp.store import Run
 from tfimp.store.derived import deriving
 from tfimp.store.files import make_folder, write_whole
 
 __all__ = ["render", "write"]
 
-DPI = 150
+CSS = 110  # pixels of the page for an inch of a figure, whose own pixels are finer
 COMPARISON = ["comparison", "report.html"]
 
 
@@ -87,21 +91,41 @@ def _section(run: Run, position: int, several: bool) -> dict[str, Any]:
     return {
         "id": f"run-{position}",
         "name": read.name_of(run),
-        "heading": read.name_of(run) if several else "What came out",
+        "path": shlex.quote(str(run.path)),
+        "several": several,
         "status": facts.status(run),
+        "headline": facts.headline(run),
+        "curves": first_screen(run),
         "facts": facts.what_was_run(run),
-        "sentences": facts.result(run),
-        "figures": [_figure_entry(run, name) for name in FIGURES] if run.rounds else [],
-        "columns": facts.COLUMNS,
-        "rows": facts.table(run),
-        "browser": pack(run, best.index if best else -1),
+        "chapters": _chapters(run) if run.rounds else [],
+        "columns": table.headings(),
+        "rows": [{"cells": table.cells(stored.metrics), "best": stored is best} for stored in run.rounds],
+        "legend": " ".join(table.legend([run.removes_by]).split()),
+        "browser": pack(run, -1),
     }
 
 
-def _figure_entry(run: Run, name: str) -> dict[str, Any]:
+def _chapters(run: Run) -> list[dict[str, Any]]:
+    """The chapters, with the figures of what was measured."""
+    found = []
+    for chapter in chapters(FIGURES):
+        drawn = {name: draw_figure(run, name) for name in chapter.figures}
+        figures = [_figure_entry(name, picture) for name, picture in drawn.items() if not says_nothing(picture)]
+        if figures:
+            found.append({
+                "slug": chapter.slug,
+                "title": chapter.title,
+                "question": chapter.question,
+                "sentence": facts.sentences(run).get(chapter.slug, ""),
+                "figures": figures,
+            })  # fmt: skip
+    return found
+
+
+def _figure_entry(name: str, drawn: Figure) -> dict[str, Any]:
     caption = CAPTIONS[name]
     words = {"name": name, "title": caption.title, "text": caption.text, "terms": caption.terms}
-    return words | as_image(draw_figure(run, name))
+    return words | as_image(drawn)
 
 
 def as_image(drawn: Figure) -> dict[str, Any]:
@@ -109,9 +133,9 @@ def as_image(drawn: Figure) -> dict[str, Any]:
     buffer = io.BytesIO()
     with styled():
         drawn.savefig(buffer, format="png", dpi=DPI, metadata={"Software": "tfimp"})
-    width, height = (round(inches * DPI) for inches in drawn.get_size_inches())
+    width, height = (round(inches * CSS) for inches in drawn.get_size_inches())
     data = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    return {"image": data, "width": width, "height": height, "wide": width > 1.5 * COLUMN * DPI}
+    return {"image": data, "width": width, "height": height, "wide": width > 1.5 * COLUMN * CSS}
 
 
 def _comparison(runs: Sequence[Run]) -> dict[str, Any]:

@@ -9,8 +9,7 @@ import matplotlib
 import numpy as np
 
 from tfimp.plots import read
-from tfimp.plots.locality_share import unit_ratios
-from tfimp.plots.mosaic import most_local
+from tfimp.plots.mosaic import measured_ratios, most_local
 from tfimp.plots.style import DIVERGING, ENRICHMENT
 from tfimp.store import Round, Run
 
@@ -35,7 +34,7 @@ def pack(run: Run, start: int = -1) -> dict[str, Any] | None:
     fan_in, units = first.shape
     share = sum(2 * float(read.mask(stored, layer).mean()) for stored in run.rounds) + len(run.rounds) / 8
     shape = read.image_shape(run)
-    shown, _ = most_local(last, shape, max(1, min(units, int(BUDGET / (fan_in * share)))), read.periodic(run))
+    shown = most_local(last, shape, max(1, min(units, int(BUDGET / (fan_in * share)))), read.periodic(run))
     classes = run.info["data"].get("class_names") if isinstance(run.info.get("data"), dict) else None
     return {
         "layer": layer,
@@ -53,6 +52,7 @@ def _round(stored: Round, layer: str, shown: np.ndarray, shape: tuple[int, int, 
     kernel = read.masked_kernel(stored, layer)
     delta = _scatter(read.probe(stored, f"{layer}/cavity_delta"), mask)
     columns = mask[:, shown].T
+    ratios = measured_ratios(mask, shape, read.periodic(stored.run))
     return {
         "index": stored.index,
         "density": _plain([read.number(stored, "density")])[0],
@@ -62,7 +62,7 @@ def _round(stored: Round, layer: str, shown: np.ndarray, shape: tuple[int, int, 
         "connections": columns.sum(axis=1).tolist(),
         "kurtosis": _chosen(read.probe(stored, f"{layer}/excess_kurtosis"), shown, mask.shape[1]),
         "participation": _chosen(read.probe(stored, f"{layer}/ipr"), shown, mask.shape[1]),
-        "locality": _plain(unit_ratios(mask[:, shown], shape)),
+        "locality": _plain(ratios[shown]),
         "preferred": _preferred(read.probe(stored, f"{layer}/preferred_classes"), mask.shape[1], shown),
     }
 

@@ -11,12 +11,8 @@ import numpy as np
 
 from tfimp.compare import Difference
 from tfimp.plots import read
-from tfimp.store import Round, Run
+from tfimp.store import Run
 
-COLUMNS = (
-    "round", "density", "training loss", "validation accuracy", "test accuracy", "live units",
-    "excess kurtosis", "participation ratio", "locality ratio", "cavity AUC", "seconds",
-)  # fmt: skip
 DASH = "–"
 Z = 1.96  # of a 95% interval
 
@@ -71,36 +67,9 @@ def what_was_run(run: Run) -> list[tuple[str, str]]:
     return [*rows, ("Created", created)] if isinstance(created, str) else rows
 
 
-def table(run: Run) -> list[dict[str, Any]]:
-    """A row per round: ``cells`` as text in the order of COLUMNS, and whether it is the ``best`` sparse round."""
-    layer = first_layer(run)
-    best = run.best_sparse
-    return [{"cells": _cells(stored, layer), "best": stored is best} for stored in run.rounds]
-
-
 def first_layer(run: Run) -> str:
     """The layer that sees the image, else the first; empty without layers."""
     return read.image_layer(run) or next(iter(read.layers(run)), "")
-
-
-def _cells(stored: Round, layer: str) -> list[str]:
-    def number(*path: str) -> float:
-        return read.number(stored, *path)
-
-    alive, units = number("layers", layer, "alive_units"), number("layers", layer, "units")
-    return [
-        str(stored.index),
-        significant(number("density"), 3),
-        significant(number("train_loss"), 3),
-        percent(number("validation_accuracy")),
-        percent(number("test_accuracy")),
-        f"{alive:.0f} / {units:.0f}" if math.isfinite(alive) and math.isfinite(units) else DASH,
-        significant(number("layers", layer, "excess_kurtosis", "median"), 3),
-        significant(number("layers", layer, "ipr", "median"), 3),
-        significant(number("layers", layer, "locality", "ratio"), 3),
-        significant(number("layers", layer, "cavity", "auc"), 3),
-        significant(number("seconds"), 2),
-    ]
 
 
 def significant(value: float, digits: int) -> str:
@@ -118,87 +87,122 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}%" if math.isfinite(value) else DASH
 
 
-def result(run: Run) -> list[str]:
-    """The result in three sentences: accuracy, localisation, non-Gaussianity and the cavity."""
+def headline(run: Run) -> str:
+    """The result in one sentence with its spread: accuracy of the last round, and the locality of its first layer."""
     if not run.rounds:
-        return ["No round of this run is complete yet, so that there is nothing to report."]
-    return [_accuracy(run), _localisation(run), _non_gaussianity(run)]
+        return "No round of this run is complete yet, so that there is nothing to report."
+    parts = [part for part in (_accuracy(run), _locality(run)) if part]
+    if not parts:
+        return "Neither accuracy nor locality was stored."
+    return "; ".join(parts) + "."
+
+
+def sentences(run: Run) -> dict[str, str]:
+    """What chapters begin with, by their names."""
+    return {"performance": _best(run), "connections": _participation(run), "gaussianity": _non_gaussianity(run)}
+
+
+def accuracy_half(run: Run, accuracy: float) -> float:
+    """Half of a 95% interval of an accuracy by the number of test samples; NaN where that is not known."""
+    count = data_facts(run).get("test")
+    if not isinstance(count, int) or count < 1 or not math.isfinite(accuracy):
+        return math.nan
+    return Z * math.sqrt(accuracy * (1 - accuracy) / count)
 
 
 def _accuracy(run: Run) -> str:
+    dense, last = run.rounds[0], run.rounds[-1]
+    start, found = read.number(dense, "test_accuracy"), read.number(last, "test_accuracy")
+    if not math.isfinite(start):
+        return ""
+    if len(run.rounds) == 1:
+        return f"The dense network classifies {_with_half(run, start)} of the test samples right; no sparse round yet"
+    density = significant(100 * read.number(last, "density"), 2)
+    return (
+        f"With {density}% of its weights left (round {last.index}) the network classifies {_with_half(run, found)} of "
+        f"the test samples right, {_against(run, start, found)}"
+    )
+
+
+def _with_half(run: Run, accuracy: float) -> str:
+    half = accuracy_half(run, accuracy)
+    return percent(accuracy) + (f" (±{100 * half:.1f})" if math.isfinite(half) else "")
+
+
+def _against(run: Run, first: float, second: float) -> str:
+    """How a test accuracy stands against the dense network's, beside what the number of samples leaves open."""
+    dense = f"the dense one {_with_half(run, first)}"
+    half = math.hypot(accuracy_half(run, first), accuracy_half(run, second))
+    gain = second - first
+    if not math.isfinite(half) or abs(gain) < 5e-4:
+        return dense
+    if abs(gain) <= half:
+        return f"{dense}: no difference that {data_facts(run).get('test')} samples can tell"
+    return f"{dense}: {100 * abs(gain):.1f} points {'more' if gain > 0 else 'less'}"
+
+
+def _locality(run: Run) -> str:
+    layer, last = read.image_layer(run), run.rounds[-1]
+    if layer is None:
+        return ""
+    ratio, z = (read.number(last, "layers", layer, "locality", name) for name in ("ratio", "z"))
+    if not math.isfinite(ratio) or len(run.rounds) < 2:
+        return ""
+    text = f"pairs of a unit's inputs are near {significant(ratio, 3)} times as often as chance would have it"
+    if math.isfinite(z):
+        half = Z * (ratio - 1) / z if z else math.nan
+        text += f" (1 ± {significant(abs(half), 2)} by chance)" if math.isfinite(half) else ""
+    return text
+
+
+def _best(run: Run) -> str:
     dense, best = run.rounds[0], run.best_sparse
     start = read.number(dense, "test_accuracy")
-    if not math.isfinite(start):
-        return "Test accuracy was not stored."
-    if best is None:
-        return f"The dense network reaches {percent(start)} test accuracy; no sparse round was trained."
+    if best is None or not math.isfinite(start):
+        return ""
     found, density = read.number(best, "test_accuracy"), read.number(best, "density")
-    gain = 100 * (found - start)
-    word = "more" if gain > 0 else "less"
-    change = "the same as" if abs(gain) < 0.05 else f"{abs(gain):.1f} points {word} than"
     return (
         f"The best sparse round (round {best.index}, chosen by validation accuracy) keeps "
-        f"{significant(100 * density, 2)}% of the weights and reaches "
-        f"{percent(found)} test accuracy, {change} the dense network's {percent(start)}"
-        f"{_certainty(run, start, found)}."
-    )  # fmt: skip
+        f"{significant(100 * density, 2)}% of the weights and classifies {_with_half(run, found)} right, "
+        f"{_against(run, start, found)}."
+    )
 
 
-def _certainty(run: Run, first: float, second: float) -> str:
-    """Whether a difference in test accuracy is more than the number of test samples can tell; nothing if unknown."""
-    count = data_facts(run).get("test")
-    if not isinstance(count, int) or count < 1 or abs(second - first) < 5e-4:
+def _participation(run: Run) -> str:
+    layer = first_layer(run)
+    ends = _ends(read.series(run, "layers", layer, "ipr", "median"))
+    if ends is None:
         return ""
-    half = Z * math.sqrt((first * (1 - first) + second * (1 - second)) / count)
-    if abs(second - first) > half:
-        return f" (beyond the ±{100 * half:.1f} points that {count} test samples leave open)"
-    return f" (within the ±{100 * half:.1f} points that {count} test samples leave open)"
-
-
-def _localisation(run: Run) -> str:
-    layer, last = first_layer(run), run.rounds[-1]
-    parts = []
-    ratio = _ends(read.series(run, "layers", layer, "locality", "ratio"))
-    if ratio is None:
-        parts.append("the locality ratio was not stored or is not defined")
-    else:
-        z = read.number(last, "layers", layer, "locality", "z")
-        verdict = f", z = {significant(z, 2)} in the last round" if math.isfinite(z) else ""
-        parts.append(f"the locality ratio of the first layer's masks {_change(*ratio)} (1 is no locality{verdict})")
-    spread = _ends(read.series(run, "layers", layer, "ipr", "median"))
-    if spread is None:
-        parts.append("the inverse participation ratio was not stored")
-    else:
-        parts.append(f"the median inverse participation ratio {_change(*spread)}{_sparsity_alone(run, layer)}")
-    text = "; ".join(parts) + "."
-    return text[0].upper() + text[1:]
-
-
-def _sparsity_alone(run: Run, layer: str) -> str:
+    text = f"The median inverse participation ratio of {layer} {_change(*ends, _half(run, f'{layer}/ipr'))}"
     mask = read.mask(run.rounds[-1], layer)
     kept = mask.sum() / mask.shape[1] if mask.size else 0
-    if len(run.rounds) < 2 or kept < 3:
-        return ""
-    return f" (Gaussian weights on as many inputs per unit would give {significant(3 / kept, 2)})"
+    if len(run.rounds) > 1 and kept >= 3:
+        text += f" (Gaussian weights on as many inputs per unit would give {significant(3 / kept, 2)})"
+    return text + "."
 
 
 def _non_gaussianity(run: Run) -> str:
     layer = first_layer(run)
-    kurtosis = _ends(read.series(run, "layers", layer, "excess_kurtosis", "median"))
-    if kurtosis is None:
-        text = "The kurtosis of the pre-activations was not stored"
-    else:
-        text = f"The median excess kurtosis of the first layer's pre-activations {_change(*kurtosis)}"
-    auc = read.series(run, "layers", layer, "cavity", "auc")
-    auc = auc[np.isfinite(auc)]
-    if not len(auc):
-        return text + "; removed and kept weights were not compared by the cavity method."
-    above = int((auc > 0.5).sum())
-    return text + (
-        f"; in {above} of {len(auc)} rounds the weights that pruning by {run.removes_by} "
-        f"removed next had the larger cavity values "
-        f"(AUC from {significant(float(auc.min()), 3)} to {significant(float(auc.max()), 3)}; 0.5 is no difference)."
-    )
+    ends = _ends(read.series(run, "layers", layer, "excess_kurtosis", "median"))
+    if ends is None:
+        return ""
+    change = _change(*ends, _half(run, f"{layer}/excess_kurtosis"))
+    return f"The median excess kurtosis of {layer}'s pre-activations, over living units, {change}."
+
+
+def _half(run: Run, name: str) -> float:
+    """Half of a 95% interval of how a median over units changed from the first to the last round that has it.
+
+    The standard error of a median is about 0.93 interquartile ranges over the square root of the number of units.
+    """
+    known = [values for stored in run.rounds if np.isfinite(values := read.probe(stored, name)).any()]
+    if not known:
+        return math.nan
+    errors = []
+    for values in (known[0], known[-1]):
+        low, _, high = read.quartiles_of(values)
+        errors.append(0.93 * (high - low) / math.sqrt(np.isfinite(values).sum()))
+    return Z * math.hypot(*errors)
 
 
 def _ends(values: np.ndarray) -> tuple[float, float] | None:
@@ -225,9 +229,12 @@ def _signed(value: float) -> str:
     return ("+" if value > 0 else "") + significant(value, 3)
 
 
-def _change(first: float, last: float) -> str:
-    """What happened between two numbers: rose, fell, or hardly changed (by less than 5%, or less than 0.02)."""
-    small = abs(last - first) <= max(0.05 * abs(first), 0.02 if abs(first) > 0.1 else 0.0)
-    word = "hardly changed, from" if small else ("rose from" if last > first else "fell from")
-    times = f", {significant(last / first, 2)} times as much" if not small and first > 0 and last / first >= 1.5 else ""
-    return f"{word} {significant(first, 3)} to {significant(last, 3)}{times}"
+def _change(first: float, last: float, half: float) -> str:
+    """What happened between two numbers: rose or fell, or stayed within ``half``, what the units leave open."""
+    ends = f"{significant(first, 3)} to {significant(last, 3)}"
+    if not math.isfinite(half):
+        return f"went from {ends}, a spread is not known"
+    spread = f"±{significant(half, 2)}"
+    if abs(last - first) <= half:
+        return f"stayed within its spread ({ends}, {spread})"
+    return f"{'rose' if last > first else 'fell'} from {ends} ({spread})"

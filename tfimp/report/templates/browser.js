@@ -24,6 +24,33 @@
     return { position, weights: values(round.weights), cavity: values(round.cavity) };
   }
 
+  // The same values at random places of each unit, the same ones every time: what as many weights look like by chance.
+  function scattered(position, fanIn, units) {
+    const twin = new Int32Array(position.length).fill(-1);
+    const places = new Int32Array(fanIn);
+    for (let unit = 0; unit < units; unit++) {
+      let state = 2654435769 * (unit + 1) >>> 0;
+      const random = () => {
+        state = (state + 1831565813) >>> 0;
+        let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+        mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+        return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+      };
+      for (let input = 0; input < fanIn; input++) places[input] = input;
+      let drawn = 0;
+      for (let input = 0; input < fanIn; input++) {
+        const at = position[unit * fanIn + input];
+        if (at < 0) continue;
+        const chosen = drawn + Math.floor(random() * (fanIn - drawn));
+        [places[drawn], places[chosen]] = [places[chosen], places[drawn]];
+        twin[unit * fanIn + places[drawn++]] = at;
+      }
+    }
+    return twin;
+  }
+
+  const PRUNED = [0xe4, 0xe6, 0xe9], SURVIVES = 0x18;
+
   function browse(root) {
     const data = JSON.parse(document.getElementById(root.dataset.fields).textContent);
     const [height, width, channels] = data.shape;
@@ -34,6 +61,12 @@
     const unpacked = [];
     let round = data.start, place = 0, timer = null;
     const arrays = () => (unpacked[round] ??= unpack(data.rounds[round], fanIn, data.units.length));
+    const places = (kind) => {
+      const known = arrays();
+      if (kind !== "twin") return known.position;
+      return (known.twin ??= scattered(known.position, fanIn, data.units.length));
+    };
+    const tiles = [];
 
     // A survivor's value as a share of its unit's largest, from -1 to 1; null where pruned or not stored.
     function share(name, unit, input) {
@@ -41,15 +74,25 @@
       return at < 0 || known[name] === null ? null : known[name].values[at] / 127;
     }
 
-    function colour(unit, at) {
-      const known = arrays(), base = unit * fanIn + at * channels;
-      if (what.value === "mask" || known.weights === null) {
-        const lit = [...Array(channels).keys()].map((c) => (known.position[base + c] < 0 ? 38 : 242));
-        return channels === 3 ? lit : Array(3).fill(Math.max(...lit));
+    // Weights are summed over channels, over the unit's largest sum; masks are the darker the more channels survive.
+    function field(unit, kind) {
+      const known = arrays(), position = places(kind), base = unit * fanIn;
+      const sums = new Float64Array(width * height), alive = new Uint8Array(width * height);
+      for (let input = 0; input < fanIn; input++) {
+        const at = position[base + input];
+        if (at < 0) continue;
+        const place = Math.floor(input / channels);
+        alive[place]++;
+        if (known.weights !== null) sums[place] += known.weights.values[at];
       }
-      const shares = [...Array(channels).keys()].map((c) => share("weights", unit, at * channels + c) ?? 0);
-      if (channels === 3) return shares.map((value) => 127.5 + 127.5 * value);
-      return scales.weights[Math.round(127 + 127 * Math.max(-1, Math.min(1, shares.reduce((a, b) => a + b, 0))))];
+      const largest = sums.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      return (place) => {
+        if (!alive[place]) return PRUNED;
+        if (kind === "mask" || known.weights === null) {
+          return PRUNED.map((light) => light - (alive[place] / channels) * (light - SURVIVES));
+        }
+        return scales.weights[Math.round(127 + (largest ? (127 * sums[place]) / largest : 0))];
+      };
     }
 
     function paint(canvas, pick) {
@@ -65,7 +108,7 @@
 
     const shade = (name, unit, channel) => (at) => {
       const value = share(name, unit, at * channels + channel);
-      return value === null ? [128, 128, 128] : scales[name][Math.round(127 + 127 * value)];
+      return value === null ? PRUNED : scales[name][Math.round(127 + 127 * value)];
     };
 
     function read(event, canvas, unit) {
@@ -127,11 +170,8 @@
     function showDetail() {
       const known = arrays(), stored = data.rounds[round], unit = place;
       pictures.replaceChildren();
-      const chosen = what.value;
-      if (known.weights !== null) {
-        panel("field: masked weights", false, [(at) => { what.value = "weights"; const found = colour(unit, at); what.value = chosen; return found; }]);
-      }
-      panel("mask", false, [(at) => { what.value = "mask"; const found = colour(unit, at); what.value = chosen; return found; }]);
+      if (known.weights !== null) panel("field: weights, channels summed", false, [field(unit, "weights")]);
+      panel("mask", false, [field(unit, "mask")]);
       const each = [...Array(channels).keys()];
       const label = channels > 1 ? `, ${channelNames(channels).join(", ")}` : "";
       for (const [name, title] of [["weights", "weights"], ["cavity", "cavity values Δ"]]) {
@@ -154,13 +194,18 @@
     }
 
     function showThumbnails() {
-      [...grid.children].forEach((canvas, unit) => paint(canvas, (at) => colour(unit, at)));
+      const ratios = data.rounds[round].locality;
+      tiles.forEach((canvas, unit) => {
+        paint(canvas, field(unit, what.value));
+        const ratio = data.rounds[round].density < 1 && what.value !== "twin" ? ratios[unit] : null;
+        canvas.nextSibling.textContent = ratio === null ? "\u00a0" : ratio.toFixed(1);
+      });
     }
 
     function select(next, scroll = true) {
-      grid.children[place]?.setAttribute("aria-selected", "false");
+      tiles[place]?.setAttribute("aria-selected", "false");
       place = Math.max(0, Math.min(data.units.length - 1, next));
-      const canvas = grid.children[place];
+      const canvas = tiles[place];
       canvas.setAttribute("aria-selected", "true");
       grid.setAttribute("aria-activedescendant", canvas.id);
       if (scroll) {
@@ -179,6 +224,7 @@
       slider.value = round;
       find(".round-text").textContent = `${stored.index}${stored.index === 0 ? " (dense)" : ""}, density ${number(stored.density)}`;
       slider.setAttribute("aria-valuetext", `round ${stored.index}, density ${number(stored.density)}`);
+      root.querySelectorAll(".curve circle").forEach((dot) => dot.classList.toggle("now", Number(dot.dataset.round) === stored.index));
       showThumbnails();
       showDetail();
     }
@@ -201,8 +247,17 @@
       canvas.setAttribute("aria-selected", "false");
       canvas.title = `unit ${unit}`;
       canvas.addEventListener("click", () => select(index, false));
-      grid.append(canvas);
+      const tile = document.createElement("div");
+      tile.append(canvas, document.createElement("span"));
+      grid.append(tile);
+      tiles.push(canvas);
     });
+    if (height > 1) {
+      // a pixel of a field is a whole number of pixels of the page
+      const side = Math.max(1, Math.floor(64 / width)) * width;
+      grid.style.gridTemplateColumns = `repeat(auto-fill, ${side}px)`;
+      tiles.forEach((canvas) => { canvas.style.width = `${side}px`; });
+    }
     if (height === 1) [grid, pictures].forEach((element) => element.classList.add("strips"));
     unitInput.max = data.total - 1;
     slider.addEventListener("input", () => { stop(); turn(Number(slider.value)); });
@@ -224,7 +279,7 @@
         stop();
         turn(round + (event.key === "PageUp" ? -1 : 1));
       } else if ((event.key === "m" || event.key === "M") && event.target !== what) {
-        what.value = what.value === "mask" ? "weights" : "mask";
+        what.selectedIndex = (what.selectedIndex + 1) % what.options.length;
         showThumbnails();
       } else if (event.target === grid && event.key in moves) {
         select(place + moves[event.key]());
@@ -238,4 +293,14 @@
   }
 
   document.querySelectorAll(".browser").forEach(browse);
+
+  // A link to a chapter unfolds it.
+  function unfold() {
+    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+    if (target) target.scrollIntoView();
+  }
+  addEventListener("hashchange", unfold);
+  document.querySelectorAll('a[href^="#"]').forEach((link) => link.addEventListener("click", () => setTimeout(unfold)));
+  unfold();
 })();
