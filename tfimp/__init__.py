@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tfimp.config import RunConfig as RunConfig
     from tfimp.export import load_saved_model as load_saved_model
     from tfimp.inference.keras_models import compact as compact
+    from tfimp.pruning.criteria import criterion as criterion
     from tfimp.pruning.keras.reporting import PruningLog as PruningLog
     from tfimp.pruning.keras.reporting import save_stripped as save_stripped
     from tfimp.pruning.keras.reporting import sparsity_report as sparsity_report
@@ -42,6 +43,7 @@ _HOME = {
     "Run": "tfimp.runs",
     "RunConfig": "tfimp.config",
     "compact": "tfimp.inference.keras_models",
+    "criterion": "tfimp.pruning.criteria",
     "data": "tfimp.data",
     "load_saved_model": "tfimp.export",
     "masks": "tfimp.pruning.wrapper",

@@ -115,8 +115,9 @@ def iterative_magnitude_pruning(
         state = rules.stored_state(writer.run, index - 1)
         rewind_point, masks, following = state.rewind_point, state.masks, rules.next_masks(state)
     else:
-        rewind_point, masks = laboratory.rewind_point(), laboratory.full_masks()
-        rules.try_out(rewind_point, masks)
+        masks = laboratory.full_masks()
+        rules.try_out(laboratory.dense.state(), masks)
+        rewind_point = laboratory.rewind_point()
 
     while not (reason := stop_reason(prune, masks, index)):
         clock = time.perf_counter()

@@ -65,9 +65,10 @@ class Rules:
         Raises:
             ConfigError: it fails, or gives something else than a number for each weight.
         """
-        zeros = {name: np.zeros_like(weights[name]) for name in masks}
+        rng = np.random.default_rng(0)
+        others = [{name: rng.normal(size=mask.shape).astype(np.float32) for name, mask in masks.items()} for _ in "ig"]
         with np.errstate(all="ignore"):
-            criteria.scores(self.criterion, masks, weights=weights, masks=masks, initial=weights, gradients=zeros)
+            criteria.scores(self.criterion, masks, weights=weights, masks=masks, initial=others[0], gradients=others[1])
 
     def stored_state(self, run: Run, index: int) -> core.State:
         """Where a stored run stood at the end of a round.

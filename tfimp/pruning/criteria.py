@@ -88,7 +88,11 @@ class Criterion:
         # bfloat16 and the float8 types, which NumPy learns from ml_dtypes, are of kind V
         if scores.dtype.kind not in "biufV":
             raise ConfigError(f"criterion {self.name!r} gives {scores.dtype} for {name}; scores must be real numbers")
-        return scores if scores.dtype.kind in "iuf" else scores.astype(np.float32)
+        scores = scores if scores.dtype.kind in "iuf" else scores.astype(np.float32)
+        kept = known.get("mask", np.ones(shape, bool))
+        if kept.any() and np.isnan(scores[kept]).all() and np.isfinite(np.asarray(known["weight"], np.float32)).any():
+            raise ConfigError(f"criterion {self.name!r} gives no number for any surviving weight of {name}")
+        return scores
 
 
 def criterion(name: str) -> Callable[[Function], Function]:
@@ -187,7 +191,7 @@ def gradient(weight: Array, gradient: Array) -> Array:
 
 @criterion("random")
 def random(mask: Array, rng: np.random.Generator) -> Array:
-    """Equal chances for all: the control."""
+    """Equal chances for all: the control with the same counts."""
     return rng.random(mask.shape)
 
 
