@@ -53,7 +53,7 @@ def forward(
         norm = "norm_" + name.removeprefix("dense_")
         mean, variance = weights[f"{norm}/moving_mean"], weights[f"{norm}/moving_variance"]
         mean, variance = (mean, variance) if kernels is not None else (x.mean(axis=0), x.var(axis=0))
-        x = (x - mean) / np.sqrt(variance + 1e-3) * weights[f"{norm}/gamma"] + weights[f"{norm}/beta"]
+        x = (x - mean) / np.sqrt(variance + 1e-10) * weights[f"{norm}/gamma"] + weights[f"{norm}/beta"]
         found[name] = x @ (kernels or weights)[f"{name}/kernel"] + weights[f"{name}/bias"]
         x = np.maximum(found[name], 0)
     return found
@@ -91,7 +91,7 @@ def test_the_whole_comparison_is_that_of_weights_removed_one_by_one(made: tuple[
     mask, kernel = stored.masks["dense_0/kernel"], stored.weights["dense_0/kernel"].astype(float)
     weights = stored.weights
     x = dataset.normalise(seen(dataset)).astype(float)
-    x = (x - weights["norm_0/moving_mean"]) / np.sqrt(weights["norm_0/moving_variance"] + 1e-3)
+    x = (x - weights["norm_0/moving_mean"]) / np.sqrt(weights["norm_0/moving_variance"] + 1e-10)
     x = x * weights["norm_0/gamma"] + weights["norm_0/beta"]
     h = x @ kernel
     skew = np.array(

@@ -16,7 +16,7 @@ from tfimp._inputs import check_source, parse_condition, source_words
 from tfimp._pattern import parse_pattern
 from tfimp._text import read_text
 from tfimp.errors import ConfigError, nearest
-from tfimp.network import Layer, parse_arch
+from tfimp.network import INITIALIZERS, Layer, parse_arch
 from tfimp.network.activations import ACTIVATIONS
 from tfimp.registry import NAME, NAME_WORDS
 
@@ -86,12 +86,26 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Section ``model``: a fully connected network as in the papers."""
+    """Section ``model``: a network of the papers; what is not set is theirs."""
 
     hidden: tuple[int, ...] = key((256, 256), "units of each hidden layer", every(between(1, 1_000_000)))
     activation: str = key("relu", "activation of the hidden layers", one_of(*ACTIVATIONS))
     batch_norm: bool = key(True, "batch normalisation on each layer's input")
     batch_norm_momentum: float = key(0.99, "momentum of its moving averages", between(0, 1, open_high=True))
+    batch_norm_epsilon: float = key(1e-10, "what is added to its variances", between(0, 1, open_low=True))
+    batch_norm_start: str = key(
+        "first_batch",
+        "its moving averages in each round: begin with the first batch's moments, as in the papers, or are rewound",
+        one_of("first_batch", "rewound"),
+    )
+    initializer: str = key("normal", "distribution of the kernels at the start", one_of(*INITIALIZERS))
+    init_scale: float = key(
+        1.0, "their standard deviation over the papers' sqrt(2 / (fan_in + fan_out))", between(0, 1e6, open_low=True)
+    )
+    convolution_norm: bool = key(
+        False,
+        "convolutions have batch normalisation and a bias, and start as Keras has them (the papers' have neither)",
+    )
     arch: str = key("", "the papers' architecture string, as c5,32,2:p2,2:f1024:x (empty: what model.hidden says)")
 
     def __post_init__(self) -> None:
@@ -131,6 +145,16 @@ class TrainConfig:
     decay: float = key(0.1, "step schedule: factor at each milestone", between(0, 1, open_low=True))
     batch_size: int = key(100, "samples per step", at_least(1))
     steps: int = key(2000, "training steps per round (T)", at_least(1))
+    first_round: str = key(
+        "total",
+        "round 0 trains T steps in all, its step k the rewind point (total), or k steps and then T (after_rewind)",
+        one_of("total", "after_rewind"),
+    )
+    validate_step: int = key(
+        0,
+        "steps between looks at the validation accuracy, the best of which is stored (0: once, at the end)",
+        at_least(0),
+    )
     checkpoint_seconds: float = key(60.0, "least time between checkpoints inside a round (0: none)", at_least(0))
     engine: str = key("auto", "how a round is computed", one_of("auto", "dense", "sparse"))
     replicates: int = key(1, "networks of seeds seed, seed + 1, ... that train as one program", between(1, 1000))
@@ -163,6 +187,7 @@ class PruneConfig:
     pattern: str = key("", "N:M as 2:4 (of M inputs at least N stay), AxB as 1x4 (blocks go whole), empty: neither")
     rewind_step: int = key(0, "step k whose weights the survivors return to", at_least(0))
     include_bias: bool = key(False, "biases can be pruned too")
+    prune_step: int = key(0, "step of a round whose weights decide what is pruned (0: the last)", at_least(0))
     layers: tuple[str, ...] = key((), "names of the hidden layers that are pruned (empty: all)")
     output_layer: bool = key(False, "the output layer is pruned too")
     initial_sparsity: float = key(
@@ -253,6 +278,24 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check(self, "")
+        if self.train.first_round == "total" and self.prune.rewind_step > self.train.steps:
+            raise ConfigError(
+                f"prune.rewind_step is a step of round 0, at most train.steps = {self.train.steps} with "
+                f"train.first_round 'total', got {self.prune.rewind_step}"
+            )
+        earliest = self.prune.rewind_step if self.train.first_round == "total" else 1
+        if self.prune.prune_step and not earliest <= self.prune.prune_step <= self.train.steps:
+            accepted = f"0 or from {earliest} to train.steps = {self.train.steps}"
+            raise ConfigError(f"prune.prune_step must be {accepted}, got {self.prune.prune_step}")
+
+    def span(self, round_index: int) -> tuple[int, int]:
+        """The steps, counted from initialisation, that a round's T steps begin after and end with.
+
+        Round 0 trains T steps in all, unless ``train.first_round`` lets it train T more from its step k; later rounds
+        train T steps from there.
+        """
+        begin = self.prune.rewind_step if round_index or self.train.first_round == "after_rewind" else 0
+        return begin, begin + self.train.steps
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain dicts, lists and numbers, every key written out."""
@@ -282,8 +325,42 @@ class RunConfig:
 
     @classmethod
     def from_toml(cls, text: str) -> RunConfig:
-        """Read a configuration from TOML text."""
-        return cls.from_dict(parse_toml(text, "the configuration"))
+        """Read a configuration from TOML text; a whole one of an earlier version keeps the meaning that it had."""
+        return cls.from_dict(as_it_was(parse_toml(text, "the configuration")))
+
+
+# What a whole configuration means where it was written before the keys existed: the networks as they were then.
+_ADDED: dict[str, dict[str, Any]] = {
+    "model": {
+        "batch_norm_epsilon": 1e-3,
+        "batch_norm_start": "rewound",
+        "initializer": "truncated_normal",
+        "init_scale": 1.0,
+        "convolution_norm": True,
+    },
+    "train": {"first_round": "after_rewind", "validate_step": 0},
+    "prune": {"prune_step": 0},
+}
+_ALWAYS_THERE = {"hidden", "activation", "batch_norm", "batch_norm_momentum", "arch"}
+
+
+def is_from_before(mapping: Mapping[str, Any]) -> bool:
+    """Whether a configuration was written as a whole, by a version that did not yet have the papers' networks."""
+    model = mapping.get("model")
+    return isinstance(model, Mapping) and set(model) >= _ALWAYS_THERE and "initializer" not in model
+
+
+def as_it_was(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with the keys that a whole one lacked when it was written; any other is returned as it is."""
+    new = dict(mapping)
+    if not is_from_before(mapping):
+        return new
+    for section, keys in _ADDED.items():
+        if isinstance(mapping.get(section), Mapping):
+            new[section] = {**keys, **mapping[section]}
+    if new["model"]["activation"] == "erf":
+        new["model"]["activation"] = "plain_erf"
+    return new
 
 
 def _plain(value: Any) -> Any:
@@ -375,7 +452,9 @@ def resolve(
         seed: In place of the configuration's own.
     """
     merged = {
-        name: dict(value) if isinstance(value, Mapping) else value for name, value in base.items() if name != "about"
+        name: dict(value) if isinstance(value, Mapping) else value
+        for name, value in as_it_was(base).items()
+        if name != "about"
     }
     pairs = list(_named_values(settings))
     if "about" in base:

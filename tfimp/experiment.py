@@ -109,7 +109,7 @@ def iterative_magnitude_pruning(
     """
     config, prune, rules = laboratory.config, laboratory.config.prune, laboratory.rules
     checkpoints = Checkpoints(writer, config.train.checkpoint_seconds)
-    index = len(writer.run.rounds)
+    index, watch = len(writer.run.rounds), laboratory.watch()
     if index:
         events.write(writer.run, index - 1)  # the run may have been killed before it had
         state = rules.stored_state(writer.run, index - 1)
@@ -117,21 +117,22 @@ def iterative_magnitude_pruning(
     else:
         masks = laboratory.full_masks()
         rules.try_out(laboratory.dense.state(), masks)
-        rewind_point = laboratory.rewind_point()
+        rewind_point = laboratory.rewind_point(watch)
 
     while not (reason := stop_reason(prune, masks, index)):
         clock = time.perf_counter()
         if index == 0:
             start = core.rewound(rewind_point, masks)
         else:
-            masks = following
+            masks, watch = following, laboratory.watch()
             start = laboratory.start(masks, state)
-        trained, loss = laboratory.train_round(index, start, masks, tell, checkpoints)
+        trained = laboratory.train_round(index, start, masks, tell, checkpoints, watch)
         gradients = laboratory.gradients(masks) if rules.needs("gradient", index) else None
-        state = rules.state(writer.run, index, masks, core.Ranked(trained, start, gradients), rewind_point)
+        ended = core.Ranked(trained, start, gradients, watch.deciding)
+        state = rules.state(writer.run, index, masks, ended, rewind_point)
         following = rules.next_masks(state)
-        measures, arrays = laboratory.measure(trained, masks, following)
-        metrics = {"round": index, "train_loss": loss, **measures, "seconds": time.perf_counter() - clock}
+        measures, arrays = laboratory.measure(trained, masks, following, watch)
+        metrics = {"round": index, **measures, "seconds": time.perf_counter() - clock}
         writer.write_round(
             index,
             weights=core.without_optimizer(trained),
@@ -140,6 +141,7 @@ def iterative_magnitude_pruning(
             metrics=metrics,
             initial=start if index == 0 or prune.procedure in ("fine_tune", "reinitialise") else None,
             gradients=gradients,
+            deciding=watch.deciding,
         )
         events.write(writer.run, index)
         tell(RoundDone(metrics))

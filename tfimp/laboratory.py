@@ -32,6 +32,7 @@ from tfimp.training.crossover import WORTH_IT, measured_crossover, operations
 from tfimp.training.dense import DenseEngine, dense_engine
 from tfimp.training.engine import Engine
 from tfimp.training.keras_loop import KerasEngine
+from tfimp.training.watch import Watch
 
 Arrays = dict[str, np.ndarray]
 
@@ -134,11 +135,27 @@ class Laboratory:
             masks |= remove_lowest({name: rng.random(mask.shape) for name, mask in kernels.items()}, kernels, sparsity)
         return masks
 
-    def rewind_point(self) -> Arrays:
+    def watch(self) -> Watch:
+        """What follows a round's training."""
+        config = self.config
+        return Watch(
+            self.dataset.validation,
+            masked_weights(config.model, config.prune),
+            every=config.train.validate_step,
+            decides=config.prune.prune_step,
+            last=config.train.steps,
+        )
+
+    def rewind_point(self, watch: Watch) -> Arrays:
         """Train k steps from initialisation; the whole state that survivors return to."""
-        masks = self.full_masks()
-        self.dense.load(rewound(self.dense.state(), masks), masks)
-        self.dense.train(0, 0, self.config.prune.rewind_step)
+        masks, step = self.full_masks(), self.config.prune.rewind_step
+        self.dense.load(
+            self.network.begun(rewound(self.dense.state(), masks)), masks, begins_anew=self.network.begins_anew
+        )
+        origin, _ = self.config.span(0)
+        # the steps before the first of round 0 are not looked at
+        looks = watch.looks(self.dense, origin, 0, step) if step and origin == 0 else {}
+        watch.loss = self.dense.train(0, 0, step, looks=looks)
         return self._state()
 
     def start(self, masks: Arrays, state: core.State) -> Arrays:
@@ -151,30 +168,45 @@ class Laboratory:
         return rewound(self.dense.gradients(list(masks)), masks)
 
     def train_round(
-        self, round_index: int, start: Arrays, masks: Arrays, tell: Progress, checkpoints: Checkpoints
-    ) -> tuple[Arrays, float]:
-        """Train T steps from a state under masks, or what is left of them after a checkpoint.
+        self, round_index: int, start: Arrays, masks: Arrays, tell: Progress, checkpoints: Checkpoints, watch: Watch
+    ) -> Arrays:
+        """Train the steps of a round from the rewind point on, under masks, or what is left of them after a checkpoint.
+
+        Args:
+            round_index: The round.
+            start: Whole state at the rewind point.
+            masks: Of the round.
+            tell: Hears of finished blocks of steps.
+            checkpoints: Where unfinished rounds are stored.
+            watch: Follows the round, and learns the loss of its last block.
 
         Returns:
-            The state at the end and the loss of the last block of steps.
+            The whole state at the end.
         """
-        first, steps = self.config.prune.rewind_step, self.config.train.steps
-        state, begin = checkpoints.latest() or (start, first)
+        origin, end = self.config.span(round_index)
+        reached, begin = checkpoints.latest() or (None, self.config.prune.rewind_step)
         engine = self.sparse if density(masks) < self.sparse_below else self.dense
-        engine.load(state, masks)
+        if reached is not None:
+            engine.load(watch.resumed(reached), masks)
+        elif begin == origin:
+            engine.load(self.network.begun(start), masks, begins_anew=self.network.begins_anew)
+        else:
+            engine.load(start, masks)
 
         def after_block(step: int, loss: float) -> None:
-            event = Block(round_index, step - first, steps, loss)
-            if step < first + steps:
-                checkpoints.after_block(step, engine.state, lambda: tell(event))
+            event = Block(round_index, step - origin, end - origin, loss)
+            if step < end:
+                checkpoints.after_block(step, lambda: {**engine.state(), **watch.arrays()}, lambda: tell(event))
             else:
                 tell(event)
 
         with _SPARSE_TURN if engine is not self.dense else contextlib.nullcontext():
-            loss = engine.train(round_index, begin, first + steps, after_block)
+            looks = watch.looks(engine, origin, begin, end)
+            if begin < end:
+                watch.loss = engine.train(round_index, begin, end, after_block, looks)
         if engine is not self.dense:
             self.dense.load(engine.state(), masks)
-        return self._state(), loss
+        return self._state()
 
     def _state(self) -> Arrays:
         return {**self.dense.state(), **self._constants}
@@ -183,7 +215,9 @@ class Laboratory:
         seed = number(self.config.seed, Stream.NEW_WEIGHTS, round_index)
         return fresh_weights(self.network, self.dataset, seed)
 
-    def measure(self, trained: Arrays, masks: Arrays, next_masks: Arrays) -> tuple[dict[str, Any], Arrays]:
+    def measure(
+        self, trained: Arrays, masks: Arrays, next_masks: Arrays, watch: Watch
+    ) -> tuple[dict[str, Any], Arrays]:
         """Accuracies and probes of the network just trained: part of metrics.json, and probes.safetensors."""
         data = self.dataset
         with concurrent.futures.ThreadPoolExecutor(1) as beside:
@@ -192,12 +226,15 @@ class Laboratory:
                 concurrent.futures.wait(accuracies)  # two threads must not build graphs of one Keras model
             layers, arrays = measure_layers(self._inputs, trained, masks, next_masks, data, self.config.probe)
             validation, test = (accuracy.result() for accuracy in accuracies)
+        best = watch.ended(validation)
         return {
             "density": density(masks),
+            "train_loss": watch.loss,
             "validation_accuracy": validation,
+            "best_validation_accuracy": best,
             "test_accuracy": test,
             "layers": layers,
-        }, arrays
+        }, {**arrays, **watch.curve()}
 
     def facts(self) -> dict[str, Any]:
         """Versions and inputs, for run.json."""

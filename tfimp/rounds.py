@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfimp.config import PruneConfig, RunConfig
+from tfimp.errors import ConfigError
 from tfimp.pruning import core, criteria
 from tfimp.pruning.criteria import Criterion
 from tfimp.pruning.masks import density
@@ -43,7 +44,10 @@ class Rules:
             ConfigError: a criterion that nobody registered.
         """
         prune = config.prune
-        return cls(prune, schedule_of(config), core.criterion_of(prune.procedure, prune.criterion))
+        criterion = core.criterion_of(prune.procedure, prune.criterion)
+        if prune.prune_step and "gradient" in criterion.needs:
+            raise ConfigError(f"prune.prune_step: {criterion.name!r} takes gradients, which are those of the last step")
+        return cls(prune, schedule_of(config), criterion)
 
     @property
     def fact(self) -> str:
@@ -86,7 +90,8 @@ class Rules:
 
     def _ranked(self, stored: Round) -> core.Ranked:
         initial = stored.initial_weights if "initial" in self.criterion.needs else None
-        return core.Ranked(stored.weights, initial, stored.gradients if "gradient" in self.criterion.needs else None)
+        gradients = stored.gradients if "gradient" in self.criterion.needs else None
+        return core.Ranked(stored.weights, initial, gradients, stored.deciding)
 
 
 def schedule_of(config: RunConfig) -> IterativeMagnitudeSchedule:

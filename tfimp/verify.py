@@ -20,7 +20,7 @@ from tfimp.store.derived import derived_problems
 from tfimp.store.files import inside, is_temporary
 from tfimp.store.lock import FolderLock
 from tfimp.store.requested import requested_problems
-from tfimp.store.run import ARRAY_FILES, GRADIENTS, folder_name, round_folders
+from tfimp.store.run import ARRAY_FILES, DECIDING, GRADIENTS, folder_name, round_folders
 from tfimp.store.writer import check_checkpoint
 
 Arrays = dict[str, np.ndarray]
@@ -138,6 +138,9 @@ def _round_problems(stored: Round, previous: Round | None, shapes: dict[str, tup
         missing = [name for name in ARRAY_FILES[:3] if name not in stored.files]
         if stored.index == 0 and "initial.safetensors" not in stored.files:
             missing.append("initial.safetensors")
+        prune_step, steps = stored.run.config.prune.prune_step, stored.run.config.train.steps
+        if 0 < prune_step < steps and DECIDING not in stored.files:
+            missing.append(DECIDING)
         if missing:
             yield f"metrics.json does not name {', '.join(missing)}"
             return
@@ -166,9 +169,12 @@ def _shape_problems(stored: Round, shapes: dict[str, tuple[int, ...]]) -> Iterat
     expected = set(masked_weights(stored.run.config.model, stored.run.config.prune))
     if set(stored.masks) != expected:
         yield f"masks are {', '.join(stored.masks) or 'none'}, the configuration says {', '.join(sorted(expected))}"
+    decides = stored.deciding
     for name, mask in stored.masks.items():
         if stored.gradients is not None and np.shape(stored.gradients.get(name)) != mask.shape:
             yield f"gradients of {name} have shape {np.shape(stored.gradients.get(name))}, its mask {mask.shape}"
+        if np.shape(decides.get(name, mask)) != mask.shape:
+            yield f"the weights {name} that decide have shape {np.shape(decides[name])}, its mask {mask.shape}"
         if name in shapes and mask.shape != shapes[name]:
             yield f"mask {name} has shape {mask.shape}, its weight {shapes[name]}"
 
@@ -204,7 +210,7 @@ def _criterion_problems(stored: Round) -> Iterator[str]:
     rules = Rules.of(run.config)
     state = rules.stored_state(run, index)
     ranked = state.dense or state.ended
-    for arrays in (ranked.weights, ranked.initial, ranked.gradients):
+    for arrays in (ranked.ranking, ranked.initial, ranked.gradients):
         if arrays is not None and any(np.shape(arrays.get(name)) != mask.shape for name, mask in state.masks.items()):
             return  # said of that round
     try:
@@ -238,9 +244,15 @@ def _measure_problems(stored: Round) -> Iterator[str]:
     metrics, masks, probes = stored.metrics, stored.masks, stored.probes
     if metrics.get("density") != density(masks):
         yield f"metrics.json says density {metrics.get('density')!r}, the masks {density(masks)!r}"
-    for word, most in (("validation_accuracy", 1), ("test_accuracy", 1), ("seconds", math.inf)):
+    accuracies = dict.fromkeys(("validation_accuracy", "best_validation_accuracy", "test_accuracy"), 1)
+    for word, most in {**accuracies, "seconds": math.inf}.items():
         if (number := metrics.get(word)) is not None and not 0 <= number <= most:
             yield f"metrics.json says {word} {number!r}, accepted: {'0 to 1' if most == 1 else 'from 0'}"
+    if "validation/accuracies" in probes:
+        best = float(probes["validation/accuracies"].max(initial=0))
+        if not math.isclose(best, metrics.get("best_validation_accuracy") or 0, abs_tol=1e-6):
+            said = metrics.get("best_validation_accuracy")
+            yield f"metrics.json says best_validation_accuracy {said!r}, the curve {best!r}"
     layers = metrics.get("layers")
     for name, measured in layers.items() if isinstance(layers, dict) else ():
         kernel = stored.weights.get(f"{name}/kernel")

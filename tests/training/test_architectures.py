@@ -34,7 +34,9 @@ def test_convolutions_and_pools_have_valid_padding_and_their_strides() -> None:
     assert shapes["pool_0"] == (2, 2, 6)
     assert shapes["dense_0"] == (7,)
     assert network.get_layer("convolution_0").kernel.shape == (5, 5, 3, 6)
-    assert {"norm_convolution_0", "norm_0", "norm_output"} <= set(shapes)
+    assert {"norm_0", "norm_output"} <= set(shapes)
+    assert "norm_convolution_0" not in shapes
+    assert not network.get_layer("convolution_0").use_bias
 
 
 def test_a_convolution_larger_than_its_image_is_refused() -> None:

@@ -68,7 +68,7 @@ def test_the_listener_hears_one_stream(whole: tuple[Path, list[store.Run], list[
     names = tuple(run.path.name for run in runs)
     assert [event for event in events if isinstance(event, Started)] == [Started(folder / "group", 3, 150, 0, names)]
     blocks = [(event.round, event.step) for event in events if isinstance(event, Block)]
-    assert blocks == [(index, step) for index in range(3) for step in (70, 150)]
+    assert blocks == [(0, 100), (0, 150), (1, 70), (1, 150), (2, 70), (2, 150)]
     rows = [event for event in events if isinstance(event, RoundDone)]
     for index in range(3):
         of_round = [row for row in rows if row.metrics["round"] == index]

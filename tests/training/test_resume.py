@@ -14,6 +14,7 @@ from tfimp.config import RunConfig
 from tfimp.errors import StoreError
 from tfimp.progress import Block, Started
 from tfimp.store import resume_run
+from tfimp.verify import verify
 
 
 def config(tmp_path: Path, **train: Any) -> RunConfig:
@@ -21,8 +22,8 @@ def config(tmp_path: Path, **train: Any) -> RunConfig:
         {
             "data": {"train": 200, "validation": 80, "test": 80, "patch": 8},
             "model": {"hidden": [16]},
-            "train": {"steps": 250, "batch_size": 20, "momentum": 0.9, **train},
-            "prune": {"rounds": 3, "fraction": 0.5, "rewind_step": 30},
+            "train": {"steps": 250, "batch_size": 20, "momentum": 0.9, "validate_step": 40, **train},
+            "prune": {"rounds": 3, "fraction": 0.5, "rewind_step": 30, "prune_step": 90},
             "probe": {"samples": 50},
             "export": {"rounds": [], "dir": str(tmp_path / "networks")},
         }
@@ -47,16 +48,20 @@ class StopAt:
 def test_a_run_stopped_inside_rounds_ends_with_the_same_bytes(tmp_path: Path, engine: str) -> None:
     settings = config(tmp_path, engine=engine, checkpoint_seconds=0)
     whole = tfimp.run(settings, tmp_path / "whole")
-    first, second = StopAt(0, 170), StopAt(2, 70)
+    first, second = StopAt(0, 200), StopAt(2, 70)
     with pytest.raises(KeyboardInterrupt):
         tfimp.run(settings, tmp_path / "cut", progress=first)
     with pytest.raises(KeyboardInterrupt):
         tfimp.run(settings, tmp_path / "cut", resume=True, progress=second)
     last = StopAt(9, 9)
     cut = tfimp.run(settings, tmp_path / "cut", resume=True, progress=last)
-    assert second.blocks[0] == (0, 250), "round 0 goes on from step 170"
+    assert second.blocks[0] == (0, 250), "round 0 goes on from step 200"
     assert last.blocks[0] == (2, 170), "round 2 goes on from step 70"
     assert [done.files for done in cut.rounds] == [done.files for done in whole.rounds]
+    assert all("deciding.safetensors" in done.files for done in cut.rounds)
+    bests = [[done.metrics["best_validation_accuracy"] for done in run.rounds] for run in (cut, whole)]
+    assert bests[0] == bests[1]
+    assert verify(cut.path) == []
     assert not (cut.path / "checkpoint").exists()
 
 

@@ -315,7 +315,7 @@ def test_the_engine_is_chosen_by_density(dataset: Dataset, monkeypatch: pytest.M
     for density in (1.0, 0.2):
         masks = {name: np.arange(mask.size).reshape(mask.shape) < density * mask.size for name, mask in
                  lab.full_masks().items()}  # fmt: skip
-        trained, _ = lab.train_round(0, rewound(start, masks), masks, lambda event: None, never)
+        trained = lab.train_round(0, rewound(start, masks), masks, lambda event: None, never, lab.watch())
         assert all(np.array_equal(lab.dense.state()[name], trained[name]) for name in lab.dense.state())
     assert used == ["dense", "sparse"]
 

@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-RELU, TANH, ERF = 0, 1, 2
+HALF_ROOT = 0.5**0.5
+"""The papers' erf is erf(h / sqrt 2), the distribution function of a normal variable (Ingrosso & Goldt 2022)."""
+RELU, TANH, ERF, PLAIN_ERF = 0, 1, 2, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,5 +44,6 @@ class Activation:
 ACTIVATIONS = {
     "relu": Activation(RELU, lambda h, of: of.relu(h)),
     "tanh": Activation(TANH, lambda h, of: of.tanh(h)),
-    "erf": Activation(ERF, lambda h, of: of.erf(h)),
+    "erf": Activation(ERF, lambda h, of: of.erf(h * HALF_ROOT)),
+    "plain_erf": Activation(PLAIN_ERF, lambda h, of: of.erf(h)),
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tfimp.errors import ConfigError, nearest
 from tfimp.network.activations import ACTIVATIONS, Activation
@@ -15,8 +15,14 @@ if TYPE_CHECKING:
     from tfimp.config import ModelConfig, PruneConfig
 
 OUTPUT = "output"
+INITIALIZERS = ("normal", "truncated_normal", "uniform")
 MOVING = ("moving_mean", "moving_variance")
 NORM = ("gamma", "beta", *MOVING)
+
+
+def is_convolution(layer: str) -> bool:
+    """Whether a layer of this name is a convolution."""
+    return layer.startswith("convolution_")
 
 
 def norm_of(layer: str) -> str:
@@ -35,6 +41,11 @@ class Network:
         activation: After every layer but the last, a name of ``ACTIVATIONS``.
         batch_norm: Whether layers have a batch-norm on their input.
         momentum, epsilon: Of the batch-norms.
+        begins_anew: Whether the moving averages of each round begin with its first batch's moments.
+        initializer: Distribution of the kernels at the start, of ``INITIALIZERS``.
+        init_scale: Their standard deviation, over sqrt(2 / (fan_in + fan_out)).
+        convolution_norm: Whether convolutions have what dense layers have; those of the papers have neither batch-norm
+            nor bias, and their fan_out is the number of channels.
     """
 
     layers: tuple[Layer, ...]
@@ -44,6 +55,10 @@ class Network:
     batch_norm: bool
     momentum: float
     epsilon: float
+    begins_anew: bool
+    initializer: str
+    init_scale: float
+    convolution_norm: bool
 
     @classmethod
     def of(cls, model: ModelConfig, image_shape: Sequence[int], classes: int) -> Network:
@@ -61,7 +76,11 @@ class Network:
             model.activation,
             model.batch_norm,
             model.batch_norm_momentum,
-            1e-3,
+            model.batch_norm_epsilon,
+            model.batch_norm and model.batch_norm_start == "first_batch",
+            model.initializer,
+            model.init_scale,
+            model.convolution_norm,
         )
 
     @property
@@ -81,20 +100,47 @@ class Network:
 
     def norm(self, layer: str, *words: str) -> list[str]:
         """Names of variables of the batch-norm in front of a layer; none where it has none."""
-        return [f"{norm_of(layer)}/{word}" for word in words or NORM] if self.batch_norm else []
+        has_norm = self.batch_norm and self.has_bias(layer)
+        return [f"{norm_of(layer)}/{word}" for word in words or NORM] if has_norm else []
+
+    def has_bias(self, layer: str) -> bool:
+        """Whether a layer adds a bias: convolutions of the papers do not."""
+        return self.convolution_norm or not is_convolution(layer)
 
     @property
     def trained(self) -> list[str]:
         """Names of the weights that gradients train."""
         found: list[str] = []
         for layer in self.names:
-            found += [*self.norm(layer, "gamma", "beta"), f"{layer}/kernel", f"{layer}/bias"]
+            found += [*self.norm(layer, "gamma", "beta"), f"{layer}/kernel", *[f"{layer}/bias"] * self.has_bias(layer)]
         return found
 
     @property
     def variables(self) -> list[str]:
         """Names of all weights, the moving statistics last."""
-        return self.trained + [name for layer in self.names for name in self.norm(layer, *MOVING)]
+        return self.trained + self.moving
+
+    @property
+    def moving(self) -> list[str]:
+        """Names of the moving means and variances."""
+        return [name for layer in self.names for name in self.norm(layer, *MOVING)]
+
+    def begun(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """A state as a round begins with it: where moving averages begin anew, mean 0 and variance 1 until its first
+        batch replaces them."""
+        means = {name: state[name] * 0 for name in self.moving} if self.begins_anew else {}
+        return {**state, **{name: zeros + name.endswith(MOVING[1]) for name, zeros in means.items()}}
+
+    def deviation(self, layer: Layer) -> float:
+        """Standard deviation of a layer's kernel at the start (Pellegrini & Biroli 2022, public code).
+
+        sqrt(2 / (fan_in + units)), a convolution's fan_in being its window times the channels that it sees; with
+        ``convolution_norm`` a convolution's units count once for each place of its window, as in Keras.
+        """
+        *window, inputs, units = self.shapes[f"{layer.name}/kernel"]
+        places = math.prod(window)
+        fan_out = units * (places if self.convolution_norm else 1)
+        return self.init_scale * math.sqrt(2 / (places * inputs + fan_out))
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -104,10 +150,12 @@ class Network:
         outputs = output_shapes(self.layers, self.image_shape, self.classes)
         for layer, output in zip(self.layers, outputs, strict=True):
             if layer.kind != "pool":
-                is_convolution = layer.kind == "convolution"
-                inputs = seen[-1] if is_convolution else math.prod(seen)
-                window = (layer.size, layer.size) if is_convolution else ()
-                found |= {f"{layer.name}/kernel": (*window, inputs, output[-1]), f"{layer.name}/bias": output[-1:]}
+                windowed = layer.kind == "convolution"
+                inputs = seen[-1] if windowed else math.prod(seen)
+                window = (layer.size, layer.size) if windowed else ()
+                found[f"{layer.name}/kernel"] = (*window, inputs, output[-1])
+                if self.has_bias(layer.name):
+                    found[f"{layer.name}/bias"] = output[-1:]
                 found |= dict.fromkeys(self.norm(layer.name), (inputs,))
             seen = output
         return found
@@ -136,5 +184,8 @@ def pruned_layers(model: ModelConfig, prune: PruneConfig) -> list[str]:
 
 def masked_weights(model: ModelConfig, prune: PruneConfig) -> list[str]:
     """Names of the weights that have masks, layer by layer."""
-    variables = ("kernel", "bias") if prune.include_bias else ("kernel",)
-    return [f"{layer}/{variable}" for layer in pruned_layers(model, prune) for variable in variables]
+    names: list[str] = []
+    for layer in pruned_layers(model, prune):
+        has_bias = prune.include_bias and (model.convolution_norm or not is_convolution(layer))
+        names += [f"{layer}/kernel", *[f"{layer}/bias"] * has_bias]
+    return names

@@ -19,13 +19,15 @@ Tensors = dict[str, Any]
 FUNCTIONS = Functions(tf.nn.relu, tf.tanh, tf.math.erf)
 
 
-def train_logits(network: Network, weights: Tensors, x: Any) -> tuple[Any, Tensors]:
+def train_logits(network: Network, weights: Tensors, x: Any, pace: Any) -> tuple[Any, Tensors]:
     """A forward pass with the statistics of the batch.
 
     Args:
         network: A fully connected one.
         weights: ``layer/variable`` tensors, each with a leading axis of replicates.
         x: Normalised images, (replicates, batch, features).
+        pace: How far moving statistics move towards those of the batch, (replicates,): 1 less the momentum, and 1
+            where they begin.
 
     Returns:
         Logits (replicates, batch, classes), and the new moving statistics by name.
@@ -37,8 +39,8 @@ def train_logits(network: Network, weights: Tensors, x: Any) -> tuple[Any, Tenso
             gamma, beta = network.norm(layer, "gamma", "beta")
             x, statistics = _standardised(x, network.epsilon)
             for name, value in zip(network.norm(layer, *MOVING), statistics, strict=True):
-                old = weights[name]
-                moved[name] = old - (old - tf.stop_gradient(value)) * (1 - network.momentum)
+                old, new = weights[name], tf.stop_gradient(value)
+                moved[name] = tf.where(pace[:, None] == 1, new, old - (old - new) * pace[:, None])
             product = _product_with_images if index == 0 else _product
             h = product(x, weights[gamma], weights[beta], kernel)
         else:
@@ -60,8 +62,8 @@ def kernel_inputs(network: Network, weights: Tensors, x: Any) -> tuple[list[Any]
     for layer in network.names:
         if network.batch_norm:
             gamma, beta, mean, variance = (weights[name] for name in network.norm(layer, *NORM))
-            factor = gamma * tf.math.rsqrt(variance + network.epsilon)
-            x = x * factor[:, None] + (beta - mean * factor)[:, None]
+            # the mean first: with an epsilon of 1e-10 the factor may be 1e5, and the difference would be lost in it
+            x = (x - mean[:, None]) * (gamma * tf.math.rsqrt(variance + network.epsilon))[:, None] + beta[:, None]
         inputs.append(x)
         x = _activated(network, layer, tf.matmul(x, weights[f"{layer}/kernel"]) + weights[f"{layer}/bias"][:, None])
     return inputs, x
@@ -77,11 +79,18 @@ def _activated(network: Network, layer: str, h: Any) -> Any:
 
 
 def _standardised(x: Any, epsilon: float) -> tuple[Any, tuple[Any, Any]]:
-    """(x - mean) / sqrt(variance + epsilon) over the batch, and both statistics."""
-    mean = tf.reduce_mean(x, axis=1)
-    centred = x - mean[:, None]
+    """(x - mean) / sqrt(variance + epsilon) over the batch, and both statistics.
+
+    A feature that is the same for all samples gives exactly 0 and passes no gradient, as in exact arithmetic; a small
+    epsilon would make 1e5 times the rounding of either.
+    """
+    first = tf.stop_gradient(x[:, :1])
+    offset = x - first
+    shift = tf.reduce_mean(offset, axis=1)
+    centred = offset - shift[:, None]
     variance = tf.reduce_mean(tf.square(centred), axis=1)
-    return centred * tf.math.rsqrt(variance + epsilon)[:, None], (mean, variance)
+    factor = tf.where(variance > 0, tf.math.rsqrt(variance + epsilon), 0.0)
+    return centred * factor[:, None], (first[:, 0] + shift, variance)
 
 
 def _product(x: Any, gamma: Any, beta: Any, kernel: Any) -> Any:

@@ -6,25 +6,33 @@ import math
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tf_keras
 
 from tfimp._memory import check_fits
+from tfimp.network.activations import ACTIVATIONS
+from tfimp.network.architecture import Layer
 from tfimp.network.description import Network, norm_of
+from tfimp.network.forward import FUNCTIONS
 from tfimp.network.seeds import Stream, sequence
 
 
 @tf_keras.utils.register_keras_serializable("tfimp")
 def erf(x: Any) -> Any:
-    """The error function as an activation (Ingrosso & Goldt 2022)."""
-    return tf.math.erf(x)
+    """erf(x / sqrt 2) as an activation (Ingrosso & Goldt 2022)."""
+    return ACTIVATIONS["erf"].formula(x, FUNCTIONS)
+
+
+@tf_keras.utils.register_keras_serializable("tfimp")
+def plain_erf(x: Any) -> Any:
+    """erf(x), what runs of earlier versions call erf."""
+    return ACTIVATIONS["plain_erf"].formula(x, FUNCTIONS)
 
 
 def build_network(network: Network, mean: np.ndarray, scale: float, seed: int) -> Any:
     """The network of the papers (Pellegrini & Biroli 2022, appendix; Redman et al. 2024).
 
-    Kernels are Glorot-normal, biases zero. The model takes raw images, so that an exported network needs no
-    preparation of its inputs; the first layer computes (image - mean) / scale.
+    Kernels start as the description says, biases at zero. The model takes raw images, so that an exported network needs
+    no preparation of its inputs; the first layer computes (image - mean) / scale.
 
     Args:
         network: What to build.
@@ -41,7 +49,7 @@ def build_network(network: Network, mean: np.ndarray, scale: float, seed: int) -
     check_fits(f"a network of {weights} weights", 4 * 4 * weights, "model.hidden and the size of the images")
     layers = tf_keras.layers
     features = int(np.prod(network.image_shape))
-    activation = erf if network.activation == "erf" else network.activation
+    activation = {"erf": erf, "plain_erf": plain_erf}.get(network.activation, network.activation)
     seeds = sequence(seed, Stream.KERNELS).generate_state(len(network.layers))
 
     inputs = tf_keras.Input((features,), name="images")
@@ -57,17 +65,27 @@ def build_network(network: Network, mean: np.ndarray, scale: float, seed: int) -
             continue
         if layer.kind != "convolution" and len(x.shape) > 2:
             x = layers.Flatten(name="flatten")(x)
-        if network.batch_norm:
+        if network.norm(layer.name):
             norm = layers.BatchNormalization(
                 momentum=network.momentum, epsilon=network.epsilon, name=norm_of(layer.name)
             )
             x = norm(x)
-        start = tf_keras.initializers.GlorotNormal(seed=int(layer_seed))
+        start = _start(network, layer, int(layer_seed))
         if layer.kind == "convolution":
             shape = {"filters": layer.units, "kernel_size": layer.size, "strides": layer.stride}
+            shape["use_bias"] = network.has_bias(layer.name)
             x = layers.Conv2D(**shape, kernel_initializer=start, name=layer.name)(x)
         else:
             x = layers.Dense(layer.units or network.classes, kernel_initializer=start, name=layer.name)(x)
         if layer.kind != "output":
             x = layers.Activation(activation, name="activation_" + layer.name.removeprefix("dense_"))(x)
     return tf_keras.Model(inputs, x, name="network")
+
+
+def _start(network: Network, layer: Layer, seed: int) -> Any:
+    """What draws a layer's kernel, with the standard deviation of the description."""
+    *window, inputs, units = network.shapes[f"{layer.name}/kernel"]
+    in_keras = 2 / (math.prod(window) * (inputs + units))  # the variance that Keras's Glorot has
+    name = {"normal": "untruncated_normal"}.get(network.initializer, network.initializer)
+    scale = network.deviation(layer) ** 2 / in_keras
+    return tf_keras.initializers.VarianceScaling(scale, "fan_avg", name, seed)

@@ -30,11 +30,18 @@ class Ranked:
       weights: what the round ended with.
       initial: what it started from; needed by criteria that take ``initial``.
       gradients: dL/dw of the mean training loss at `weights`; needed by criteria that take ``gradient``.
+      deciding: weights that are ranked in place of those that the round ended with.
     """
 
     weights: Arrays
     initial: Arrays | None = None
     gradients: Arrays | None = None
+    deciding: Arrays | None = None
+
+    @property
+    def ranking(self) -> Arrays:
+        """The weights that are ranked."""
+        return {**self.weights, **(self.deciding or {})}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +113,7 @@ def next_masks(
     scores = criteria.scores(
         chosen,
         state.masks,
-        weights=ranked.weights,
+        weights=ranked.ranking,
         masks=state.masks,
         initial=ranked.initial,
         gradients=ranked.gradients,

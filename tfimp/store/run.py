@@ -26,8 +26,11 @@ FORMAT = 1
 MAX_INPUTS = 2**22
 """Of a network: measures and figures take memory in proportion to the image that run.json names."""
 STATUSES = ("running", "complete", "failed", "diverged")
-GRADIENTS = "gradients.safetensors"
-ARRAY_FILES = ("weights.safetensors", "masks.safetensors", "probes.safetensors", "initial.safetensors", GRADIENTS)
+GRADIENTS, DECIDING = "gradients.safetensors", "deciding.safetensors"
+ARRAY_FILES = (
+    *("weights.safetensors", "masks.safetensors", "probes.safetensors", "initial.safetensors"),
+    *(GRADIENTS, DECIDING),
+)
 LARGEST = 3.5e38
 """Of the numbers in metrics.json, which come from float32."""
 _ROUND = re.compile(r"\d{2,4}", re.ASCII)
@@ -130,6 +133,11 @@ class Round:
     def weights(self) -> Arrays:
         """Trained weights, zero where pruned."""
         return self._load("weights.safetensors")
+
+    @property
+    def deciding(self) -> Arrays:
+        """The weights at ``prune.prune_step``, which decide what is pruned next; empty where the trained ones do."""
+        return self._load(DECIDING) if DECIDING in self.files else {}
 
     @property
     def masks(self) -> Arrays:

@@ -25,7 +25,7 @@ from tfimp.store.files import (
     write_whole,
 )
 from tfimp.store.lock import FolderLock
-from tfimp.store.run import GRADIENTS, STATUSES, Arrays, Run, folder_name
+from tfimp.store.run import DECIDING, GRADIENTS, STATUSES, Arrays, Run, folder_name
 
 CHECKPOINT = "checkpoint"
 
@@ -76,6 +76,7 @@ class RunWriter:
         metrics: Mapping[str, Any],
         initial: Mapping[str, np.ndarray] | None = None,
         gradients: Mapping[str, np.ndarray] | None = None,
+        deciding: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Store the next round; it counts once its metrics.json, written last, is there.
 
@@ -88,6 +89,7 @@ class RunWriter:
             initial: Weights and optimiser state at the start of the round. Needed for round 0; later only where it
                 is not round 0's under the mask.
             gradients: Where the run's criterion needs them, dL/dw of the weights that have masks.
+            deciding: The weights that decide what is pruned next, where these are not the trained ones.
 
         Raises:
             StoreError: a round out of order, or a file that could not be written; the rounds before are untouched.
@@ -106,6 +108,8 @@ class RunWriter:
             content["initial.safetensors"] = pack_arrays(initial)
         if gradients is not None:
             content[GRADIENTS] = pack_arrays(gradients)
+        if deciding:
+            content[DECIDING] = pack_arrays(deciding)
         files = {name: sha256(part) for name, part in content.items()}
         document = to_json({**metrics, "round": index, "files": files})
         remove_round(self.path, index)

@@ -38,7 +38,15 @@ class Program:
 
     @tf.function(jit_compile=True)
     def block(
-        self, data: Sequence[Any], order: Any, rates: Any, start: Any, count: Any, state: Tensors, masks: Tensors
+        self,
+        data: Sequence[Any],
+        order: Any,
+        rates: Any,
+        paces: Any,
+        start: Any,
+        count: Any,
+        state: Tensors,
+        masks: Tensors,
     ) -> tuple[Any, Tensors]:
         """The first ``count`` steps of a block.
 
@@ -46,6 +54,7 @@ class Program:
             data: Images (n, features), labels (n,) and the mean image (features,).
             order: Samples of each batch, int32 (replicates, BLOCK, batch).
             rates: Learning rates, float32 (replicates, BLOCK).
+            paces: How far moving statistics move, float32 (replicates, BLOCK).
             start: Steps that were taken before, int32 (replicates,).
             count: Steps to take, int32.
             state: Weights and slots by name, each with a leading axis of replicates.
@@ -57,20 +66,21 @@ class Program:
         total, step = tf.zeros(tf.shape(rates)[:1]), tf.constant(0)
         # not tf.range, whose limits XLA takes as constants: it would compile again for every other count
         while step < count:
-            losses, state = self._step(data, order[:, step], rates[:, step], start + step, state, masks)
+            of_step = order[:, step], rates[:, step], paces[:, step]
+            losses, state = self._step(data, *of_step, start + step, state, masks)
             total += losses
             step += 1
         return total, state
 
     def _step(
-        self, data: Sequence[Any], batch: Any, rate: Any, taken: Any, state: Tensors, masks: Tensors
+        self, data: Sequence[Any], batch: Any, rate: Any, pace: Any, taken: Any, state: Tensors, masks: Tensors
     ) -> tuple[Any, Tensors]:
         images, labels, mean = data
         x = (tf.cast(tf.gather(images, batch), tf.float32) - mean) / self.scale
         weights = {name: state[name] for name in self.network.trained}
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            logits, moved = train_logits(self.network, {**state, **weights}, x)
+            logits, moved = train_logits(self.network, {**state, **weights}, x, pace)
             entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(labels, batch), logits)
             losses = tf.reduce_mean(entropies, axis=1)
         gradients = tape.gradient(losses, weights)
@@ -143,11 +153,15 @@ class Replicas:
         # what a network begins its next steps with, where it is not what the last steps left
         self._loaded: dict[int, State] = {}
         self._loaded_masks: dict[int, Mapping[str, np.ndarray]] = {}
+        self._beginning: set[int] = set()
         for index, state in enumerate(states):
             self.load(index, state, {})
 
-    def load(self, index: int, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> None:
-        """Give a network a whole state, and its masks; a weight without one is whole."""
+    def load(
+        self, index: int, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], begins_anew: bool = False
+    ) -> None:
+        """Give a network a whole state and its masks, as `Engine.load` does."""
+        self._beginning = self._beginning | {index} if begins_anew else self._beginning - {index}
         self._loaded[index] = {name: np.array(state[name], np.float32) for name in self._names}
         self._loaded_masks[index] = {
             name: np.array(masks[name], bool) if name in masks else np.ones(state[name].shape, bool)
@@ -185,6 +199,9 @@ class Replicas:
         self._put_loaded()
         order = np.zeros((replicates, BLOCK, self.program.train.batch_size), np.int32)
         rates = np.zeros((replicates, BLOCK), np.float32)
+        paces = np.full((replicates, BLOCK), 1 - self.program.network.momentum, np.float32)
+        paces[sorted(self._beginning & set(batches)), 0] = 1
+        self._beginning -= set(batches)
         start = tf.constant(self._iterations, tf.int32)
         for index, samples in batches.items():
             order[index, :count] = samples
@@ -193,7 +210,14 @@ class Replicas:
             )
             self._iterations[index] += count
         losses, self._state = self.program.block(
-            self._data, tf.constant(order), tf.constant(rates), start, tf.constant(count), self._state, self._masks
+            self._data,
+            tf.constant(order),
+            tf.constant(rates),
+            tf.constant(paces),
+            start,
+            tf.constant(count),
+            self._state,
+            self._masks,
         )
         self._loaded = kept
         return {index: float(losses[index]) for index in batches}
@@ -254,9 +278,11 @@ class DenseEngine(Engine):
         """Every weight (``layer/variable``) and optimiser variable (``optimizer/...``) as a copy."""
         return self.replicas.state(self.index)
 
-    def load(self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> None:
+    def load(
+        self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], *, begins_anew: bool = False
+    ) -> None:
         """Take over a whole state and the masks under which training goes on."""
-        self.replicas.load(self.index, state, masks)
+        self.replicas.load(self.index, state, masks, begins_anew)
 
     def steps(self, order: np.ndarray, start: int, stop: int) -> float:
         """Train on batches ``start`` to ``stop`` of ``order``; the sum of their losses."""

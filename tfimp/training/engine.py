@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tfimp.config import TrainConfig
-from tfimp.data.dataset import Dataset
+from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import DivergedError
 from tfimp.training.batches import BLOCK, block_indices
 
@@ -32,15 +32,32 @@ class Engine(abc.ABC):
         """Every weight (``layer/variable``) and optimiser variable (``optimizer/...``) as a copy."""
 
     @abc.abstractmethod
-    def load(self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> None:
-        """Take over a whole state, as ``state`` returned it, and the masks under which training goes on."""
+    def load(
+        self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], *, begins_anew: bool = False
+    ) -> None:
+        """Take over a whole state, as ``state`` returned it, and the masks under which training goes on.
+
+        Args:
+            state: The state.
+            masks: Boolean, by name; a weight without one is whole.
+            begins_anew: The moving averages of batch-norms begin with the moments of the next step's batch.
+        """
 
     @abc.abstractmethod
     def steps(self, order: np.ndarray, start: int, stop: int) -> float:
         """Train on batches ``start`` to ``stop`` of ``order`` (BLOCK, batch); the sum of their losses."""
 
+    @abc.abstractmethod
+    def evaluate(self, split: Split) -> float:
+        """Share of correctly classified samples, by the moving averages."""
+
     def train(
-        self, round_index: int, start: int, stop: int, on_block: Callable[[int, float], None] | None = None
+        self,
+        round_index: int,
+        start: int,
+        stop: int,
+        on_block: Callable[[int, float], None] | None = None,
+        looks: Mapping[int, Callable[[], None]] | None = None,
     ) -> float:
         """Train from step ``start`` to step ``stop`` of a round.
 
@@ -48,6 +65,7 @@ class Engine(abc.ABC):
             round_index: Round; it keys the batch order.
             start, stop: Steps, counted from initialisation.
             on_block: Called after each block with the step reached and the block's mean loss.
+            looks: What is called once a step is reached, before ``on_block``.
 
         Returns:
             Mean loss over the last (at most ``BLOCK``) steps.
@@ -55,12 +73,18 @@ class Engine(abc.ABC):
         Raises:
             DivergedError: a loss that is not finite.
         """
-        loss = float("nan")
+        loss, looks = float("nan"), looks or {}
         while start < stop:
             block = start // BLOCK
             first, end = block * BLOCK, min(stop, (block + 1) * BLOCK)
             order = block_indices(self.seed, round_index, block, self.config.batch_size, len(self.dataset.train))
-            loss = self.steps(order, start - first, end - first) / (end - start)
+            total, at = 0.0, start
+            for until in sorted({step for step in looks if start < step <= end} | {end}):
+                total += self.steps(order, at - first, until - first)
+                at = until
+                if until in looks and np.isfinite(total):
+                    looks[until]()
+            loss = total / (end - start)
             if not np.isfinite(loss):
                 raise DivergedError(
                     f"the loss became {loss} in round {round_index} between steps {start} and {end}; "

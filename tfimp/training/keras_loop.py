@@ -41,21 +41,37 @@ class KerasEngine(Engine):
         model.compile(self.optimizer)
         self.variables: dict[str, tf.Variable] = model_variables(model) | optimizer_variables(model)
         self._images, self._labels = to_device(dataset.train.images), to_device(dataset.train.labels)
+        norms = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.BatchNormalization)]
+        self._begins_anew, self._usual = False, norms[0].momentum if norms else 0.0
+        self._momentum = tf.Variable(self._usual, trainable=False)
+        for norm in norms:
+            # what a step reads, and no variable of the layer: Keras would count it among the weights
+            object.__setattr__(norm, "momentum", self._momentum)
         self._loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def state(self) -> State:
         """Every weight (``layer/variable``) and optimiser variable (``optimizer/...``) as a copy."""
         return {name: variable.numpy() for name, variable in self.variables.items()}
 
-    def load(self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> None:
+    def load(
+        self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], *, begins_anew: bool = False
+    ) -> None:
         """Put a whole state and masks into the network and the optimiser."""
+        self._begins_anew = begins_anew
         set_masks(self.model, masks)
         for name, variable in self.variables.items():
             variable.assign(state[name])
 
     def steps(self, order: np.ndarray, start: int, stop: int) -> float:
         """Train on batches ``start`` to ``stop`` of ``order``; the sum of their losses."""
-        return float(self._block(self._images, self._labels, tf.constant(order), tf.constant([start, stop])))
+        total = 0.0
+        if self._begins_anew:
+            self._begins_anew = False
+            self._momentum.assign(0.0)
+            total += self.steps(order, start, start + 1)
+            self._momentum.assign(self._usual)
+            start += 1
+        return total + float(self._block(self._images, self._labels, tf.constant(order), tf.constant([start, stop])))
 
     @tf.function(jit_compile=True)
     def _block(self, images: Any, labels: Any, order: Any, span: Any) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfimp.config import TrainConfig
-from tfimp.data.dataset import Dataset
+from tfimp.data.dataset import Dataset, Split
 from tfimp.network import Network
 from tfimp.training.engine import Engine, State
 from tfimp.training.optimizers import learning_rates
@@ -21,6 +21,8 @@ from tfimp.training.sparse.rows import Gradients, Sees, Step
 
 # a block of the first layer needs its input's rows, one of the others the rows of the gradient as well
 _ARRAYS = 1.5
+# no share of a batch's moments goes into the moving averages, which are used in their place
+_MOVED = -1.0
 
 
 @dataclasses.dataclass
@@ -62,10 +64,13 @@ class SparseEngine(Engine):
         self._factor = np.float32(1 / dataset.scale)
         # plain SGD updates the kernels while their gradients are at hand
         self._plain = config.optimizer == "sgd" and not config.momentum and not config.weight_decay
-        self._iteration, self._pace = 0, Pace()
+        self._iteration, self._pace, self._begins_anew = 0, Pace(), False
 
-    def load(self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> None:
+    def load(
+        self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], *, begins_anew: bool = False
+    ) -> None:
         """Take over a whole state and the masks under which training goes on."""
+        self._begins_anew = begins_anew
         self._iteration = int(state["optimizer/iteration"])
         untouched = (name for name in state if name.startswith("optimizer/") and name.count("/") == 1)
         self._others = {name: np.array(state[name]) for name in untouched}
@@ -126,17 +131,32 @@ class SparseEngine(Engine):
                 total += self._pace.timed(functools.partial(self._step, batch, rate))
         return total
 
-    def _step(self, batch: np.ndarray, rate: np.float32) -> float:
-        step = Step(
+    def evaluate(self, split: Split) -> float:
+        """Share of correctly classified samples, by the moving averages."""
+        step, size, correct = self._about(_MOVED, np.float32(0)), self.config.batch_size, 0
+        for begin in range(0, len(split), size):
+            batch = np.arange(begin, min(begin + size, len(split)), dtype=np.int32)
+            self._forward(split.images, batch, step)
+            logits = np.moveaxis(self._layers[-1].h, 1, 2).reshape(-1, self._layers[-1].h.shape[1])
+            correct += int(np.sum(logits[: len(batch)].argmax(axis=1) == split.labels[batch]))
+        return correct / max(len(split), 1)
+
+    def _about(self, decay: float, rate: np.float32) -> Step:
+        return Step(
             samples=np.float32(self.config.batch_size),
             present=self._present,
             kind=self.network.step.code,
             normed=self.network.batch_norm,
-            decay=np.float32(1 - self.network.momentum),
+            decay=np.float32(decay),
             epsilon=np.float32(self.network.epsilon),
-            rate=rate if self._plain else np.float32(0),
+            rate=rate,
         )
-        self._forward(batch, step)
+
+    def _step(self, batch: np.ndarray, rate: np.float32) -> float:
+        decay = 1.0 if self._begins_anew else 1 - self.network.momentum
+        self._begins_anew = False
+        step = self._about(decay, rate if self._plain else np.float32(0))
+        self._forward(self.dataset.train.images, batch, step)
         last = self._layers[-1]
         loss = kernels.softmax_loss(last.h, self.dataset.train.labels, batch, last.back, last.bias_gradient)
         self._backward(step)
@@ -144,9 +164,9 @@ class SparseEngine(Engine):
         self._update(rate)
         return float(loss)
 
-    def _forward(self, batch: np.ndarray, step: Step) -> None:
+    def _forward(self, images: np.ndarray, batch: np.ndarray, step: Step) -> None:
         first, last = self._layers[0], self._layers[-1]
-        self.products.gather(self.dataset.train.images, batch, self.dataset.mean, self._factor, step, first.sees)
+        self.products.gather(images, batch, self.dataset.mean, self._factor, step, first.sees)
         for layer, following in zip(self._layers, [*self._layers[1:], last], strict=True):
             layout, values = layer.survivors.layout, layer.kernel
             self.products.forward(

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from tfimp.network.activations import RELU, TANH
+from tfimp.network.activations import ERF, HALF_ROOT, RELU, TANH
 from tfimp.training.sparse._row_vectors import Lanes, row_expression
 from tfimp.training.sparse._vectors import LANES
 from tfimp.training.sparse.kernels import MATH
@@ -45,8 +45,8 @@ class Gradients(NamedTuple):
 
 class Step(NamedTuple):
     """What all layers share in a step: the batch's size and padding, the activation, whether there are batch-norms, how
-    fast their moving statistics move, what is added to their variances, and the rate of a plain SGD step on the weights
-    (else 0)."""
+    far their moving statistics move (1: to those of the batch; below 0: they stand in for those of the batch), what is
+    added to variances, and the rate of a plain SGD step on the weights (else 0)."""
 
     samples: np.float32
     present: np.ndarray
@@ -82,8 +82,8 @@ def _scaled(x: Lanes, _: Lanes, present: Lanes, mean: Lanes, factor: Lanes, *unu
     return {"a": (x - mean) * factor * present}, ()
 
 
-def _total(x: Lanes, *unused: Lanes) -> Any:
-    return {}, (x,)
+def _offset(x: Lanes, _: Lanes, present: Lanes, first: Lanes, *unused: Lanes) -> Any:
+    return {}, ((x - first) * present,)
 
 
 def _square(x: Lanes, _: Lanes, present: Lanes, centre: Lanes, *unused: Lanes) -> Any:
@@ -119,11 +119,11 @@ def _relu_backward(upstream: Lanes, h: Lanes, *unused: Lanes) -> Any:
 def rows(vectors: int) -> Rows:
     """Compile the functions for tiles of ``8 * vectors`` samples."""
     width = LANES * vectors
-    scaled, total_of, square_of, normalised, relu, slopes, normalise_backward, relu_backward = (
+    scaled, offset_of, square_of, normalised, relu, slopes, normalise_backward, relu_backward = (
         row_expression(vectors, expression)
         for expression in (
             _scaled,
-            _total,
+            _offset,
             _square,
             _normalised,
             _relu,
@@ -133,7 +133,7 @@ def rows(vectors: int) -> Rows:
         )
     )
     compiled = numba.njit(fastmath=MATH, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-    no = np.float32(0)
+    no, half_root = np.float32(0), np.float32(HALF_ROOT)
 
     @compiled
     def scale(low: int, high: int, step: Any, x: Any, mean: Any, factor: Any) -> None:
@@ -150,21 +150,30 @@ def rows(vectors: int) -> Rows:
         gamma, beta, mean, variance, inverse = sees.gamma, sees.beta, sees.mean, sees.variance, sees.inverse
         samples, decay, epsilon = step.samples, step.decay, step.epsilon
         for f in range(low, high):
-            centre, spread = no, no
-            for tile in range(tiles):
-                centre += total_of(x, x, (tile * features + f) * width, present, 0, no, no, no, no)[0]
-            centre /= samples
-            for tile in range(tiles):
-                at = (tile * features + f) * width
-                spread += square_of(x, x, at, present, tile * width, centre, no, no, no)[0]
-            spread /= samples
+            centre, spread = mean[f], variance[f]
+            if decay >= 0:
+                # from the first sample: equal values have exactly themselves as their mean
+                first, centre, spread = x[f * width], no, no
+                for tile in range(tiles):
+                    at = (tile * features + f) * width
+                    centre += offset_of(x, x, at, present, tile * width, first, no, no, no)[0]
+                centre = first + centre / samples
+                for tile in range(tiles):
+                    at = (tile * features + f) * width
+                    spread += square_of(x, x, at, present, tile * width, centre, no, no, no)[0]
+                spread /= samples
             factor = np.float32(1) / np.sqrt(spread + epsilon)
+            if decay >= 0 and spread == 0:
+                factor = no  # a feature that is the same for all samples passes no gradient
             for tile in range(tiles):
                 at = (tile * features + f) * width
                 normalised(x, y, at, present, tile * width, centre, factor, gamma[f], beta[f])
             inverse[f] = factor
-            mean[f] -= (mean[f] - centre) * decay
-            variance[f] -= (variance[f] - spread) * decay
+            if decay == 1:
+                mean[f], variance[f] = centre, spread
+            elif decay >= 0:
+                mean[f] -= (mean[f] - centre) * decay
+                variance[f] -= (variance[f] - spread) * decay
 
     @compiled
     def activate(low: int, high: int, step: Any, h: Any, out: Any) -> None:
@@ -179,8 +188,9 @@ def rows(vectors: int) -> Rows:
                     for k in range(width):
                         results[at + k] = np.float32(math.tanh(flat[at + k])) * present[tile * width + k]
                 else:
+                    within = half_root if kind == ERF else np.float32(1)
                     for k in range(width):
-                        results[at + k] = np.float32(math.erf(flat[at + k])) * present[tile * width + k]
+                        results[at + k] = np.float32(math.erf(within * flat[at + k])) * present[tile * width + k]
 
     @compiled
     def backward(low: int, high: int, step: Any, sees: Any, h: Any, upstream: Any, gradients: Any) -> None:
@@ -208,7 +218,9 @@ def rows(vectors: int) -> Rows:
                         if kind == TANH:
                             slope = np.float32(1) - np.float32(math.tanh(flat[k])) ** 2
                         else:
-                            slope = np.float32(2 / math.sqrt(math.pi)) * np.float32(math.exp(-flat[k] * flat[k]))
+                            within = half_root if kind == ERF else np.float32(1)
+                            power = np.float32(math.exp(-((within * flat[k]) ** 2)))
+                            slope = within * np.float32(2 / math.sqrt(math.pi)) * power
                         given[k] *= slope
                         total += given[k]
             gradients.bias[f] = total
