@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 KINDS = ("configurations", "input files", "arguments", "run folders", "data files")
-LEAST = 500
+LEAST = 3000
 TALLY: collections.Counter[str] = collections.Counter()
 FAULTS: collections.Counter[str] = collections.Counter()
 

@@ -211,7 +211,22 @@ def _data(values: dict[str, Any], beside: Path, notes: list[str]) -> dict[str, A
         condition.append(f"class-map:{_class_map(words[2], beside, _classes(values, words[1], classes))}")
     elif words != ["n"]:
         raise ConfigError(f"[Data] reclass must be n, m,CLASSES or f,CLASSES,FILE, got {values['reclass']!r}")
-    return {"source": source, "dir": values["dataloc"], "condition": condition, "validation": values["val_size"]}
+    folder = _folder(source, values["dataloc"], notes)
+    return {"source": source, "dir": folder, "condition": condition, "validation": values["val_size"]}
+
+
+def _folder(source: str, named: str, notes: list[str]) -> str:
+    """``dataloc``, or nothing where CIFAR-10 lies where Keras keeps it, as the papers' code finds it."""
+    if source != "cifar10" or named == _KEYS["dataloc"].default:
+        return "" if source == "cifar10" else named
+    from tfimp.data.cifar import holds, keras_datasets
+
+    if holds(Path(named), source) or not holds(keras_datasets(), source):
+        return named
+    notes.append(
+        f"dataloc {named!r} holds no CIFAR-10: it is read from {str(keras_datasets())!r}, where Keras keeps it"
+    )
+    return ""
 
 
 def _classes(values: dict[str, Any], text: str, classes: int) -> int:

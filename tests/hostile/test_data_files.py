@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import damaged_formats
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -28,6 +29,7 @@ FUZZ = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+VARIANTS = 70
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (20, 4, 4), dtype=np.uint8)
 LABELS = np.arange(20) % 3
@@ -142,6 +144,23 @@ def test_a_class_map_of_any_contents(tmp_path: Path, tally: Callable[[str], None
     np.savez(tmp_path / "x.npz", x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:5], y_test=LABELS[:5])
     refused(DataConfig(source=f"npz:{tmp_path}/x.npz", condition=(f"class-map:{tmp_path}/classes.dat",)))
     tally("data files")
+
+
+@pytest.mark.parametrize("name", damaged_formats.FORMATS)
+def test_every_format_with_any_damage(name: str, tmp_path: Path, tally: Callable[[str], None]) -> None:
+    source, keys, files = damaged_formats.FORMATS[name]()
+    damaged_formats.write(tmp_path, files)
+    here = {
+        key: value.replace("FOLDER", str(tmp_path)) if isinstance(value, str) else value for key, value in keys.items()
+    }
+    config = DataConfig(source=source.replace("FOLDER", str(tmp_path)), **here)
+    assert not refused(config), "it is sound before it is damaged"
+    first = next(iter(files))
+    for number in range(VARIANTS):
+        rng = np.random.default_rng([number, len(name)])
+        (tmp_path / first).write_bytes(damaged_formats.damage(files[first], rng))
+        refused(config)
+        tally("data files")
 
 
 def header(shape: str, descr: str = "'|u1'") -> bytes:

@@ -138,9 +138,10 @@ def holds(folder: Path, source: str) -> bool:
     """Whether a folder, or its usual sub-folders, holds files of that source."""
     form = _FORMATS[source]
     try:
+        folder = folder.expanduser()
         found = any(_of_folder(place, form) for place in _places(folder, form))
         return found or folder.is_file() or any(True for _ in _archives(folder, form))
-    except DataError:
+    except (DataError, OSError, RuntimeError):
         return True  # something is there, and reading it will say what is wrong
 
 

@@ -156,14 +156,15 @@ def read_class_map(path: str) -> np.ndarray:
 
 
 def _class_map_words(path: str) -> list[str]:
-    """What stands between the commas and line ends of a class-map file."""
+    """The numbers of a class-map file, between commas, blanks or line ends; the rest of a line after # is a comment."""
     try:
         text = read_text(path)
     except ValueError as reason:
         raise DataError(
             f"cannot read the class map {path!r}: {reason}; name your own as data.condition = ['class-map:FILE']"
         ) from None
-    return [word.strip() for word in text.replace("\n", ",").split(",") if word.strip()]
+    lines = (line.partition("#")[0] for line in text.split("\n"))
+    return [word for line in lines for word in re.split(r"[,\s]+", line) if word]
 
 
 def _relabelled(dataset: Dataset, mapping: np.ndarray, names: list[str]) -> Dataset:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from tfimp.plots import read
 from tfimp.plots.curves import band
-from tfimp.plots.style import COLOURS, PAGE, density_axis, missing, missing_figure, new_figure, round_title
+from tfimp.plots.style import COLOURS, PAGE, density_axis, legible, missing, missing_figure, new_figure, round_title
 from tfimp.store import Run
 
 NAMED = 30  # classes; more are only counted
@@ -77,6 +77,6 @@ def _preferences(axes: Axes, run: Run, layers: list[str]) -> None:
 
 
 def _class_names(run: Run) -> list[str]:
-    """Names for an axis: short, and without what matplotlib would read as a formula."""
+    """Names for an axis: short, and such that they can be drawn."""
     cut = [word if len(word) <= SHORT else word[: SHORT - 1] + "…" for word in read.class_names(run)]
-    return [word.replace("$", r"\$") for word in cut]
+    return [legible(word) for word in cut]

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tfimp.plots.style import COLOURS, DASHED, MARKERS, PAGE, density_axis, missing, new_figure, styled
+from tfimp.plots.style import COLOURS, DASHED, MARKERS, PAGE, density_axis, legible, missing, new_figure, styled
 
 Line = tuple[str, np.ndarray, np.ndarray, np.ndarray]  # label, density, mean, spread: each (rounds,)
 SHARES = ("test accuracy", "share of live units", "cavity AUC")
@@ -62,7 +62,7 @@ def _panel(axes: Axes, name: str, entries: Sequence[Line], labels: Sequence[str]
             low, high = np.maximum(low, 0), np.minimum(high, factor)
         if (spread > 0).any():
             axes.fill_between(density, low, high, color=colour, alpha=0.18, linewidth=0)
-        axes.plot(density, factor * mean, marker=marker, color=colour, label=label)
+        axes.plot(density, factor * mean, marker=marker, color=colour, label=legible(label))
     density_axis(axes, np.concatenate([entry[1] for entry in shown]), narrow=True)
     if name == "test accuracy":
         axes.set_ylabel("%")

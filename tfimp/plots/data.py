@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfimp.data.dataset import Dataset
-from tfimp.plots.style import COLOURS, PAGE, bare, new_figure, styled
+from tfimp.plots.style import COLOURS, PAGE, bare, legible, new_figure, styled
 
 _CLASSES = 12
 _SAMPLES = 12
@@ -39,7 +39,7 @@ def preview(dataset: Dataset) -> Figure:
             for axes, sample in zip(line, chosen, strict=False):
                 _draw(axes, dataset.train.images[sample].reshape(dataset.image_shape), low, high)
             if len(chosen):
-                line[0].set_ylabel(name[:18], rotation=0, ha="right", va="center", fontsize=7.5)
+                line[0].set_ylabel(legible(name[:18]), rotation=0, ha="right", va="center", fontsize=7.5)
     return figure
 
 
@@ -64,7 +64,8 @@ def _scale_note(dataset: Dataset, low: float, high: float) -> str:
 def _draw(axes: Axes, image: np.ndarray, low: float, high: float) -> None:
     height, width, channels = image.shape
     if height == 1:
-        axes.plot(np.arange(width), image[0, :, 0], linewidth=0.8, color=COLOURS[0])
+        for channel in range(channels):
+            axes.plot(np.arange(width), image[0, :, channel], linewidth=0.8, color=COLOURS[channel % len(COLOURS)])
         axes.set_ylim(low, high)
     else:
         colours = (image.astype(np.float64) - low) / (high - low)

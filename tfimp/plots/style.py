@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import dataclasses
+import functools
 import io
 import textwrap
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 COLUMN = 3.4  # inches, one column of a two-column paper
@@ -34,8 +36,17 @@ MISSING = "missing"  # panels that only say so
 DASHED: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
 """A line at what chance, or a Gaussian, would give."""
 
+FONT = "DejaVu Sans"
+"""Comes with matplotlib, so that figures look the same everywhere."""
+_OTHER_SCRIPTS = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Hiragino Sans", "PingFang SC",
+    "Microsoft YaHei", "MS Gothic", "Malgun Gothic", "Apple SD Gothic Neo", "WenQuanYi Zen Hei", "Arial Unicode MS",
+    "Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans Hebrew", "Noto Sans Arabic", "Noto Sans Bengali", "Noto Emoji",
+)  # fmt: skip
+"""Asked, where they are installed, for what DejaVu does not have."""
+
 STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "mathtext.fontset": "dejavusans",
     "font.size": 8,
     "axes.titlesize": 8.5,
@@ -73,7 +84,37 @@ def styled() -> Iterator[None]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
+        matplotlib.rcParams["font.family"] = [FONT, *_installed()]
         yield
+
+
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    names = {font.name for font in fontManager.ttflist}
+    return tuple(name for name in _OTHER_SCRIPTS if name in names)
+
+
+@functools.cache
+def _drawable() -> frozenset[int]:
+    """The characters that some font has, and titles' bold face too."""
+
+    def characters(**font: Any) -> set[int]:
+        return set(get_font(findfont(FontProperties(**font))).get_charmap())
+
+    own = [characters(family=FONT, weight=weight) for weight in ("normal", "bold")]
+    others = [characters(family=name) for name in _installed()]
+    return frozenset(own[0] & own[1]).union(*others)
+
+
+def legible(text: str) -> str:
+    """Somebody's text as figures can draw it: never a formula, and what no font has written as its number."""
+    drawable = _drawable()
+
+    def known(character: str) -> bool:
+        return character.isspace() or (character.isprintable() and ord(character) in drawable)
+
+    shown = [word if known(word) else word.encode("unicode_escape").decode() for word in text]
+    return "".join(shown).replace("$", r"\$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,11 +175,10 @@ def new_figure(title: str, width: float, height: float, note: str = "") -> Figur
     FigureCanvasAgg(figure)
     per_inch = 14.5
     if layout.title:
-        figure.suptitle(
-            textwrap.fill(title, int(width * per_inch * 0.8)), x=0.01, ha="left", fontsize=9.5, fontweight="bold"
-        )
+        wrapped = textwrap.fill(legible(title), int(width * per_inch * 0.8))
+        figure.suptitle(wrapped, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
     if note and layout.caption:
-        wrapped = textwrap.fill(note, int(width * per_inch * 1.18))
+        wrapped = textwrap.fill(legible(note), int(width * per_inch * 1.18))
         figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7.5, color=GREY, linespacing=1.3)
     return figure
 
