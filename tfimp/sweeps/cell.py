@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import os
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tfimp import _tensorflow
 from tfimp.config import DataConfig, RunConfig
 from tfimp.errors import DivergedError, TfimpError
 from tfimp.progress import Event, Started
+from tfimp.registry import load_plugin
 from tfimp.store import open_run
 from tfimp.store.files import inside
 from tfimp.store.lock import BusyError
@@ -28,13 +30,14 @@ class Stopped(KeyboardInterrupt):
 _datasets: collections.OrderedDict[DataConfig, Any] = collections.OrderedDict()
 
 
-def run_cell(root: str, name: str, toml: str) -> str:
+def run_cell(root: str, name: str, toml: str, plugins: Sequence[str] = ()) -> str:
     """Run a cell to its end, or as far as it gets.
 
     Args:
         root: The sweep's folder.
         name: The cell's folder below it.
         toml: Its configuration.
+        plugins: Files that the user named, whose criteria it may use.
 
     Returns:
         How it ended: complete, diverged, failed, stopped, or busy where another process writes it. What more there is
@@ -49,6 +52,8 @@ def run_cell(root: str, name: str, toml: str) -> str:
     attempts = read_cell(folder).get("attempts", 0) + 1
     write_cell(folder, status="running", attempts=attempts)
     try:
+        for plugin in plugins:
+            load_plugin(plugin)
         _run(config, folder, begun, Path(root))
     except DivergedError as error:
         write_cell(folder, status="diverged", attempts=attempts, error=str(error))

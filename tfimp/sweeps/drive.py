@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tfimp.errors import ConfigError
+from tfimp.rounds import Rules
 from tfimp.sweeps.cell import Stopped
 from tfimp.sweeps.engines import DaskEngine, Engine, SlurmEngine, cores
 from tfimp.sweeps.folder import (
@@ -103,7 +104,8 @@ def sweep(
     asked: Mapping[str, Any] = {}
     if not isinstance(grid, Grid):
         grid, asked = read_grid(grid)
-    grid.cells  # noqa: B018 - every configuration is checked before anything is written
+    for cell in grid.cells:  # every configuration is checked before anything is written
+        Rules.of(cell.config)
     path, tell = Path(path), progress or (lambda event: None)
     devices = [str(gpu) for gpu in gpus or asked.get("gpus", ())]
     count = asked.get("count") or len(devices) or min(DEFAULT_WORKERS, cores()) if workers is None else workers

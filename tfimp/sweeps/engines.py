@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from tfimp import registry
 from tfimp.errors import ConfigError
 from tfimp.sweeps.cell import run_cell
 from tfimp.sweeps.folder import ENDED, cell_folder, cell_state, read_cell
@@ -139,7 +140,7 @@ class DaskEngine:
         futures: dict[Any, Cell] = {}
 
         def start(cell: Cell) -> None:
-            arguments = (str(self._root.resolve()), cell.name, cell.config.to_toml())
+            arguments = (str(self._root.resolve()), cell.name, cell.config.to_toml(), _plugins())
             future = self._client.submit(run_cell, *arguments, pure=False, retries=0)
             futures[future] = cell
             future.add_done_callback(ended.put)
@@ -224,7 +225,8 @@ class SlurmEngine:
         """Submit one array and watch it."""
         root = str(self._root.resolve())
         jobs = self._executor.map_array(SlurmCell(), [root] * len(cells), [cell.name for cell in cells],
-                                        [cell.config.to_toml() for cell in cells])  # fmt: skip
+                                        [cell.config.to_toml() for cell in cells],
+                                        [_plugins()] * len(cells))  # fmt: skip
         waiting = dict(zip(cells, jobs, strict=True))
         while waiting:
             for cell, job in list(waiting.items()):
@@ -238,6 +240,11 @@ class SlurmEngine:
             time.sleep(LOOK)
 
 
+def _plugins() -> list[str]:
+    """The files that the user named here, for the processes that run the cells."""
+    return [str(file) for file in registry.plugins()]
+
+
 def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
@@ -246,15 +253,15 @@ def _last_line(error: BaseException) -> str:
 class SlurmCell:
     """What an array task runs, and what submitit does with it when SLURM takes the node away."""
 
-    def __call__(self, root: str, name: str, toml: str) -> str:
+    def __call__(self, root: str, name: str, toml: str, plugins: list[str]) -> str:
         """Run the cell."""
-        return run_cell(root, name, toml)
+        return run_cell(root, name, toml, plugins)
 
-    def checkpoint(self, root: str, name: str, toml: str) -> Any:
+    def checkpoint(self, root: str, name: str, toml: str, plugins: list[str]) -> Any:
         """Submit the cell again; the run goes on from its own checkpoint."""
         import submitit
 
-        return submitit.helpers.DelayedSubmission(self, root, name, toml)
+        return submitit.helpers.DelayedSubmission(self, root, name, toml, plugins)
 
 
 def slurm_parameters(options: Mapping[str, Any]) -> dict[str, Any]:
