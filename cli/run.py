@@ -78,10 +78,6 @@ def command(
     else:
         check_free(path)
     check_writable(path)
-    if config.export.rounds:
-        from tfimp import tickets
-
-        tickets.default_directory(config, path.name)  # what would end the run at its end is said before it begins
     work(config, path, resume=resume, force=force, figures=figures, verbose=verbosity.verbose)
 
 

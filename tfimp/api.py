@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from tfimp import _tensorflow, store
+from tfimp import _tensorflow, store, tickets
 from tfimp.config import DEFAULT_PRESET, RunConfig, file_name, preset_names, read_config_file, read_preset, resolve
 from tfimp.display import shown
 from tfimp.errors import ConfigError, StoreError, nearest
 from tfimp.progress import Event, ignore
 from tfimp.runs import Run, open_run
+from tfimp.store.files import named_folder
 
 What = str | Path | Mapping[str, Any] | RunConfig
 Settings = Mapping[str, Any]
@@ -53,7 +54,7 @@ def run(
         DivergedError: the loss is not finite; the rounds before it are stored.
     """
     name, config = _chosen(what, path, settings, seed, resume)
-    path = Path("runs") / name if path is None else Path(path)
+    path = Path("runs") / name if path is None else named_folder(path)
     if resume and (stored := open_run(path)).status == "complete" and stored.config == config:
         return stored
     if not resume:
@@ -86,7 +87,10 @@ def _chosen(
 ) -> tuple[str, RunConfig]:
     """The name of a run and its checked configuration."""
     if what is None and resume and path is not None:
-        return "", resolve(open_run(path).config.to_dict(), settings or {}, seed)
+        stored = open_run(named_folder(path)).config
+        if "export.dir" not in (settings or {}):
+            tickets.refuse_elsewhere(stored, Path(path), 'if you want that, say so: settings={"export.dir": ...}')
+        return "", resolve(stored.to_dict(), settings or {}, seed)
     if what is None:
         what = DEFAULT_PRESET
     if isinstance(what, RunConfig):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tfimp import data, export, measures, store, tensorboard
+from tfimp import data, export, measures, store, tensorboard, tickets
 from tfimp._settings import own_settings
 from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
@@ -14,6 +14,7 @@ from tfimp.laboratory import Laboratory
 from tfimp.progress import Finished, Loading, Note, Progress, RoundDone, Started, ignore
 from tfimp.pruning import core
 from tfimp.rounds import Rules, stop_reason
+from tfimp.store.files import named_folder
 
 
 @own_settings()
@@ -47,7 +48,9 @@ def run(
         raise ConfigError(f"tfimp.run makes one run, got train.replicates = {config.train.replicates}; "
                           "tfimp.run_replicates makes several")  # fmt: skip
     Rules.of(config)  # a criterion that nobody knows is named before data are read
-    tell = progress or ignore
+    path, tell = named_folder(path), progress or ignore
+    if config.export.rounds:
+        tickets.default_directory(config, path.resolve().name)  # what would stop it at its end is said before it begins
     laboratory = Laboratory(config, dataset or load_inputs(config, tell))
     with open_writer(laboratory, path, resume=resume, force=force) as writer:
         tell(Started(writer.path, config.prune.rounds, config.train.steps, len(writer.run.rounds)))

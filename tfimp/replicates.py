@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tfimp import export, measures, store
+from tfimp import export, measures, store, tickets
 from tfimp._settings import own_settings
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
@@ -18,6 +18,7 @@ from tfimp.experiment import load_inputs, open_writer, prune_to_the_end
 from tfimp.laboratory import Laboratory, fresh_weights
 from tfimp.network import Network, masked_weights
 from tfimp.progress import Block, Event, Finished, Note, Progress, RoundDone, Started, ignore
+from tfimp.store.files import named_folder
 from tfimp.training.dense import DenseEngine, Program, Replicas, fresh_state
 from tfimp.training.together import Rendezvous, sizes
 
@@ -50,7 +51,9 @@ def run_replicates(
     """
     if not config.model.fully_connected:
         raise ConfigError(f"train.replicates: networks with convolutions train one by one; got {config.model.arch!r}")
-    path, tell = Path(path), progress or ignore
+    path, tell = named_folder(path), progress or ignore
+    if config.export.rounds:
+        tickets.default_directory(config, path.resolve().name)  # what would stop it at its end is said before it begins
     configs = [
         dataclasses.replace(
             config, seed=config.seed + index, train=dataclasses.replace(config.train, replicates=1)

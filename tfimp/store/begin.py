@@ -17,6 +17,7 @@ from tfimp.store.files import (
     is_temporary,
     make_folder,
     make_inner_folder,
+    named_folder,
     read_whole,
     remove,
     sha256,
@@ -40,7 +41,7 @@ def create_run(path: str | Path, config: RunConfig, info: Mapping[str, Any]) -> 
     Raises:
         StoreError: the folder holds another run, is being written by another process, or cannot be written.
     """
-    path = Path(path)
+    path = named_folder(path)
     _refuse_other_run(path)
     make_folder(path)
     lock = FolderLock(path)

@@ -277,6 +277,17 @@ def check_held(folder: Path, found: os.stat_result | None = None) -> None:
             held.check()
 
 
+def named_folder(path: str | Path) -> Path:
+    """The folder of a path that somebody named; an empty text would be the folder that the program is in.
+
+    Raises:
+        StoreError: nothing is named.
+    """
+    if not str(path).strip():
+        raise StoreError(f"a run needs a folder of its own, got {str(path)!r}")
+    return Path(path)
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents."""
     try:
