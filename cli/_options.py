@@ -122,7 +122,7 @@ def _plugin() -> click.Option:
             registry.load_plugin(file)
 
     # Only what the user names here is run: neither a stored run nor a configuration says where code is.
-    help = "A Python file of yours whose criteria can then be named; can be repeated."
+    help = "A Python file of yours, whose criteria and sources can then be named; repeatable."
     return click.Option(["--plugin"], metavar="FILE.py", multiple=True, expose_value=False, callback=load, help=help)
 
 

@@ -98,16 +98,12 @@ def chosen(
 ) -> tuple[Path, Grid, dict[str, Any]]:
     """Folder, grid and table of workers of a new sweep."""
     from tfimp import sweeps
-    from tfimp.cli._options import file_name
-    from tfimp.config import parse_setting
+    from tfimp.config import file_name, parse_setting
     from tfimp.errors import ConfigError
 
     if grid_file is not None and preset is not None:
         raise ConfigError(f"GRID.toml {grid_file!r} and --preset {preset!r} exclude each other; give one of them")
-    changed = {}
-    for text in settings:
-        words, value = parse_setting(text)
-        changed[".".join(words)] = value
+    changed = dict(map(parse_setting, settings))
     varied = dict(sweeps.parse_values(text) for text in over)
     name = file_name(Path(grid_file)) if grid_file is not None else preset or ""
     grid, table = sweeps.ask(grid_file, preset, over=varied, set=changed, small=small)

@@ -201,8 +201,8 @@ def parse_values(text: str, option: str = "--over") -> tuple[str, list[Any]]:
         raise ConfigError(
             f'{option} takes KEY=VALUES, as seed=0..4 or \'data.source=["nlgp", "photos"]\', got {text!r}'
         )
-    words, value = parse_setting(text)
-    return ".".join(words), listed_values(".".join(words), value)
+    key, value = parse_setting(text)
+    return key, listed_values(key, value)
 
 
 def listed_values(key: str, value: Any) -> list[Any]:
