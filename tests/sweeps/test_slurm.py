@@ -23,7 +23,8 @@ open({log!r}, "a").write(text)
 first, last = re.search(r"#SBATCH --array=(\\d+)-(\\d+)", text).groups()
 for task in range(int(first), int(last) + 1):
     names = {{"SLURM_JOB_ID": str(100 + task), "SLURM_ARRAY_JOB_ID": "100", "SLURM_ARRAY_TASK_ID": str(task)}}
-    names |= {{"SLURM_LOCALID": "0", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_NODEID": "0", "SLURM_JOB_NUM_NODES": "1"}}
+    names |= {{"SLURM_LOCALID": "0", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_NODEID": "0"}}
+    names |= {{"SLURM_JOB_NUM_NODES": "1"}}
     names |= {{"SLURM_JOB_NODELIST": "localhost"}}
     subprocess.Popen(["bash", script], env={{**os.environ, **names}}, start_new_session=True,
                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
