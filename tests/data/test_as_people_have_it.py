@@ -414,7 +414,7 @@ def test_sixteen_bits_keep_their_contents(tmp_path: Path) -> None:
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.{'png' if number % 2 else 'tiff'}")
     dataset = load(f"folder:{tmp_path}", side=16, colour=False)
     assert dataset.train.images.dtype == np.float32
-    assert noted(dataset, "12 have 16 bits, divided by 65535")
+    assert noted(dataset, "16 bits divided by 65535 (12 images)")
     for label, base in enumerate((8000, 40000)):
         shown = np.concatenate([s.images[s.labels == label] for s in dataset.parts.values()]) * 65535
         assert abs(shown.mean() - base) < 300
@@ -442,7 +442,7 @@ def test_photographs_are_turned_upright(tag: int, tmp_path: Path) -> None:
     Image.fromarray(np.ascontiguousarray(store(upright))).save(tmp_path / "cat" / "x.png", exif=tags)
     dataset = load(f"folder:{tmp_path}", side=16)
     assert any(np.array_equal(row.reshape(16, 16, 3), upright) for row in all_rows(dataset))
-    assert noted(dataset, "1 are turned upright") == (tag > 1)
+    assert noted(dataset, "turned upright as their EXIF tag says (1 image)") == (tag > 1)
 
 
 def test_other_kinds_of_pixels(tmp_path: Path) -> None:
@@ -459,7 +459,9 @@ def test_other_kinds_of_pixels(tmp_path: Path) -> None:
     dataset = load(f"folder:{tmp_path}", side=16)
     assert sum(len(split) for split in dataset.parts.values()) == 23
     assert any((row == 255).all() for row in all_rows(dataset)), "what is wholly transparent is white"
-    assert noted(dataset, "1 have transparent parts, laid on white", "1 have several pages or frames")
+    assert noted(
+        dataset, "transparent parts laid on white (1 image)", "of several pages or frames the first is taken (1 image)"
+    )
 
 
 def test_names_in_any_script_and_no_utf8(tmp_path: Path) -> None:

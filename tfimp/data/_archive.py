@@ -101,6 +101,11 @@ def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.n
 def _checked_header(path: Path, member: zipfile.ZipInfo, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type that an array claims. NumPy would take the memory for it, whatever follows."""
     shape, dtype = header(file)
+    if dtype.hasobject and len(shape) == 1:
+        raise DataError(
+            f"{str(path)!r} is not a readable .npz archive of plain arrays: {member.filename} holds pickled Python "
+            "objects; save numbers or texts, as labels.astype(str)"
+        )
     if dtype.hasobject or not fits(shape, dtype, member.file_size):
         raise DataError(
             f"{str(path)!r} is not a readable .npz archive of plain arrays: {member.filename} claims {dtype} of "

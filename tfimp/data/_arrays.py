@@ -93,14 +93,20 @@ def from_parts(
     made = [*notes, *filter(None, (layout.note, values.note)), *labels.notes]
     if layout.channels_first and layout.shape[2] > 1:
         made.append("channels came first")
+    if layout.pictures and shape[2] == 4:
+        made.append("all four channels are inputs, also the one of transparency if it is one")
     return make_dataset(config.source, parts, shape, labels.class_names, config, scale=values.scale, notes=made)
 
 
 def finished(images: np.ndarray, config: DataConfig) -> np.ndarray:
     """Images (n, height, width, channels) at ``data.side``, grey where ``data.colour`` says so."""
     height, width, channels = images.shape[1:]
-    if channels == 3 and not config.colour and height > 1:
-        images = grey(images)
+    if not config.colour and height > 1 and channels != 1:
+        if channels not in (3, 4):
+            raise ConfigError(
+                f"data.colour = false makes red, green and blue grey, these images have {channels} channels"
+            )
+        images = grey(images[..., :3])  # the fourth is how opaque a pixel is
     if config.side and (height, width) != (config.side, config.side):
         if min(height, width) == 1:
             raise ConfigError(f"data.side resizes images, these are signals of length {max(height, width)}")

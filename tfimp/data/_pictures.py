@@ -57,7 +57,8 @@ class Seen:
             width, height = self.sizes.most_common(1)[0][0]
             more = f" and {len(self.sizes) - 1} other sizes" if len(self.sizes) > 1 else ""
             found.append(f"{width} x {height} pixels{more} scaled to {side} x {side} (their centre square)")
-        found += [f"{count} {words}" for words, count in sorted(self.kinds.items())]
+        counts = sorted(self.kinds.items())
+        found += [f"{words} ({count} image{'s' * (count > 1)})" for words, count in counts]
         if colour and not self.coloured:
             found.append("all are grey: data.colour = false keeps one channel")
         return found
@@ -96,7 +97,7 @@ def pixels(
     Raises:
         DataError: the file is no image, is damaged or too large, or holds values without a known range.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     seen = seen or Seen()
     what = repr(str(file)) if content is None else f"in row {row} of {str(file)!r}"
@@ -112,14 +113,22 @@ def pixels(
                         f"the image {what} has {width} x {height} pixels, at most {_MOST_PIXELS} are accepted"
                     )
                 if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-                    seen.kinds["have several pages or frames, of which the first is taken"] += 1
+                    seen.kinds["of several pages or frames the first is taken"] += 1
                 if image.getexif().get(0x0112, 1) != 1:
-                    seen.kinds["are turned upright as their EXIF tag says"] += 1
+                    seen.kinds["turned upright as their EXIF tag says"] += 1
                     image = ImageOps.exif_transpose(image)
+                if not image.mode.startswith(_DEEP) and any(";16" in str(tile) for tile in getattr(image, "tile", ())):
+                    seen.kinds["of 16 bits per colour the upper 8 are taken"] += 1
                 seen.sizes[image.size] += 1
                 found = _values(what, image, colour, seen)
     except DataError:
         raise
+    except UnidentifiedImageError:
+        empty = content is None and not file.stat().st_size
+        reason = (
+            "it is empty" if empty else f"it is none of {', '.join(_FORMATS)}, or of a kind of these that is not read"
+        )
+        raise DataError(f"cannot read the image {what}: {reason}") from None
     except Exception as error:
         # A damaged image fails in as many ways as there are formats.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -142,7 +151,7 @@ def _values(what: str, image: Any, colour: bool, seen: Seen) -> np.ndarray:
     if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         if image.getextrema()[3][0] < 255:
-            seen.kinds["have transparent parts, laid on white"] += 1
+            seen.kinds["transparent parts laid on white"] += 1
             image = _on_white(image)
     seen.coloured = seen.coloured or (mode not in ("1", "L", "LA", "La") and _has_colour(image))
     return np.asarray(image.convert("RGB" if colour else "L"))
@@ -167,12 +176,12 @@ def _deep(what: str, found: np.ndarray, mode: str, seen: Seen) -> np.ndarray:
             raise DataError(f"the image {what} holds numbers that are not finite")
         if np.abs(found).max(initial=0) > 1e6:
             raise DataError(f"the image {what} holds {np.abs(found).max():.3g}, accepted are numbers up to 1e6")
-        seen.kinds["have real numbers, taken as they are"] += 1
+        seen.kinds["real numbers taken as they are"] += 1
         seen.real, seen.largest_real = seen.real + 1, max(seen.largest_real, float(np.abs(found).max(initial=0)))
         return found.astype(np.float32)
     if int(found.min(initial=0)) < 0 or int(found.max(initial=0)) > 65535:
         raise DataError(
             f"the image {what} holds whole numbers from {found.min()} to {found.max()}, accepted are 0 to 65535"
         )
-    seen.kinds["have 16 bits, divided by 65535"] += 1
+    seen.kinds["16 bits divided by 65535"] += 1
     return found.astype(np.float32) / np.float32(65535)

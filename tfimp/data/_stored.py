@@ -297,4 +297,6 @@ def resized(image: np.ndarray, side: int, colour: bool) -> np.ndarray:
     else:
         planes = [Image.fromarray(np.ascontiguousarray(image[:, :, channel])) for channel in range(channels)]
     scaled = [np.asarray(plane.resize((side, side), Image.Resampling.LANCZOS, box=box)) for plane in planes]
-    return scaled[0] if channels == 3 and image.dtype == np.uint8 else np.stack(scaled, axis=-1)
+    if image.dtype == np.uint8:
+        return scaled[0] if channels == 3 else np.stack(scaled, axis=-1)
+    return np.clip(np.stack(scaled, axis=-1), image.min(), image.max())  # as 8 bits are: the filter overshoots at edges

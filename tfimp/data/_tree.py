@@ -19,7 +19,20 @@ _PART_WORDS = {
 }
 _NO_CONTENT = {"thumbs.db", "desktop.ini", "icon\r", "ehthumbs.db"}
 _NO_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "__pycache__"}
-_DEEPEST = 4
+_NO_CLASSES = {
+    "images",
+    "image",
+    "imgs",
+    "img",
+    "masks",
+    "mask",
+    "labels",
+    "annotations",
+    "segmentation",
+    "gt",
+    "jpegs",
+}
+_DEEPEST = 8
 """Folders inside a class folder, below which nothing is looked for."""
 _ANNOTATIONS = "val_annotations.txt"
 
@@ -62,7 +75,8 @@ def look(path: Path) -> Tree:
         tree.parts = {part: _part(root, tree) for part, root in parts.items()}
         if "train" in tree.parts:
             _leave_out_unlabelled(tree, parts)
-            others = [folder.name for folder in folders if folder not in parts.values() and _has_pictures(folder)]
+            used = {root if root.parent == path else root.parent for root in parts.values()}
+            others = [folder.name for folder in folders if folder not in used and _has_pictures(folder)]
             if others:
                 tree.notes.append(f"left out: the folders {_some(others)} beside the parts")
     photographs = _pictures(files, Tree())
@@ -109,9 +123,9 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _below(folder: Path, depth: int = _DEEPEST, seen: frozenset[str] = frozenset()) -> list[Path]:
-    """All files of a folder and of the folders in it; a link that leads back is followed once."""
+    """All files of a folder and of the folders in it; no link that leads back up is followed."""
     real = os.path.realpath(folder)
-    if real in seen:
+    if any(before == real or before.startswith(real + os.sep) for before in seen):
         return []
     folders, files = _entries(folder)
     if depth:
@@ -152,14 +166,16 @@ def _part_folders(path: Path, folders: list[Path]) -> dict[str, Path] | None:
         DataError: two folders of the same part, or folders that may be parts as well as classes.
     """
     named: dict[str, Path] = {}
+    wrapped: set[Path] = set()
     for folder in folders:
         part = _part_of(folder.name)
         if part is None:
             continue
         if part in named:
             raise DataError(f"{str(path)!r} has two folders of the part {part}: {named[part].name} and {folder.name}")
-        named[part] = folder
-    others = [folder for folder in folders if folder not in named.values() and _has_pictures(folder)]
+        named[part] = _inner(folder, part)
+        wrapped.add(folder)
+    others = [folder for folder in folders if folder not in wrapped and _has_pictures(folder)]
     with_classes = {part for part, folder in named.items() if _holds_classes(folder)}
     if "train" in with_classes:
         direct = [folder.name for folder in others if _pictures(_entries(folder)[1], Tree())]
@@ -176,6 +192,14 @@ def _part_folders(path: Path, folders: list[Path]) -> dict[str, Path] | None:
         if len(filled) > 1 or "train" in named:
             raise DataError(f"{str(path)!r}: {_some(filled)} must hold a folder per class, they hold images only")
     return None
+
+
+def _inner(folder: Path, part: str) -> Path:
+    """``training_set/training_set``, as some archives unpack: the inner one."""
+    folders, files = _entries(folder)
+    if len(folders) == 1 and not _pictures(files, Tree()) and _part_of(folders[0].name) == part:
+        return folders[0] if _holds_classes(folders[0]) else folder
+    return folder
 
 
 def _holds_classes(folder: Path) -> bool:
@@ -270,6 +294,8 @@ def _check(path: Path, tree: Tree) -> None:
         (name, inner) = next(iter(inside.items()))
         hint = f"; its images lie in {_some(sorted(inner))}: did you mean a folder inside it?" if len(inner) > 1 else ""
         raise DataError(f"{str(path)!r} has one class only ({name!r}), at least two are needed{hint}")
+    if {name.lower() for name in train} <= _NO_CLASSES:
+        raise DataError(f"{str(path)!r} holds the folders {_some(list(train))}: these do not look like classes")
     shared = set.intersection(*inside.values()) if inside else set()
     if len(shared) > 1 and "train" in tree.parts and len(tree.parts) == 1:
         raise DataError(

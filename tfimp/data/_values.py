@@ -54,8 +54,13 @@ def as_values(where: str, arrays: Mapping[str, np.ndarray], pictures: bool) -> V
     for name, array in arrays.items():
         if array.dtype.kind not in "biuf":
             raise DataError(f"{where}: {name} must hold numbers, got {array.dtype}")
-    if all(array.dtype == np.uint8 for array in arrays.values()) and not _binary(arrays):
-        return Values(dict(arrays), 255.0)
+    if all(array.dtype == np.uint8 for array in arrays.values()):
+        tops = {name: _top(array) for name, array in arrays.items()}
+        if max(tops.values()) > 16 and min(tops.values()) <= 1:
+            told = ", ".join(f"{name} to {'over 16' if top > 16 else top}" for name, top in tops.items())
+            raise DataError(f"{where}: the parts differ in range, so one was scaled and another was not: {told}")
+        if max(tops.values()) != 1:
+            return Values(dict(arrays), 255.0)
     facts = {name: _facts(where, name, array) for name, array in arrays.items()}
     _agree(where, arrays, facts)
     low, high = min(fact.low for fact in facts.values()), max(fact.high for fact in facts.values())
@@ -79,15 +84,14 @@ def as_values(where: str, arrays: Mapping[str, np.ndarray], pictures: bool) -> V
     return Values(_converted(arrays, np.float32), 1.0, note)
 
 
-def _binary(arrays: Mapping[str, np.ndarray]) -> bool:
-    """Whether there is nothing but 0 and 1, and both; given up at the first chunk that has more."""
+def _top(array: np.ndarray) -> int:
+    """The largest of small numbers; given up at the first chunk that has a large one."""
     seen = 0
-    for array in arrays.values():
-        for chunk in _chunks(array):
-            seen = max(seen, int(chunk.max(initial=0)))
-            if seen > 1:
-                return False
-    return seen == 1
+    for chunk in _chunks(array):
+        seen = max(seen, int(chunk.max(initial=0)))
+        if seen > 16:
+            break
+    return seen
 
 
 def _chunks(array: np.ndarray) -> Iterator[np.ndarray]:
