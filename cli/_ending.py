@@ -65,12 +65,14 @@ def summarise(path: Path, runs: Sequence[Run], finished: Finished | None, drawn:
     say("written:")
     for run in runs:
         say(f"  {run.path}{os.sep}  masks, weights and measures of every round")
-    for folder in dict.fromkeys(file.parent for file in drawn):
-        say(f"  {folder}{os.sep}  {count(sum(file.parent == folder for file in drawn), 'figure')}")
     for exported in finished.exports if finished else []:
         say(f"  {exported}{os.sep}  SavedModel")
+    for file in drawn:
+        say(f"  {file}")
     word = "compare" if len(runs) > 1 else "show"
-    say(f"look at {'them' if len(runs) > 1 else 'it'} again with: tfimp {word} {shlex.quote(str(path))}")
+    say(f"the numbers again: tfimp {word} {shlex.quote(str(path))}   more figures: tfimp plot {shlex.quote(str(path))}")
+    if drawn and drawn[-1].suffix == ".html":
+        say(f"open in a browser: {drawn[-1]}")
 
 
 def accuracy_text(metrics: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ that help and mistakes answer at once.
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import sys
 import warnings
@@ -22,7 +23,7 @@ from tfimp.cli._streams import safe_streams
 from tfimp.errors import nearest
 
 # The order of a user's day; commands that are not named here follow in alphabetical order.
-ORDER = ("run", "show", "plot", "probe", "report", "export", "compare", "verify", "presets", "data")
+ORDER = ("run", "show", "plot", "probe", "report", "export", "compare", "verify", "presets", "keys", "data")
 
 HELP = """Find winning tickets in dense Keras networks by iterative magnitude pruning with rewinding, and measure why
 their receptive fields become local.
@@ -93,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: What follows ``tfimp``; by default the process's own arguments.
     """
+    os.environ["MPLBACKEND"] = "agg"  # a notebook hands its own down to `!tfimp`, where it may not be installed
     verbosity = Verbosity()
     with safe_streams(), warnings.catch_warnings():
         given = sys.argv[1:] if arguments is None else arguments

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from tfimp.cli._ending import count, how_to_go_on, kept, summarise
 from tfimp.cli._errors import FAILED, INTERRUPTED, Ended, one_line
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
+from tfimp.cli._streams import say
 from tfimp.display import table as _table
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 @click.option("--out", metavar="DIR", help="The run's folder; default: runs/NAME.")
 @click.option("--resume", is_flag=True, help="Go on from where the run stopped, also inside a round.")
 @click.option("--force", is_flag=True, help="With --resume: also where versions differ from those at the start.")
-@click.option("--figures/--no-figures", default=True, help="Draw the figures at the end (default: yes).")
+@click.option("--figures/--no-figures", default=True, help="End with figures and a report (default: yes).")
 @click.option("--print-config", is_flag=True, help="Print the whole configuration as TOML and stop.")
 @click.pass_obj
 def command(
@@ -68,7 +70,7 @@ def command(
     else:
         path, config = resumed(given, out) if resume else chosen(given, out)
     if print_config:
-        click.echo(config.to_toml(), nl=False)
+        click.echo(config.to_toml(comments=True), nl=False)
         return
     check_criterion(config)
     if resume:
@@ -206,6 +208,7 @@ def work(config: RunConfig, path: Path, *, resume: bool, force: bool, figures: b
     from tfimp.errors import DivergedError, TfimpError
 
     display = _display.choose_display()
+    say(_table.beginning(str(path), config))
     began = time.monotonic()
     drawn: list[Path] = []
     with Interruptions(display.stopping) as interruptions:
@@ -224,7 +227,7 @@ def work(config: RunConfig, path: Path, *, resume: bool, force: bool, figures: b
                 runs = [run_experiment(config, path, **options)]
             if figures:
                 display.open("drawing figures")
-                drawn = [file for run in runs for file in draw_figures(run)]
+                drawn = draw_figures(runs)
         except TfimpError as error:
             if not listener.started:
                 raise
@@ -273,14 +276,18 @@ class Listener:
                     self._display.say(_table.row(stored.metrics, name))
 
 
-def draw_figures(run: Run) -> list[Path]:
-    """Draw all figures; a figure that fails must not make a finished run look failed."""
-    from tfimp import plots
+def draw_figures(runs: Sequence[Run]) -> list[Path]:
+    """The core figures of every run, and one report; one that fails must not make a finished run look failed."""
+    from tfimp import plots, report
 
+    drawn: list[Path] = []
     try:
-        return list(plots.draw(run))
+        for run in runs:
+            drawn += plots.draw(run, plots.CORE, empty=False)
+        return [*drawn, report.write(runs)]
     except Exception as error:
-        again = f"tfimp plot {shlex.quote(str(run.path))} --debug"
+        path = runs[0].path if len(runs) == 1 else runs[0].path.parent
         problem = one_line(f"{type(error).__name__}: {error}")
+        again = f"tfimp report {shlex.quote(str(path))} --debug"
         print(f"tfimp: the run is complete, but its figures failed ({problem}); see {again}", file=sys.stderr)
-        return []
+        return drawn

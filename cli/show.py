@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,13 +65,17 @@ def essentials(run: Run) -> list[str]:
     goal = "" if run.status == "complete" else f" of {prune.rounds}"
     reason = run.info.get("reason")
     pattern = f" in the pattern {prune.pattern}" if prune.pattern else ""
-    return [
-        f"{run.path}: {run.status}, {len(run.rounds)}{goal} rounds" + (f" ({reason})" if reason else ""),
-        f"  data   {config.data.source}: {shape_text}, {counts}{parts}",
-        f"  model  {layers}, {config.model.activation}, {norm} batch norm",
-        f"  train  {train.optimizer}, learning rate {train.learning_rate:g} ({train.schedule}), batch size "
-        f"{train.batch_size}, {train.steps} steps per round",
-        f"  prune  {prune.procedure} by {prune.ranking}, fraction {prune.fraction:g} per {prune.scope}{pattern}, "
+    decay = f", weight decay {train.weight_decay:g}" if train.weight_decay else ""
+    facts_by_name = {
+        "data": f"{config.data.source}: {shape_text}, {counts}{parts}",
+        "model": f"{layers}, {config.model.activation}, {norm} batch norm",
+        "train": f"{train.optimizer}, learning rate {train.learning_rate:g} ({train.schedule}){decay}, "
+        f"batch size {train.batch_size}, {train.steps} steps per round",
+        "prune": f"{prune.procedure} by {prune.ranking}, fraction {prune.fraction:g} per {prune.scope}{pattern}, "
         f"rewound to {prune.rewind_step}",
-        f"  seed   {config.seed}; tfimp {run.info.get('tfimp', '?')}, TensorFlow {run.info.get('tensorflow', '?')}",
-    ]
+        "seed": f"{config.seed}; tfimp {run.info.get('tfimp', '?')}, TensorFlow {run.info.get('tensorflow', '?')}",
+    }
+    lines = [f"{run.path}: {run.status}, {len(run.rounds)}{goal} rounds" + (f" ({reason})" if reason else "")]
+    for name, text in facts_by_name.items():
+        lines += textwrap.wrap(text, 79, initial_indent=f"  {name.ljust(5)}  ", subsequent_indent=" " * 9)
+    return lines

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -317,11 +318,28 @@ class RunConfig:
         """
         return build(cls, mapping)
 
-    def to_toml(self) -> str:
-        """The whole configuration as TOML text; ``from_toml`` gives an equal one back."""
+    def to_toml(self, *, comments: bool = False) -> str:
+        """The whole configuration as TOML text; ``from_toml`` gives an equal one back.
+
+        Args:
+            comments: With what every key means and takes above it.
+        """
         import tomli_w
 
-        return tomli_w.dumps(self.to_dict())
+        if not comments:
+            return tomli_w.dumps(self.to_dict())
+        explained: dict[str, list[Key]] = {}
+        for found in keys():
+            explained.setdefault(found.section, []).append(found)
+        blocks = []
+        values = self.settings()
+        for section, members in explained.items():
+            lines = [f"[{section}]"] if section else []
+            for member in members:
+                words = textwrap.wrap(member.explanation, 98, break_on_hyphens=False)
+                lines += [*(f"# {line}" for line in words), tomli_w.dumps({member.word: values[member.name]}).strip()]
+            blocks.append("\n".join(lines))
+        return "\n\n".join(blocks) + "\n"
 
     @classmethod
     def from_toml(cls, text: str) -> RunConfig:
@@ -361,6 +379,50 @@ def as_it_was(mapping: Mapping[str, Any]) -> dict[str, Any]:
     if new["model"]["activation"] == "erf":
         new["model"]["activation"] = "plain_erf"
     return new
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """A key of the configuration: its section (empty for ``seed``), its word, its default, what it means and takes."""
+
+    section: str
+    word: str
+    default: Any
+    doc: str
+    accepted: str
+
+    @property
+    def name(self) -> str:
+        """As ``--set`` takes it."""
+        return f"{self.section}.{self.word}" if self.section else self.word
+
+    @property
+    def explanation(self) -> str:
+        """What it means, and what it takes."""
+        return f"{self.doc}; {self.accepted}" if self.accepted else self.doc
+
+
+def keys(section: str | None = None) -> list[Key]:
+    """The keys of the configuration, all or those of a section, in order.
+
+    Raises:
+        ConfigError: no such section.
+    """
+    config = RunConfig()
+    found = []
+    for field in dataclasses.fields(config):
+        part = getattr(config, field.name)
+        inner = dataclasses.fields(part) if dataclasses.is_dataclass(part) else [field]
+        for member in inner:
+            accepted = member.metadata.get("accepted")
+            words = accepted.words if accepted is not None else ""
+            place = field.name if member is not field else ""
+            default = getattr(part if place else config, member.name)
+            found.append(Key(place, member.name, _plain(default), member.metadata.get("doc", ""), words))
+    sections = list(dict.fromkeys(key.section for key in found if key.section))
+    if section is not None and section not in sections:
+        raise ConfigError(f"unknown section {section!r}{nearest(section, sections)}; accepted: {', '.join(sections)}")
+    return [key for key in found if section is None or key.section == section]
 
 
 def _plain(value: Any) -> Any:

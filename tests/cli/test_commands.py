@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tfimp import store
-from tfimp.cli.presets import table
-from tfimp.config import RunConfig, preset_names, read_preset
+from tfimp.config import RunConfig, preset_names, read_preset, resolve
 from tfimp.display.pace import Pace, clock_text
 from tfimp.display.table import heading, legend, row
 from tfimp.store.run import best_sparse
@@ -102,15 +106,60 @@ def test_a_preset_is_printed_as_a_file_that_run_takes(call: Callable, tmp_path: 
 
 def test_presets_lists_every_recipe_on_a_line_of_its_own(call: Callable) -> None:
     lines = call("presets").out.splitlines()
-    assert {line.split()[0] for line in lines[1:-2]} == set(preset_names())
+    assert {line.split()[0] for line in lines[:-2]} == set(preset_names())
+    titles = {name: read_preset(name)["about"]["title"] for name in preset_names()}
+    assert [line for line in lines[:-2] if not line.endswith(titles[line.split()[0]])] == []  # none is cut
+    assert max(map(len, lines)) <= 80
 
 
-def test_a_table_is_wrapped_to_a_terminal() -> None:
-    rows = [["name", "what"], ["a-long-name", "many words that do not fit on one line of a narrow terminal"]]
-    lines = list(table(rows, 40))
-    assert max(map(len, lines)) <= 40
-    assert "".join(lines).replace(" ", "").endswith("manywordsthatdonotfitononelineofanarrowterminal")
-    assert len(list(table(rows, None))) == 2
+def test_keys_lists_what_set_takes_with_what_it_means(call: Callable) -> None:
+    lines = call("keys").out.splitlines()
+    shown = {line.split(" = ")[0] for line in lines if not line.startswith(" ")}
+    assert shown == set(RunConfig().settings())
+    assert "prune.rounds = 16" in lines
+    only = call("keys", "prune").out
+    assert {line.split(".")[0] for line in only.splitlines() if not line.startswith(" ")} == {"prune"}
+    assert "share p of the survivors removed after each round" in only
+    assert "did you mean 'prune'" in call("keys", "prun").err
+
+
+def test_the_printed_configuration_explains_every_key(call: Callable) -> None:
+    text = call("run", "--preset", "nlgp", "--print-config").out
+    assert RunConfig.from_toml(text) == resolve(read_preset("nlgp"))
+    lines = text.splitlines()
+    for before, line in itertools.pairwise(lines):
+        assert before.startswith("#") or " = " not in line or line.startswith("#"), line
+
+
+@pytest.mark.parametrize("command", [("presets",), ("show", "RUN")])
+def test_no_line_wraps_at_80_columns(command: tuple[str, ...], call: Callable, stored_run: Path) -> None:
+    monkeypatched = [str(stored_run) if word == "RUN" else word for word in command]
+    for line in call(*monkeypatched).out.replace(str(stored_run), "runs/photos").splitlines():
+        assert len(line) <= 80, line
+
+
+def test_a_figure_for_a_paper_has_its_width_and_no_words_around_it(
+    call: Callable, stored_run: Path, tmp_path: Path
+) -> None:
+    paper = ("--width", "85mm", "--no-title", "--no-caption", "--format", "pdf", "--round", "1", "--out", tmp_path)
+    assert call("plot", stored_run, "--figure", "accuracy", *paper).code == 0
+    page = (tmp_path / "accuracy.pdf").read_bytes()
+    width = float(re.search(rb"/MediaBox \[ 0 0 ([\d.]+)", page)[1])
+    assert width == pytest.approx(85 / 25.4 * 72, abs=0.5)
+    assert b"/FontFile" in page or b"/Type42" in page or b"/FontDescriptor" in page  # text stays text
+    assert "such as 85mm" in call("plot", stored_run, "--width", "85").err
+    assert "rounds 0 to 2, got round 7" in call("plot", stored_run, "--round", "7").err
+
+
+def test_a_notebooks_backend_does_not_reach_the_figures(call: Callable, stored_run: Path, tmp_path: Path) -> None:
+    program = "import sys; from tfimp.cli import main; main(sys.argv[1:])"
+    asked = ["plot", str(stored_run), "--figure", "accuracy", "--out", str(tmp_path / "drawn")]
+    for backend in ("module://matplotlib_inline.backend_inline", "no such backend"):
+        environment = {**os.environ, "MPLBACKEND": backend}
+        ended = subprocess.run(
+            [sys.executable, "-c", program, *asked], env=environment, capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
 
 
 def test_data_describes_the_inputs_and_previews_them(call: Callable, tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ MISTAKES = {
     ("run", "--seed", "one"): ["--seed", "one"],
     ("run", "--seed", "-1"): ["seed", "-1"],
     ("run", "--sed", "1"): ["--sed", "did you mean '--seed'", "tfimp run --help"],
+    ("run", "--rounds", "3"): ["'--rounds'", "--set prune.rounds=3"],
+    ("run", "--learning-rate=0.5"): ["--set train.learning_rate=0.5"],
     ("run", "surplus"): ["surplus"],
     ("run", "--set"): ["--set"],
     ("run", "--out", ""): ["--out"],

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from tfimp.config import RunConfig
 from tfimp.display.pace import clock_text
 
 _LEGEND = """\
@@ -19,6 +20,12 @@ that go next against weights that stay (0.5: no different)."""
 def legend(criteria: Iterable[str]) -> str:
     """What the columns are, and which criterion says what goes next in the runs of the table."""
     return f"{_LEGEND}\nWhat goes next is decided by: {', '.join(dict.fromkeys(criteria))}."
+
+
+def beginning(path: str, config: RunConfig) -> str:
+    """The first line of a run, before anything slow: what is about to be run, and where."""
+    layers = config.model.arch or "-".join(map(str, config.model.hidden))
+    return f"{path}: {config.data.source}, {layers}, seed {config.seed}; loading TensorFlow and the data"
 
 
 @dataclasses.dataclass(frozen=True)

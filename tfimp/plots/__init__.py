@@ -26,7 +26,7 @@ from tfimp.store import Run
 from tfimp.store.derived import deriving
 from tfimp.store.files import make_folder, write_whole
 
-__all__ = ["FIGURES", "FORMATS", "draw", "figure"]
+__all__ = ["CORE", "FIGURES", "FORMATS", "draw", "figure"]
 
 FIGURES: dict[str, Callable[[Run], Figure]] = {
     "accuracy": accuracy,
@@ -61,6 +61,7 @@ FIGURES: dict[str, Callable[[Run], Figure]] = {
     "deeper-fields": deeper_fields,
     "mask-overlap": mask_overlap,
 }
+CORE = ("receptive-fields", "accuracy", "locality", "kurtosis", "cavity")  # what a run ends with
 FORMATS = ("png", "pdf", "svg")
 
 
@@ -94,6 +95,7 @@ def draw(
     *,
     rounds: Sequence[int] | None = None,
     layout: Layout = DEFAULT,
+    empty: bool | None = None,
 ) -> list[Path]:
     """Draw figures of a stored run into files NAME.FORMAT.
 
@@ -103,10 +105,10 @@ def draw(
         formats: png, pdf or svg.
         out: A folder; ``figures`` inside the run by default.
         rounds, layout: As for `figure`.
+        empty: Whether figures are written that only say what the run did not store; by default those asked for by name.
 
     Returns:
-        The files, in the order of the figures; none for those of measures that the run did not store, unless they were
-        asked for by name.
+        The files, in the order of the figures.
 
     Raises:
         ConfigError: an unknown figure or format.
@@ -121,7 +123,8 @@ def draw(
     root, parts = (run.path, ["figures"]) if out is None else (Path(out), [])
     make_folder(root)
     drawn = {name: figure(run, name, rounds=rounds, layout=layout) for name in dict.fromkeys(names)}
-    kept = [name for name in drawn if figures is not None or not says_nothing(drawn[name])]
+    keep_empty = figures is not None if empty is None else empty
+    kept = [name for name in drawn if keep_empty or not says_nothing(drawn[name])]
     files = {name: [root.joinpath(*parts, f"{name}.{kind}") for kind in kinds] for name in kept}
     written = [file for group in files.values() for file in group]
     with deriving(run.path, written):
