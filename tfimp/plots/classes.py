@@ -7,10 +7,21 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from tfimp.plots import read
 from tfimp.plots.curves import band
-from tfimp.plots.style import COLOURS, PAGE, density_axis, legible, missing, missing_figure, new_figure, round_title
+from tfimp.plots.style import (
+    COLOURS,
+    MARKERS,
+    PAGE,
+    density_axis,
+    legible,
+    missing,
+    missing_figure,
+    new_figure,
+    round_title,
+)
 from tfimp.store import Run
 
 NAMED = 30  # classes; more are only counted
@@ -57,10 +68,19 @@ def _preferences(axes: Axes, run: Run, layers: list[str]) -> None:
         return
     if not names or length > NAMED:
         for position, (layer, count) in enumerate(zip(layers, counts, strict=True)):
-            ranks = np.arange(1, len(count) + 1)
-            axes.step(ranks, np.sort(count)[::-1], where="mid", color=COLOURS[position % len(COLOURS)], label=layer)
-        axes.set_xlabel(f"classes of the layer, most preferred first ({length} in all)")
-        axes.set_ylabel("units")
+            units, classes = np.unique(count, return_counts=True)
+            shape = {"color": COLOURS[position % len(COLOURS)], "marker": MARKERS[position % len(MARKERS)]}
+            axes.plot(units, classes, label=layer, **shape)
+        axes.set_xscale("symlog", linthresh=1)
+        axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_locator(NullLocator())
+        axes.set_xlim(left=-0.3)
+        axes.set_title(f"classes by the units that prefer them, {round_title(stored.index, float('nan'))}")
+        axes.set_xlabel("units that prefer a class")
+        axes.set_ylabel(f"classes (of {length})")
+        axes.legend()
         return
     width = 0.8 / len(layers)
     for position, (layer, count) in enumerate(zip(layers, counts, strict=True)):

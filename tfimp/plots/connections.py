@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from tfimp.formulas.connectivity import binomial_null
 from tfimp.plots import read
@@ -40,7 +40,8 @@ def _histograms(run: Run, title: str, label: str, counted: str, *, outwards: boo
     what = "inputs of the layer, by how many units still use them" if outwards else "units of the layer"
     zero = "Inputs that no unit uses" if outwards else "Dead units"
     note = (
-        f"Bars: {what}. Line: binomial null, in which every weight of the layer survives with the same probability. "
+        f"Bars: {what}, on a logarithmic axis, so that a few with many connections can be seen. Line: binomial null, "
+        "in which every weight of the layer survives with the same probability. "
         f"{zero} stand at 0."
     )
     figure = new_figure(title, PAGE, 0.7 + 1.75 * len(layers), note)
@@ -75,7 +76,10 @@ def _histogram(axes: Axes, mask: np.ndarray, counted: str) -> None:
     expected = np.histogram(np.arange(len(null)), edges, weights=null)[0]
     axes.stairs(expected, edges, color=COLOURS[1], linewidth=1.2, label="binomial null")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=0.7)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def input_usage(run: Run) -> Figure:

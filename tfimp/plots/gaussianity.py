@@ -16,7 +16,7 @@ from tfimp.store import Run
 
 MEASURES = {"kurtosis": "excess kurtosis", "negentropy": "negentropy (nats)"}
 TRAINED = {"kurtosis": "excess_kurtosis", "negentropy": "negentropy"}
-COLUMNS = 3  # layers
+COLUMNS = 3  # layers that a page holds side by side
 WIDE = 6.0  # a median kurtosis from which the axis is logarithmic
 
 
@@ -83,14 +83,14 @@ def untrained(run: Run) -> Figure:
         layer
         for layer in read.measured_layers(run)
         if any(read.probe(stored, f"{layer}/rewound_kurtosis").size for stored in run.rounds)
-    ][-COLUMNS:]
+    ]
     if not layers:
         return missing_figure(title, read.not_measured("untrained"))
     note = (
         "Pre-activations of the same masks with three kinds of weights: trained, rewound (as the round started), and "
         "drawn anew. Line and band: median and quartiles over living units; wide bands are cut off."
     )
-    figure = new_figure(title, PAGE, 4.6, note)
+    figure = new_figure(title, PAGE * max(1.0, len(layers) / COLUMNS), 4.6, note)
     grid = figure.subplots(2, len(layers), squeeze=False)
     for row, (measure, label) in zip(grid, MEASURES.items(), strict=True):
         for axes, layer in zip(row, layers, strict=True):

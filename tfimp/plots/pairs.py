@@ -31,6 +31,7 @@ from tfimp.store import Round, Run
 Shape = tuple[int, int, int]
 Colour = tuple[float, float, float, float]
 KINDS = {"same_channel": "same channel, $S^{sc}$", "different_channel": "different channels, $S^{dc}$"}
+BLOCKS = (1, 3, 5, 9, 15)  # displacements along a side that may be counted together
 FEW = 2  # pairs; where chance gives fewer, a quotient is noise
 NOTHING = "This run has no stored pair counts (measure 'locality')."
 
@@ -72,7 +73,8 @@ def _note(layer: str, enriched: bool) -> str:
     what = f"{layer}, all units; the centre is displacement 0 and the axes are displacements in pixels."
     if enriched:
         chance = "1: as many pairs as if the connections of every unit fell anywhere with equal chance"
-        return f"{what} {chance}; grey: fewer than two such pairs expected."
+        few = "grey: fewer than two such pairs expected. Where pairs are few, blocks of displacements count together."
+        return f"{what} {chance}; {few}"
     return f"{what} Ordered pairs of distinct surviving inputs of one unit, log colour scale in each panel."
 
 
@@ -81,11 +83,35 @@ def _counts(stored: Round, layer: str, kind: str) -> np.ndarray:
 
 
 def _enrichment(stored: Round, layer: str, kind: str, shape: Shape) -> np.ndarray:
-    """Observed pairs over those expected if a unit's connections were any of its inputs, NaN where there are none."""
+    """Observed pairs over those expected if a unit's connections were any of its inputs, NaN where there are none.
+
+    Where most displacements have too few pairs for a quotient, it is that of blocks of displacements, the smallest that
+    have enough.
+    """
     observed, expected = _counts(stored, layer, kind), _expected(stored, layer, kind, shape)
     if observed.shape != expected.shape:
         return np.zeros((0, 0))
-    return np.divide(observed, expected, out=np.full(observed.shape, np.nan), where=expected >= FEW)
+    for side in BLOCKS:
+        pairs, by_chance = in_blocks(observed, side), in_blocks(expected, side)
+        if (by_chance >= FEW).mean() > 0.5:
+            break
+    return np.divide(pairs, by_chance, out=np.full(observed.shape, np.nan), where=by_chance >= FEW)
+
+
+def in_blocks(counts: np.ndarray, side: int) -> np.ndarray:
+    """Every displacement's count replaced by the sum of its block of side x side; a block lies around displacement 0.
+
+    Args:
+        counts: (2H - 1, 2W - 1), displacement 0 in the middle.
+        side: An odd number.
+    """
+    if side == 1:
+        return counts
+    places = [(np.arange(length) - length // 2 + side // 2) // side for length in counts.shape]
+    rows, columns = (place - place[0] for place in places)
+    sums = np.zeros((rows[-1] + 1, columns[-1] + 1))
+    np.add.at(sums, (rows[:, None], columns[None, :]), counts)
+    return sums[rows[:, None], columns[None, :]]
 
 
 def _expected(stored: Round, layer: str, kind: str, shape: Shape) -> np.ndarray:
@@ -101,7 +127,7 @@ def _pictures(figure: Figure, row: np.ndarray, maps: list[np.ndarray], enriched:
     bound = max([_bound(values) for values in shown], default=2.0)
     for axes, values in zip(row, maps, strict=True):
         if not (values > 0).any():
-            missing(axes, "No pairs are left, or none were stored.")
+            missing(axes, _nothing(values))
             continue
         half = (values.shape[0] // 2, values.shape[1] // 2)
         extent = (-half[1] - 0.5, half[1] + 0.5, half[0] + 0.5, -half[0] - 0.5)
@@ -119,6 +145,13 @@ def _pictures(figure: Figure, row: np.ndarray, maps: list[np.ndarray], enriched:
             _bar(figure, image, axes, "")
     if enriched and image is not None:
         _bar(figure, image, list(row), "observed / expected")
+
+
+def _nothing(values: np.ndarray) -> str:
+    """Why there is nothing to draw."""
+    if values.size and np.isnan(values).all():
+        return "Pairs are left, but too few for a comparison with chance."
+    return "No pairs are left, or none were stored."
 
 
 def _bound(values: np.ndarray) -> float:
@@ -141,7 +174,7 @@ def _bar(figure: Figure, image: AxesImage, axes: Axes | list[Axes], label: str) 
 def _lines(row: np.ndarray, rounds: list[Round], maps: list[np.ndarray], enriched: bool) -> None:
     for axes, values in zip(row, maps, strict=True):
         if not (values > 0).any():
-            missing(axes, "No pairs are left, or none were stored.")
+            missing(axes, _nothing(values))
             continue
         half = values.shape[1] // 2
         shown = np.where(values[0] > 0, values[0], np.nan)

@@ -25,9 +25,10 @@ from tfimp.plots.style import (
     missing_figure,
     new_figure,
 )
-from tfimp.store import Run
+from tfimp.store import Round, Run
 
 FITTED = 8  # units; a fit takes a quarter of a second
+LEAST_POINTS = 10  # places of a field that a fit goes through
 PAIRS, SHUFFLES = 120, 6
 
 
@@ -74,13 +75,13 @@ def field_fits(run: Run) -> Figure:
     layer, shape = read.image_layer(run), read.image_shape(run)
     if layer is None or min(shape[:2]) < 3:
         return missing_figure(title, "Gabor functions are fitted to images of at least 3 x 3 pixels only.")
-    stored = run.rounds[-1]
+    stored, units = _round_to_fit(run, layer, shape)
+    if stored is None:
+        return missing_figure(title, f"No unit has weights at {LEAST_POINTS} places or more: too few for a fit.")
     kernel = read.masked_kernel(stored, layer)
-    units = [unit for unit in most_connected(read.mask(stored, layer), FITTED) if kernel.size and kernel[:, unit].any()]
-    if not units:
-        return missing_figure(title, f"No unit of round {stored.index} has a stored, surviving weight.")
     note = (
-        f"The {len(units)} most connected units of {layer} in round {stored.index}; colour channels are weighed as the "
+        f"The {len(units)} most connected units of {layer} in round {stored.index}, the last one in which so many have "
+        f"weights at {LEAST_POINTS} places or more; colour channels are weighed as the "
         "field itself weighs them. Red: positive; blue: negative; each tile over its largest magnitude. R²: share of "
         "the field's variance that the function explains; in brackets that of the best Gaussian, which has no wave."
     )
@@ -104,6 +105,26 @@ def field_fits(run: Run) -> Figure:
     grid[0, 0].set_ylabel("field")
     grid[1, 0].set_ylabel("fit")
     return figure
+
+
+def _round_to_fit(run: Run, layer: str, shape: tuple[int, int, int]) -> tuple[Round | None, list[int]]:
+    """The sparsest round with enough units that have enough places to fit, and these units; None where there is none.
+
+    A Gabor function has nine parameters: through as many points it always goes.
+    """
+    best: tuple[Round | None, list[int]] = (None, [])
+    for stored in reversed(read.chosen(run) if read.are_chosen() else run.rounds):
+        kernel = read.masked_kernel(stored, layer)
+        if not kernel.size:
+            continue
+        places = (kernel.reshape(*shape, -1) != 0).any(axis=2).sum(axis=(0, 1))
+        order = most_connected(read.mask(stored, layer), kernel.shape[1])
+        units = [int(unit) for unit in order if places[unit] >= LEAST_POINTS][:FITTED]
+        if len(units) > len(best[1]):
+            best = stored, units
+        if len(units) == FITTED:
+            break
+    return best
 
 
 def gabor(parameters: dict[str, float], shape: tuple[int, int, int]) -> np.ndarray:

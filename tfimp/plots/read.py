@@ -131,6 +131,11 @@ def choosing(rounds: Sequence[int] | None) -> Iterator[None]:
         _ASKED.reset(before)
 
 
+def are_chosen() -> bool:
+    """Whether somebody asked for certain rounds."""
+    return _ASKED.get() is not None
+
+
 def chosen(run: Run, count: int = 3, shares: Sequence[float] = ()) -> list[Round]:
     """The rounds that were asked for, or the dense, the middle and the last round (fewer where there are fewer).
 
