@@ -34,4 +34,4 @@ def command(name: str | None) -> None:
     width = max(map(len, names))
     for preset in names:
         click.echo(f"{preset.ljust(width)}  {config.read_preset(preset)['about']['title']}"[:LONGEST])
-    click.echo("\nRun one: tfimp run --preset NAME        What it needs, its keys: tfimp presets NAME")
+    click.echo("\nrun one: tfimp run --preset NAME     what it needs, its keys: tfimp presets NAME")

@@ -133,8 +133,8 @@ def test_the_printed_configuration_explains_every_key(call: Callable) -> None:
 
 @pytest.mark.parametrize("command", [("presets",), ("show", "RUN")])
 def test_no_line_wraps_at_80_columns(command: tuple[str, ...], call: Callable, stored_run: Path) -> None:
-    monkeypatched = [str(stored_run) if word == "RUN" else word for word in command]
-    for line in call(*monkeypatched).out.replace(str(stored_run), "runs/photos").splitlines():
+    words = [str(stored_run) if word == "RUN" else word for word in command]
+    for line in call(*words).out.replace(str(stored_run), "runs/photos").splitlines():
         assert len(line) <= 80, line
 
 

@@ -22,10 +22,10 @@ STAND_IN = Path(__file__).parent / "stand_in.py"
 
 @contextlib.contextmanager
 def started(
-    folder: Path, *arguments: object, rounds: int = 3, pause: float = 0.0, **options: Any
+    folder: Path, *arguments: object, rounds: int = 3, pause: float = 0.0, figures: bool = False, **options: Any
 ) -> Iterator[subprocess.Popen[str]]:
     """The command line with its stand-in, as a process that does not outlive its test."""
-    words = map(str, [STAND_IN, rounds, pause, "run", "--no-figures", *arguments])
+    words = map(str, [STAND_IN, rounds, pause, "run", *([] if figures else ["--no-figures"]), *arguments])
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     with subprocess.Popen([sys.executable, *words], cwd=folder, text=True, **options) as process:
         try:
@@ -109,6 +109,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     with started(tmp_path, rounds=200, pause=100.0) as process:
         assert process.stdout is not None
         assert process.stderr is not None
+        assert "loading TensorFlow and the data" in process.stdout.readline()
         assert "rounds 0 to 199" in process.stdout.readline()
         assert "density" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
@@ -155,16 +156,32 @@ def test_resuming_with_other_settings_is_refused(tmp_path: Path) -> None:
     assert "train.steps" in err
 
 
+def test_a_run_ends_with_its_figures_and_last_of_all_its_report(tmp_path: Path) -> None:
+    with started(tmp_path, figures=True) as process:
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("runs/photos: photos, 256-256, seed 0")
+    assert lines[-1] == "open in a browser: runs/photos/report.html"
+    assert "<svg" in (tmp_path / "runs" / "photos" / "report.html").read_text(encoding="utf-8")
+    drawn = sorted((tmp_path / "runs" / "photos" / "figures").iterdir())
+    assert {file.stem for file in drawn} == {"receptive-fields", "accuracy", "locality", "cavity"}  # kurtosis: no units
+    for file in drawn:
+        assert f"  runs/photos/figures/{file.name}" in lines
+    assert max(map(len, lines)) <= 120
+    assert max(len(line) for line in lines if "tfimp" not in line) <= 80
+
+
 def test_a_failing_figure_does_not_fail_a_finished_run(tmp_path: Path) -> None:
     shutil.copy(STAND_IN, tmp_path / "stand_in.py")
     shutil.copy(STAND_IN.parent / "conftest.py", tmp_path / "conftest.py")
     (tmp_path / "broken.py").write_text(
         "import stand_in, tfimp.plots, tfimp.cli\n"
-        "def draw(run, *_): raise ValueError('no ink\\nat all')\n"
+        "def draw(run, *_, **__): raise ValueError('no ink\\nat all')\n"
         "tfimp.plots.draw = draw\nstand_in.pretend(2, 0)\ntfimp.cli.main(['run'])\n"
     )
     ended = subprocess.run([sys.executable, "broken.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0
     assert "ValueError: no ink at all" in ended.stderr
-    assert "tfimp plot runs/photos" in ended.stderr
+    assert "tfimp report runs/photos" in ended.stderr
     assert ended.stderr.count("\n") == 1
