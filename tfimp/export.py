@@ -1,7 +1,8 @@
-"""A round's trained network, or its ticket, as a SavedModel, a Keras file or a TFLite file."""
+"""A round's trained network, or its ticket, as a SavedModel, a Keras or a TFLite file: dense, compact or sparse."""
 
 from __future__ import annotations
 
+import platform
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,9 @@ import tensorflow as tf
 from tfimp import tickets
 from tfimp._settings import own_settings
 from tfimp.data.dataset import Dataset, Split
-from tfimp.errors import DataError, StoreError
+from tfimp.errors import ConfigError, DataError, StoreError
+from tfimp.inference.forms import FORMATS, FORMS, Form, Predict, write_forms
+from tfimp.inference.measuring import measure_forms, recommend, table
 from tfimp.network import Network
 from tfimp.network.keras import build_network
 from tfimp.saved_model import SavedNetwork, load_saved_model
@@ -24,8 +27,10 @@ from tfimp.store.files import make_folder, write_whole
 __all__ = ["SavedNetwork", "export_round", "export_run", "load_saved_model", "pick_rounds"]
 
 WHAT = ("trained", "ticket")
-FORMATS = ("savedmodel", "keras", "tflite")
 _BATCH = 1000
+_TRIED, _CALIBRATED = 256, 200
+_TOLERANCE = 1e-4
+"""Largest difference between the logits of two forms, as a share of the largest; rounding stays far below it."""
 
 
 @own_settings()
@@ -36,20 +41,30 @@ def export_round(
     *,
     what: str = "trained",
     format: str = "savedmodel",
+    form: str | None = None,
+    int8: bool = False,
     dataset: Dataset | None = None,
 ) -> Path:
     """Write one network of a run to a folder of its own, with its facts in ticket.json.
 
-    A SavedModel loads with plain ``tf.saved_model.load``, without tfimp or Keras. Its signature ``serving_default``
-    takes ``images`` (n, features), raw and flattened as the data set has them, and returns ``logits`` and
-    ``probabilities`` (n, classes).
+    A SavedModel loads with plain ``tf.saved_model.load``, without tfimp or Keras; a Keras file with Keras 3; a TFLite
+    file with its interpreter. The signature ``serving_default`` of a SavedModel or TFLite file takes ``images`` (n,
+    features), raw and flattened as the data set has them, and returns ``logits`` and ``probabilities`` (n, classes). A
+    Keras file takes the same images and returns logits.
+
+    All forms that the format has are made and measured on this machine; ``forms`` in ticket.json says what each costs,
+    and ``recommended`` which one costs least.
 
     Args:
         run: The run.
         index: The round.
         directory: Where the network's folder goes.
         what: ``trained``, or ``ticket`` for the mask with its rewound weights.
-        format: ``savedmodel``, ``keras`` (a tf_keras file) or ``tflite``.
+        format: ``savedmodel``, ``keras`` or ``tflite``.
+        form: ``dense``: all weights, zeros in place; ``compact``: without the inputs and units that it can do without,
+            and with its batch-norms folded; ``sparse``: compact, and survivors only. By default dense, but of TFLite
+            files the smallest.
+        int8: Weights and values of 8 bits, of TFLite files only; zeros stay zeros.
         dataset: The run's data; loaded as the configuration says where it is left out. The accuracies in ticket.json
             are those of the exported function on it; without the data they are null.
 
@@ -57,28 +72,118 @@ def export_round(
         The new folder, ``directory/round-07-trained`` for example. An earlier export of that name is replaced.
 
     Raises:
-        StoreError: no such round, a wrong word, or a folder that cannot be written or holds something else.
+        StoreError: no such round, a wrong word, a folder that cannot be written or holds something else, or a network
+            that this form or format cannot hold; nothing is left behind.
         DataError: the data set is not the one that the run was made with.
     """
     _check_word("what", what, WHAT)
     _check_word("format", format, FORMATS)
+    _check_words(format, form, int8)
     stored = _round(run, index)
     dataset = _dataset(run, dataset)
     weights = stored.weights if what == "trained" else stored.initial_weights
     mean, scale, dtype = _input_facts(run, weights, dataset)
+    target = Path(directory) / _folder_name(index, what, format, form, int8)
+    check_replaceable(target)
     model = _network(run, weights, mean, scale)
-    module = ExportedNetwork(model, dtype)
+    chosen, measured, refused = _forms(
+        model, dtype, format, form, _calibration(dataset, run) if int8 else None, dataset
+    )
     facts = {
         **tickets.describe(stored, what, weights),
-        **_accuracies(module, dataset),
+        **_accuracies(chosen.predict, dataset),
         "format": format,
+        "form": chosen.name,
+        "bits": chosen.bits,
+        "forms": measured,
+        "refused": refused,
+        "recommended": recommend(measured),
+        "machine": {"processor": platform.processor() or platform.machine(), "system": platform.system()},
         "input": {"name": "images", "dtype": dtype.name, "features": int(mean.size)},
-        "outputs": ["logits", "probabilities"],
+        "outputs": ["logits"] if format == "keras" else ["logits", "probabilities"],
         "normalisation": {"formula": "(images - mean) / scale, inside the network", "scale": scale, "mean": mean},
     }
-    suffix = "" if format == "savedmodel" else f"-{format}"
-    target = Path(directory) / f"round-{index:02d}-{what}{suffix}"
-    return _write_folder(target, lambda folder: _save(module, model, format, folder), facts)
+    if int8:
+        floats = _accuracies(lambda images: model(images.astype(np.float32), training=False).numpy(), dataset)
+        facts |= {f"float_{name}": floats[name] for name in ("validation_accuracy", "test_accuracy")}
+    return _write_folder(target, chosen.files, facts)
+
+
+def _check_words(format: str, form: str | None, int8: bool) -> None:
+    if form is not None:
+        _check_word("form", form, FORMS)
+    if form == "sparse" and format == "keras":
+        raise StoreError("a Keras file has no sparse form; accepted: dense, compact, or format savedmodel or tflite")
+    if int8 and format != "tflite":
+        raise StoreError(f"8 bits need format 'tflite', got {format!r}")
+    if int8 and form == "dense":
+        raise StoreError("8 bits need form 'compact' or 'sparse', in which batch-norms are folded, got 'dense'")
+
+
+def _folder_name(index: int, what: str, format: str, form: str | None, int8: bool) -> str:
+    words = ["round", f"{index:02d}", what]
+    words += [format] if format != "savedmodel" else []
+    words += [form] if form and (form != "dense" or format == "tflite") else []
+    return "-".join(words + (["int8"] if int8 else []))
+
+
+def _forms(
+    model: Any,
+    dtype: np.dtype[Any],
+    format: str,
+    form: str | None,
+    calibration: list[np.ndarray] | None,
+    dataset: Dataset | None,
+) -> tuple[Form, dict[str, dict[str, Any]], dict[str, str]]:
+    """The form to write; what all forms cost; and why others are missing."""
+    try:
+        forms, refused = write_forms(model, dtype, format, calibration)
+    except ConfigError as error:
+        raise StoreError(f"format {format!r} cannot hold this network: {error}") from error
+    except (OSError, tf.errors.OpError) as error:
+        raise StoreError(f"cannot write a network: {getattr(error, 'strerror', None) or error}") from None
+    if form in refused:
+        raise StoreError(f"the network has no {form} form: {refused[form]}")
+    images = _images(model, dtype, dataset)
+    measured = measure_forms(forms, images)
+    largest = float(np.max(np.abs(forms["dense"].predict(images)), initial=1.0))
+    for name, row in measured.items():
+        if row["bits"] == 32 and not row["largest_difference"] <= _TOLERANCE * largest:
+            raise StoreError(
+                f"the {name} form computes something else (logits differ by {row['largest_difference']:.2g}); "
+                "nothing was written"
+            )
+    able = [one for one in forms.values() if calibration is None or one.bits == 8]
+    if not able:
+        raise StoreError(f"the network has no form of 8 bits: {'; '.join(refused.values())}")
+    default = min(able, key=lambda one: one.bytes) if format == "tflite" else forms["dense"]
+    return (default if form is None else forms[form]), measured, refused
+
+
+def _images(model: Any, dtype: np.dtype[Any], dataset: Dataset | None) -> np.ndarray:
+    """Images to try forms on: of the test part, or noise where the data are missing."""
+    if dataset is not None and len(dataset.test):
+        return dataset.test.images[:_TRIED]
+    noise = np.random.default_rng(0).integers(0, 256, (_TRIED, model.input_shape[1]))
+    return noise.astype(dtype)
+
+
+def _calibration(dataset: Dataset | None, run: Run) -> list[np.ndarray]:
+    if dataset is None:
+        raise StoreError(f"8 bits need the data of {str(run.path)!r} to set their ranges, and it cannot be loaded")
+    images = dataset.train.images
+    chosen = np.random.default_rng(0).choice(len(images), min(_CALIBRATED, len(images)), replace=False)
+    return [images[number : number + 1] for number in np.sort(chosen)]
+
+
+def summary(folder: Path) -> str:
+    """What ticket.json says of the forms of an exported network, as lines of text."""
+    ticket = tickets.read_ticket(folder)
+    lines = [table(ticket["forms"], ticket["form"], ticket["recommended"])]
+    lines += [f"  no {name} form: {reason}" for name, reason in ticket["refused"].items()]
+    if (before := ticket.get("float_test_accuracy")) is not None:
+        lines.append(f"  test accuracy in 8 bits {ticket['test_accuracy']:.4f}, in 32 bits {before:.4f}")
+    return "\n".join(lines)
 
 
 def export_run(run: Run, dataset: Dataset | None = None, directory: str | Path | None = None) -> list[Path]:
@@ -175,79 +280,36 @@ def _network(run: Run, weights: Mapping[str, np.ndarray], mean: np.ndarray, scal
     return model
 
 
-class ExportedNetwork(tf.Module):
-    """What a SavedModel holds: plain variables and a function of images, with nothing of Keras.
-
-    Args:
-        model: A tf_keras model, flattened float32 images to logits.
-        dtype: Type of the images in the signature; calls take float32 too.
-    """
-
-    # Plain attributes in place of tf.Module's properties, which a loaded SavedModel would not have.
-    variables: Any = None
-    trainable_variables: Any = None
-
-    def __init__(self, model: Any, dtype: np.dtype[Any]) -> None:
-        super().__init__()
-        self.variables = list(model.weights)
-        self.trainable_variables = list(model.trainable_weights)
-        features = model.input_shape[1]
-
-        def predict(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            logits = model(tf.cast(images, tf.float32), training=False)
-            return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
-
-        self.__call__ = tf.function(predict)
-        specs = {kind: tf.TensorSpec((None, features), kind, "images") for kind in ("float32", dtype.name)}
-        traced = {kind: self.__call__.get_concrete_function(spec) for kind, spec in specs.items()}
-        self.signature = traced[dtype.name]
-
-
-def _accuracies(module: ExportedNetwork, dataset: Dataset | None) -> dict[str, Any]:
+def _accuracies(predict: Predict, dataset: Dataset | None) -> dict[str, Any]:
     """Accuracies of the exported function; correct / total in float64, so that anybody gets the same digits."""
     facts: dict[str, Any] = {}
     for part in ("validation", "test"):
         split = None if dataset is None else dataset.parts[part]
-        correct = None if split is None else _correct(module, split)
+        correct = None if split is None else _correct(predict, split)
         facts[f"{part}_accuracy"] = None if split is None or correct is None else correct / max(len(split), 1)
         facts[f"{part}_correct"], facts[f"{part}_samples"] = correct, None if split is None else len(split)
     return facts
 
 
-def _correct(module: ExportedNetwork, split: Split) -> int:
+def _correct(predict: Predict, split: Split) -> int:
     correct = 0
     for start in range(0, len(split), _BATCH):
-        logits = module.signature(images=tf.constant(split.images[start : start + _BATCH]))["logits"].numpy()
+        logits = predict(split.images[start : start + _BATCH])
         correct += int(np.sum(logits.argmax(axis=1) == split.labels[start : start + _BATCH]))
     return correct
 
 
-def _save(module: ExportedNetwork, model: Any, format: str, folder: Path) -> None:
-    if format == "savedmodel":
-        tf.saved_model.save(module, str(folder), signatures={"serving_default": module.signature})
-    elif format == "keras":
-        model.save(str(folder / "network.keras"))
-    else:
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([module.signature], module)
-        (folder / "network.tflite").write_bytes(converter.convert())
-
-
-def _write_folder(target: Path, save: Any, facts: Mapping[str, Any]) -> Path:
-    """Fill a folder under a temporary name and rename it; an earlier export in its place goes.
-
-    TensorFlow and Keras write by paths, follow links and know no names but UTF-8, so they write to a folder of the
-    system's own; from there the files go the way of all that tfimp writes.
-    """
-    make_folder(target.parent)
+def check_replaceable(target: Path) -> None:
+    """Refuse to write where something else than an exported network is."""
     if target.is_symlink() or (target.exists() and not (target / tickets.TICKET).is_file()):
         raise StoreError(f"{str(target)!r} exists and is not an exported network; choose another folder")
+
+
+def _write_folder(target: Path, files: Mapping[tuple[str, ...], bytes], facts: Mapping[str, Any]) -> Path:
+    """Fill a folder under a temporary name and rename it; an earlier export in its place goes."""
+    make_folder(target.parent)
+    check_replaceable(target)
     try:
-        with tempfile.TemporaryDirectory(prefix="tfimp-") as made:
-            save(Path(made))
-            files = {
-                path.relative_to(made).parts: path.read_bytes()
-                for path in sorted(Path(made).rglob("*")) if path.is_file()
-            }  # fmt: skip
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
             new, old = Path(temporary) / "new", Path(temporary) / "old"
             new.mkdir()
@@ -257,6 +319,6 @@ def _write_folder(target: Path, save: Any, facts: Mapping[str, Any]) -> Path:
             if target.exists():
                 target.rename(old)
             new.rename(target)
-    except (OSError, shutil.Error, tf.errors.OpError) as error:
+    except (OSError, shutil.Error) as error:
         raise StoreError(f"cannot write {str(target)!r}: {getattr(error, 'strerror', None) or error}") from None
     return target

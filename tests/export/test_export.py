@@ -8,17 +8,17 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from store_helpers import CLASSES, CONFIG, FEATURES, INFO, round_contents
 
 from tfimp import tickets
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import DataError, StoreError
-from tfimp.export import export_round, export_run, load_saved_model, pick_rounds
+from tfimp.export import export_round, export_run, load_saved_model, pick_rounds, summary
 from tfimp.store import Run, create_run
 from tfimp.store.files import to_json
 
@@ -34,6 +34,14 @@ def small_dataset(seed: int = 0) -> Dataset:
         )
 
     return Dataset("photos", part(40), part(301), part(503), IMAGE_SHAPE, ("a", "b", "c"), 255.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_calls() -> Iterator[None]:
+    """Latencies are measured with as few calls as may be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfimp.inference.measuring._SECONDS", 0.0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -67,32 +75,57 @@ def forward(weights: dict[str, np.ndarray], images: np.ndarray, mean: np.ndarray
 
 
 BLOCKED = """
-import sys, json
+import sys, json, pathlib
 class Block:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("tfimp", "tf_keras", "tensorflow_model_optimization"):
             raise ImportError("blocked " + name)
 sys.meta_path.insert(0, Block())
 import numpy as np, tensorflow as tf
-folder, images, labels = sys.argv[1], np.load(sys.argv[2]), np.load(sys.argv[3])
-loaded = tf.saved_model.load(folder)
-outputs = loaded.signatures["serving_default"](images=tf.constant(images))
-kernel = [v for v in loaded.trainable_variables if v.name == "dense_0/kernel:0"][0].numpy()
-print(json.dumps({
-    "accuracy": float(np.mean(outputs["logits"].numpy().argmax(1) == labels)),
-    "outputs": sorted(outputs),
-    "sums": outputs["probabilities"].numpy().sum(1).tolist(),
-    "alive": np.flatnonzero(kernel).tolist(),
-}))
+images, labels = np.load(sys.argv[2]), np.load(sys.argv[3])
+found = {}
+for folder in sorted(pathlib.Path(sys.argv[1]).iterdir()):
+    if (folder / "network.keras").exists():
+        outputs = {"logits": tf.keras.models.load_model(folder / "network.keras")(images.astype("float32"))}
+    elif (folder / "network.tflite").exists():
+        outputs = tf.lite.Interpreter(str(folder / "network.tflite")).get_signature_runner()(images=images)
+    else:
+        loaded = tf.saved_model.load(str(folder))
+        outputs = loaded.signatures["serving_default"](images=tf.constant(images))
+    logits = np.asarray(outputs["logits"])
+    found[folder.name] = {
+        "accuracy": float(np.mean(logits.argmax(1) == labels)),
+        "outputs": sorted(outputs),
+        "logits": logits.tolist(),
+    }
+    if folder.name == "round-02-trained":
+        kernel = [v for v in loaded.trainable_variables if v.name == "dense_0/kernel:0"][0].numpy()
+        found[folder.name]["alive"] = np.flatnonzero(kernel).tolist()
+        np.testing.assert_allclose(outputs["probabilities"].numpy().sum(1), 1, rtol=1e-6)
+print(json.dumps(found))
 """
+KINDS = {
+    "round-02-trained": {},
+    "round-02-trained-compact": {"form": "compact"},
+    "round-02-trained-sparse": {"form": "sparse"},
+    "round-02-trained-keras": {"format": "keras"},
+    "round-02-trained-keras-compact": {"format": "keras", "form": "compact"},
+    "round-02-trained-tflite": {"format": "tflite"},
+    "round-02-trained-tflite-dense": {"format": "tflite", "form": "dense"},
+    "round-02-trained-tflite-sparse": {"format": "tflite", "form": "sparse"},
+    "round-02-trained-tflite-int8": {"format": "tflite", "int8": True},
+}
 
 
-def test_a_saved_model_works_where_tfimp_and_keras_cannot_be_imported(run: Run, exported: Path, tmp_path: Path) -> None:
-    test = small_dataset().test
-    np.save(tmp_path / "images.npy", test.images)
-    np.save(tmp_path / "labels.npy", test.labels)
+def test_every_form_works_where_tfimp_and_tf_keras_cannot_be_imported(run: Run, tmp_path: Path) -> None:
+    dataset = small_dataset()
+    for name, options in KINDS.items():
+        assert export_round(run, 2, tmp_path / "all", dataset=dataset, **options).name == name
+    np.save(tmp_path / "images.npy", dataset.test.images)
+    np.save(tmp_path / "labels.npy", dataset.test.labels)
+    arguments = [tmp_path / "all", tmp_path / "images.npy", tmp_path / "labels.npy"]
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(BLOCKED), exported, tmp_path / "images.npy", tmp_path / "labels.npy"],
+        [sys.executable, "-c", textwrap.dedent(BLOCKED), *arguments],
         # TF-MOT sets this in its process, and TensorFlow would look for tf_keras.
         env={name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"},
         capture_output=True,
@@ -101,11 +134,68 @@ def test_a_saved_model_works_where_tfimp_and_keras_cannot_be_imported(run: Run, 
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    ticket = json.loads((exported / "ticket.json").read_text())
-    assert found["accuracy"] == ticket["test_accuracy"] == ticket["test_correct"] / 503
-    assert found["outputs"] == ["logits", "probabilities"]
-    np.testing.assert_allclose(found["sums"], 1, rtol=1e-6)
-    assert found["alive"] == np.flatnonzero(run.rounds[2].masks["dense_0/kernel"]).tolist()
+    assert sorted(found) == sorted(KINDS)
+    dense = np.array(found["round-02-trained"]["logits"])
+    for name, result in found.items():
+        ticket = json.loads((tmp_path / "all" / name / "ticket.json").read_text())
+        assert result["accuracy"] == ticket["test_accuracy"] == ticket["test_correct"] / 503, name
+        assert result["outputs"] == ticket["outputs"], name
+        assert ticket["forms"][ticket["form"]]["bytes"] > 0
+        if ticket["bits"] == 32:
+            np.testing.assert_allclose(result["logits"], dense, rtol=1e-5, atol=1e-5, err_msg=name)
+        else:
+            assert ticket["float_test_accuracy"] == found["round-02-trained"]["accuracy"]
+            assert np.corrcoef(np.ravel(result["logits"]), dense.ravel())[0, 1] > 0.98
+    alive = np.flatnonzero(run.rounds[2].masks["dense_0/kernel"]).tolist()
+    assert found["round-02-trained"]["alive"] == alive
+
+
+def test_the_ticket_says_what_each_form_costs(run: Run, tmp_path: Path) -> None:
+    folder = export_round(run, 2, tmp_path, dataset=small_dataset(), form="compact")
+    network = load_saved_model(folder)
+    forms = network.ticket["forms"]
+    assert list(forms) == ["dense", "compact", "sparse"]
+    for row in forms.values():
+        assert row["bytes"] > 0 < row["seconds_batch_1"] < 10 > row["seconds_batch_64"] > 0
+    assert forms["compact"]["bytes"] == sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) - (
+        (folder / "ticket.json").stat().st_size
+    )
+    assert network.ticket["recommended"] in forms
+    lines = summary(folder).splitlines()
+    assert [line.split()[0] for line in lines] == ["form", "dense", "*", "sparse", "recommended"]
+
+
+def test_a_form_that_computes_something_else_is_not_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tfimp.inference import forms
+
+    def wrong(graph, samples, error):
+        small = compaction.shrink(graph, samples, error)
+        next(step for step in small.steps if step.kind == "dense").arrays["bias"][:] += 1
+        return small
+
+    from tfimp.inference import compaction
+
+    monkeypatch.setattr(forms, "shrink", wrong)
+    with pytest.raises(StoreError, match="the compact form computes something else"):
+        export_round(run, 2, tmp_path / "out", dataset=small_dataset(), form="compact")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"form": "thin"}, "form must be one of dense, compact, sparse"),
+        ({"format": "keras", "form": "sparse"}, "a Keras file has no sparse form"),
+        ({"int8": True}, "8 bits need format 'tflite'"),
+        ({"int8": True, "format": "tflite", "form": "dense"}, "8 bits need form"),
+    ],
+)
+def test_forms_that_do_not_exist_are_refused(run: Run, options: dict, words: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=words):
+        export_round(run, 2, tmp_path, dataset=small_dataset(), **options)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("what", ["trained", "ticket"])
@@ -239,19 +329,6 @@ def test_another_data_set_is_refused(run: Run, tmp_path: Path) -> None:
             export_round(run, 0, tmp_path, dataset=small_dataset(), **words)
 
 
-def test_keras_and_tflite_files_compute_the_same(run: Run, exported: Path, tmp_path: Path) -> None:
-    import tf_keras
-
-    dataset = small_dataset()
-    images = dataset.test.images[:5]
-    expected = load_saved_model(exported)(images).logits
-    keras = export_round(run, 2, tmp_path, format="keras", dataset=dataset)
-    model = tf_keras.models.load_model(keras / "network.keras")
-    np.testing.assert_allclose(model(images.astype(np.float32), training=False), expected, rtol=1e-5, atol=1e-5)
-    lite = export_round(run, 2, tmp_path, format="tflite", dataset=dataset)
-    with pytest.warns(UserWarning, match="tf.lite.Interpreter is deprecated"):
-        interpreter = tf.lite.Interpreter(str(lite / "network.tflite"))
-    signature = interpreter.get_signature_runner()
-    np.testing.assert_allclose(signature(images=images)["logits"], expected, rtol=1e-4, atol=1e-4)
+def test_a_tflite_file_is_no_saved_model(run: Run, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="not a SavedModel"):
-        load_saved_model(lite)
+        load_saved_model(export_round(run, 2, tmp_path, format="tflite", dataset=small_dataset()))

@@ -1,0 +1,125 @@
+"""The forms that a network can be written in: dense, compact, sparse; as a SavedModel, a Keras or a TFLite file."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfimp.errors import ConfigError
+from tfimp.inference.alignment import align
+from tfimp.inference.compaction import FOLDING_ERROR, shrink
+from tfimp.inference.graph import Graph
+from tfimp.inference.keras_models import build, samples_of
+from tfimp.inference.programs import ModelProgram, Program
+from tfimp.inference.reading import read
+from tfimp.inference.tflite import interpreter, to_tflite
+
+FORMATS = ("savedmodel", "keras", "tflite")
+FORMS = ("dense", "compact", "sparse")
+_OF_FORMAT = {"savedmodel": FORMS, "keras": ("dense", "compact"), "tflite": FORMS}
+
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """A network, written and ready to be tried.
+
+    Args:
+        name: ``dense``, ``compact`` or ``sparse``.
+        files: Contents by the parts of their names.
+        predict: Raw images (n, features) to logits (n, classes), by what was written.
+        bits: 32, or 8.
+    """
+
+    name: str
+    files: dict[tuple[str, ...], bytes]
+    predict: Predict
+    bits: int = 32
+
+    @property
+    def bytes(self) -> int:
+        """Of all files together."""
+        return sum(map(len, self.files.values()))
+
+
+def write_forms(
+    model: Any, dtype: np.dtype[Any], format: str, calibration: Sequence[np.ndarray] | None = None
+) -> tuple[dict[str, Form], dict[str, str]]:
+    """Every form of a network in a format.
+
+    Args:
+        model: A tf_keras model, flattened float32 images to logits.
+        dtype: Type of the images that the files take; TFLite files take only these.
+        format: ``savedmodel``, ``keras`` (a Keras 3 file) or ``tflite``.
+        calibration: Images of one sample each, for TFLite: the compact and the sparse form get 8 bits.
+
+    Returns:
+        The forms by name, the dense one always; and for each other one that cannot be written, why.
+    """
+    graph = read(model)
+    forms: dict[str, Form] = {}
+    refused: dict[str, str] = {}
+    error = FOLDING_ERROR if calibration is None else np.inf  # 8 bits round more than any folding does
+    for name in _OF_FORMAT[format]:
+        try:
+            of_form = graph if name == "dense" else shrink(graph, samples_of(graph), error)
+            if name == "sparse" and format == "tflite":
+                align(of_form, 4 if calibration is None else 16)
+            forms[name] = _write(of_form, name, dtype, format, None if name == "dense" else calibration)
+        except ConfigError as reason:
+            if name == "dense":
+                raise
+            refused[name] = str(reason)
+    return forms, refused
+
+
+def _write(
+    graph: Graph, name: str, dtype: np.dtype[Any], format: str, calibration: Sequence[np.ndarray] | None
+) -> Form:
+    if format == "keras":
+        model = build(graph, "keras")
+        with tempfile.TemporaryDirectory(prefix="tfimp-") as folder:
+            model.save(Path(folder, "network.keras"))
+            files = _files(Path(folder))
+        ops, backend = importlib.import_module("keras").ops, importlib.import_module("keras").backend.backend()
+        call: Any = tf.function(model, reduce_retracing=True) if backend == "tensorflow" else model
+        return Form(name, files, lambda x: np.array(ops.convert_to_numpy(call(ops.cast(x, "float32"), training=False))))
+    program: Any = (
+        ModelProgram(graph.model, dtype)
+        if name == "dense"
+        else Program(graph, dtype, sparse=name == "sparse" and format == "savedmodel")
+    )
+    if format == "savedmodel":
+        with tempfile.TemporaryDirectory(prefix="tfimp-") as folder:
+            tf.saved_model.save(program, folder, signatures={"serving_default": program.signature})
+            files = _files(Path(folder))
+        return Form(name, files, lambda x: program.signature(images=tf.constant(x))["logits"].numpy())
+    inputs = None if calibration is None else [[image] for image in calibration]
+    content = to_tflite(program.signature, "sparse" if name == "sparse" else "dense", calibration=inputs)
+    bits = 32 if calibration is None else 8
+    return Form(name, {("network.tflite",): content}, _tflite_runner(content), bits)
+
+
+def _files(folder: Path) -> dict[tuple[str, ...], bytes]:
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).parts: path.read_bytes() for path in found}
+
+
+def _tflite_runner(content: bytes) -> Predict:
+    """Runs a file on one thread; a number of samples is prepared for when it is first seen."""
+    runners: dict[int, Any] = {}
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        if len(images) not in runners:
+            runners[len(images)] = interpreter(content).get_signature_runner()
+        return runners[len(images)](images=images)["logits"]
+
+    return predict
