@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tfimp.pruning.keras.reporting import sparsity_report as sparsity_report
     from tfimp.pruning.keras.reporting import transfer as transfer
     from tfimp.pruning.keras.rewind import Rewind as Rewind
+    from tfimp.pruning.keras.rounds import best_round as best_round
     from tfimp.pruning.schedule import IterativeMagnitudeSchedule as IterativeMagnitudeSchedule
     from tfimp.pruning.wrapper import masks as masks
     from tfimp.pruning.wrapper import prune as prune
@@ -42,6 +43,7 @@ _HOME = {
     "Round": "tfimp.runs",
     "Run": "tfimp.runs",
     "RunConfig": "tfimp.config",
+    "best_round": "tfimp.pruning.keras.rounds",
     "compact": "tfimp.inference.keras_models",
     "criterion": "tfimp.pruning.criteria",
     "data": "tfimp.data",

@@ -26,6 +26,10 @@ class DivergedError(TfimpError, ArithmeticError):
     """Training produced a loss that is not finite."""
 
 
+class PruningWarning(UserWarning):
+    """Something about pruning that works otherwise than one may think; its message is one line."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint for a misspelt name: ``" (did you mean 'fraction'?)"`` or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -12,6 +12,7 @@ from tfimp.errors import ConfigError
 from tfimp.pruning import wrapper
 
 layers = tf_keras.layers
+PARTS = ("query", "key", "value", "attention_output")
 ONE_ROUND = tfimp.IterativeMagnitudeSchedule(rounds=2, steps_per_round=3, fraction=0.5)
 
 
@@ -112,16 +113,23 @@ def test_a_regularizer_that_pulls_on_zeros_does_not_revive_them():
     assert (after != before).any()
 
 
-def test_attention_is_left_as_it_is_because_its_weights_come_too_late():
-    x = tf_keras.Input((5, 4))
-    y = layers.MultiHeadAttention(2, 3, name="attention")(x, x)
-    original = tf_keras.Model(x, layers.Dense(2, name="last")(layers.Flatten()(y)))
+def test_attention_is_pruned_like_the_dense_layers_within_it():
+    x, memory = tf_keras.Input((5, 4)), tf_keras.Input((3, 6))
+    y = layers.MultiHeadAttention(2, 3, name="attention")(x, memory)
+    original = tf_keras.Model([x, memory], layers.Dense(2, name="last")(layers.Flatten()(y)))
     model = tfimp.prune(original, ONE_ROUND)
-    inputs = np.random.default_rng(0).normal(size=(3, 5, 4)).astype("float32")
-    assert list(tfimp.masks(model)) == ["last/kernel"]
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=(8, 5, 4)).astype("float32"), rng.normal(size=(8, 3, 6)).astype("float32")]
+    assert list(tfimp.masks(model)) == [f"attention/{part}/kernel" for part in PARTS]
     assert np.array_equal(model(inputs), original(inputs))
-    with pytest.raises(ConfigError, match=r"'attention' .* has no weights that can be pruned; last can"):
-        tfimp.prune(original, ONE_ROUND, layers="attention")
+    model.compile("adam", "mse")
+    model.fit(inputs, np.zeros((8, 2)), batch_size=2, verbose=0, callbacks=[tfimp.Rewind()])
+    for name, mask in tfimp.masks(model).items():
+        assert mask.mean() == 0.5, name
+        assert not wrapper.to_numpy(wrapper.prunable_variables(model)[name])[~mask].any()
+    plain = tfimp.strip(model)
+    assert type(plain.get_layer("attention")) is layers.MultiHeadAttention
+    assert np.allclose(plain(inputs), model(inputs), atol=1e-6)
 
 
 def test_layers_are_chosen_by_name_glob_exclusion_and_predicate():
@@ -135,7 +143,8 @@ def test_layers_are_chosen_by_name_glob_exclusion_and_predicate():
     model = tf_keras.Sequential(
         [layers.Input((3,)), *body, inner, layers.ReLU(name="relu"), layers.Dense(3, name="out")]
     )
-    assert chosen(None) == ["dense_0", "dense_1", "inner/dense_2", "out"]
+    assert chosen(None) == ["dense_0", "dense_1", "inner/dense_2"]  # the output layer stays dense
+    assert chosen("*") == ["dense_0", "dense_1", "inner/dense_2", "out"]
     assert chosen("dense_1") == ["dense_1"]
     assert chosen("dense_*") == ["dense_0", "dense_1", "inner/dense_2"]
     assert chosen(["inner/*", "out"]) == ["inner/dense_2", "out"]
@@ -184,5 +193,12 @@ def test_a_subclassed_model_is_pruned_by_wrapping_its_layers():
         "block_1/kernel": 0.5,
     }
     assert not model.blocks[0].layer.kernel.numpy()[~tfimp.masks(model)["block_0/kernel"]].any()
+    before, wrapped = model(x), list(model.blocks)
+    plain = tfimp.strip(model)  # in place: it cannot be copied
+    assert plain is model
+    assert [type(layer).__name__ for layer in plain.blocks] == ["Dense", "Dense"]
+    assert plain.blocks[0] is wrapped[0].layer
+    assert np.array_equal(plain(x), before)
+    assert not any("mask" in weight.name for weight in plain.weights)
     with pytest.raises(ConfigError, match="subclassed model"):
-        tfimp.strip(model)
+        tfimp.prune(plain, ONE_ROUND)

@@ -42,7 +42,7 @@ class Record(tf_keras.callbacks.Callback):
 
 def train(schedule, epochs, optimizer=None, model=None, rewind=None, **options):
     """Four steps an epoch."""
-    model = tfimp.prune(model or network(), schedule, **options)
+    model = tfimp.prune(model or network(), schedule, **{"layers": "*", **options})
     model.compile(optimizer or tf_keras.optimizers.Adam(0.05), LOSS)
     record = Record()
     callbacks = [rewind or tfimp.Rewind(), record]
@@ -105,14 +105,14 @@ def test_one_shot_ranks_every_round_by_the_dense_networks_end():
 
 
 def test_movement_and_a_saliency_of_the_users_own():
-    _, record = train(schedule(), 2, rewind=tfimp.Rewind(saliency="movement"))
+    _, record = train(schedule(), 2, rewind=tfimp.Rewind(criterion="movement"))
     moved = np.abs(record.ends[3]["hidden/kernel"] - record.begins[0][0]["hidden/kernel"]).ravel()
     assert set(np.flatnonzero(record.begins[4][1]["hidden/kernel"])) == set(np.argsort(moved)[-24:])
-    _, record = train(schedule(), 2, rewind=tfimp.Rewind(saliency=lambda weight, mask: -np.abs(weight)))
+    _, record = train(schedule(), 2, rewind=tfimp.Rewind(criterion=lambda weight, mask: -np.abs(weight)))
     size = np.abs(record.ends[3]["hidden/kernel"]).ravel()
     assert set(np.flatnonzero(record.begins[4][1]["hidden/kernel"])) == set(np.argsort(size)[:24])
-    with pytest.raises(ConfigError, match="unknown saliency 'size'"):
-        tfimp.Rewind(saliency="size")
+    with pytest.raises(ConfigError, match="unknown criterion 'size'"):
+        tfimp.Rewind(criterion="size")
 
 
 def test_densities_by_list_to_a_target_by_layer_and_global():
@@ -161,7 +161,7 @@ def test_a_learning_rate_that_a_callback_lowered_is_rewound():
             self.model.optimizer.learning_rate = rates[-1] / 2
 
     rates = []
-    model = tfimp.prune(network(), schedule())
+    model = tfimp.prune(network(), schedule(), layers="*")
     model.compile(tf_keras.optimizers.SGD(0.5), LOSS)
     model.fit(X, Y, batch_size=8, epochs=2, verbose=0, callbacks=[tfimp.Rewind(), Halve()])
     assert rates == [0.5, 0.25, 0.125, 0.0625] * 2
@@ -202,7 +202,7 @@ def test_weights_that_became_nan_are_kept_and_rewound():
                 kernel = wrapper.prunable_variables(self.model)["hidden/kernel"]
                 kernel.assign(np.where(np.arange(48).reshape(6, 8) < 5, np.nan, kernel.numpy()))
 
-    model = tfimp.prune(network(), schedule())
+    model = tfimp.prune(network(), schedule(), layers="*")
     model.compile("sgd", LOSS)
     model.fit(X, Y, batch_size=8, epochs=1, verbose=0, callbacks=[tfimp.Rewind(), Break()])
     model.fit(X, Y, batch_size=8, epochs=1, verbose=0, callbacks=[tfimp.Rewind()])
@@ -213,7 +213,7 @@ def test_weights_that_became_nan_are_kept_and_rewound():
 
 
 def test_a_gradient_that_overflows_does_not_revive_a_pruned_weight():
-    model = tfimp.prune(network(), schedule())
+    model = tfimp.prune(network(), schedule(), layers="*")
     mask = np.random.default_rng(0).random((6, 8)) < 0.5
     wrapper.set_masks(model, {"hidden/kernel": mask})
     model.compile(tf_keras.optimizers.SGD(1.0), LOSS)
@@ -224,7 +224,7 @@ def test_a_gradient_that_overflows_does_not_revive_a_pruned_weight():
 
 
 def test_rounds_inside_one_execution_are_refused_before_training():
-    model = tfimp.prune(network(), schedule())
+    model = tfimp.prune(network(), schedule(), layers="*")
     model.compile("sgd", LOSS, steps_per_execution=3)
     with pytest.raises(ConfigError, match="step 4, where a round begins, lies inside one execution of several steps"):
         model.fit(X, Y, batch_size=2, verbose=0, callbacks=[tfimp.Rewind()])
@@ -256,7 +256,7 @@ def test_a_train_step_of_the_users_own_is_kept():
 
 
 def test_class_weights_validation_and_the_best_weights_callbacks(tmp_path):
-    model = tfimp.prune(network(), schedule())
+    model = tfimp.prune(network(), schedule(), layers="*")
     model.compile("adam", LOSS, ["accuracy"])
     path = str(tmp_path / "best.weights.h5")
     best = tf_keras.callbacks.ModelCheckpoint(path, save_best_only=True, save_weights_only=True)
@@ -272,7 +272,7 @@ def test_class_weights_validation_and_the_best_weights_callbacks(tmp_path):
 
 def test_a_custom_loop_needs_two_lines_and_equals_fit():
     fitted, _ = train(schedule(rewind_step=2), 4)
-    model = tfimp.prune(network(), schedule(rewind_step=2))
+    model = tfimp.prune(network(), schedule(rewind_step=2), layers="*")
     optimizer = tf_keras.optimizers.Adam(0.05)
 
     @tf.function

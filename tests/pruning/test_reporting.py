@@ -27,7 +27,7 @@ def data():
 
 
 def test_the_report_counts_survivors_and_live_units():
-    model = tfimp.prune(network(), SCHEDULE)
+    model = tfimp.prune(network(), SCHEDULE, layers="*")
     mask = np.zeros((6, 4), bool)
     mask[:3, 1] = mask[5, 2] = True
     wrapper.set_masks(model, {"hidden/kernel": mask})
@@ -41,7 +41,7 @@ def test_the_report_counts_survivors_and_live_units():
 
 
 def test_tensorboard_gets_a_point_for_each_round(tmp_path):
-    model = tfimp.prune(network(), SCHEDULE)
+    model = tfimp.prune(network(), SCHEDULE, layers="*")
     model.compile("sgd", LOSS)
     callbacks = [tfimp.Rewind(), tfimp.PruningLog(tmp_path)]
     model.fit(*data(), batch_size=8, epochs=3, verbose=0, callbacks=callbacks)
@@ -75,7 +75,7 @@ def test_a_ticket_is_tried_on_another_task():
 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
 def test_the_stripped_model_becomes_a_keras_and_a_tflite_file(tmp_path):
-    model = tfimp.prune(network(), SCHEDULE)
+    model = tfimp.prune(network(), SCHEDULE, layers="*")
     wrapper.set_masks(model, {"hidden/kernel": np.random.default_rng(0).random((6, 4)) < 0.5})
     x, _ = data()
     loaded = tf_keras.models.load_model(tfimp.save_stripped(model, tmp_path / "model.keras"), compile=False)

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-import tfimp
+from tfimp.pruning import wrapper
 
 PROGRAM = """
 import sys
@@ -55,7 +55,7 @@ def saved(tmp_path_factory):
     exec(COMMON, module)
     model = module["build"]()
     module["fit"](model)  # 18 steps; round 2 begins at 16
-    assert tfimp.pruning.keras.tf_keras_models.progress_of(model).round == 2
+    assert wrapper.home(model).progress_of(model).round == 2
     model.save(folder / "model.keras")
     model.save(folder / "model_tf", save_format="tf")
     model.save_weights(folder / "model.weights.h5")

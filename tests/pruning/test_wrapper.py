@@ -101,7 +101,7 @@ def test_rounds_of_fit_prune_exactly_and_start_from_the_rewind_point(build, opti
 
 
 def test_a_custom_loop_under_xla_keeps_zeros():
-    model = tfimp.prune(sequential(), tfimp.IterativeMagnitudeSchedule(2, 10), include_bias=True)
+    model = tfimp.prune(sequential(), tfimp.IterativeMagnitudeSchedule(2, 10), layers="*", include_bias=True)
     rng = np.random.default_rng(0)
     masks = {name: rng.random(mask.shape) < 0.4 for name, mask in tfimp.masks(model).items()}
     assert set(masks) == {"first/kernel", "first/bias", "last/kernel", "last/bias"}

@@ -11,14 +11,20 @@ from tfimp.pruning.schedule import matches
 Selection = str | Sequence[str] | Callable[[Any], bool] | None
 
 
-def select(layers: Mapping[str, Any], selection: Selection, can_prune: Callable[[Any], bool]) -> list[Any]:
-    """The layers to prune, in the order of the model.
+def select(
+    layers: Mapping[str, Any],
+    selection: Selection,
+    can_prune: Callable[[Any], bool],
+    left_out: Mapping[str, str] | None = None,
+) -> list[str]:
+    """The names of the layers to prune, in the order of the model.
 
     Args:
       layers: name -> layer, for every layer of the model; a nested one as ``model/layer``.
       selection: None (every layer that can be pruned); a name or glob, or several; one that starts with ``!`` leaves
         layers out (``"!output"``); or a function of the layer that says yes or no.
       can_prune: whether a layer has weights that can be pruned.
+      left_out: name -> why, for layers that are pruned only where they are asked for.
 
     Raises:
       ConfigError: a name or glob that matches no layer, a layer that is named but cannot be pruned, or nothing left.
@@ -35,7 +41,7 @@ def select(layers: Mapping[str, Any], selection: Selection, can_prune: Callable[
         chosen = [
             name
             for name in able
-            if (not wanted or any(matches(name, pattern) for pattern in wanted))
+            if (any(matches(name, pattern) for pattern in wanted) if wanted else name not in (left_out or {}))
             and not any(matches(name, pattern) for pattern in unwanted)
         ]
     if not chosen:
@@ -44,7 +50,7 @@ def select(layers: Mapping[str, Any], selection: Selection, can_prune: Callable[
             if able
             else "the model has no layer that can be pruned; layers such as Dense and Conv2D can"
         )
-    return [layers[name] for name in chosen]
+    return chosen
 
 
 def _check_pattern(pattern: str, layers: Mapping[str, Any], able: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ import tf_keras
 
 from tfimp.config import TrainConfig
 from tfimp.data.dataset import Dataset, Split
-from tfimp.pruning.keras.tf_keras_models import model_variables, optimizer_variables
+from tfimp.pruning.keras.tf_keras_models import MODELS, model_variables, optimizer_variables
 from tfimp.pruning.wrapper import set_masks
 from tfimp.training.device import accuracy, evaluation_batch, mean_gradients, to_device
 from tfimp.training.engine import Engine, State
@@ -39,6 +39,7 @@ class KerasEngine(Engine):
         self.model = model
         self.optimizer = build_optimizer(config, total_steps)
         model.compile(self.optimizer)
+        MODELS.take_over(model, self.optimizer)
         self.variables: dict[str, tf.Variable] = model_variables(model) | optimizer_variables(model)
         self._images, self._labels = to_device(dataset.train.images), to_device(dataset.train.labels)
         norms = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.BatchNormalization)]

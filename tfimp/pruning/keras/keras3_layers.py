@@ -1,76 +1,46 @@
 """The wrapper around one Keras 3 layer, for every backend of Keras; needs neither tf_keras nor TF-MOT.
 
-As with tf_keras, a pruned weight is set to zero once and only its gradient is masked.
+As with tf_keras, a pruned weight is set to zero once and only its gradient is masked; see also `zeros`.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from tfimp.pruning.keras.progress import Progress
+from tfimp.errors import ConfigError
+from tfimp.pruning.keras import weights as tables
+from tfimp.pruning.keras.base import LayerSchedule, PrunedBase, running_mean, watch_legacy_files
 from tfimp.pruning.keras.registration import make_room
+from tfimp.pruning.keras.zeros import KeepsZero
 from tfimp.pruning.names import short_names
-from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 
-# What TF-MOT prunes in the layers of tf_keras.
-_WEIGHTS = {
-    "Conv1D": ["kernel"],
-    "Conv1DTranspose": ["kernel"],
-    "Conv2D": ["kernel"],
-    "Conv2DTranspose": ["kernel"],
-    "Conv3D": ["kernel"],
-    "Conv3DTranspose": ["kernel"],
-    "Dense": ["kernel"],
-    "EinsumDense": ["kernel"],
-    "Embedding": ["embeddings"],
-    "GRU": ["kernel", "recurrent_kernel"],
-    "LSTM": ["kernel", "recurrent_kernel"],
-    "RNN": ["kernel", "recurrent_kernel"],
-    "SeparableConv1D": ["pointwise_kernel"],
-    "SeparableConv2D": ["pointwise_kernel"],
-    "SimpleRNN": ["kernel", "recurrent_kernel"],
-}
+can_prune = functools.partial(tables.can_prune, package="keras")
+# How a layer takes its arguments; the wrapper takes what its layer takes.
+_CALL_ATTRIBUTES = (
+    "_call_signature", "call_signature_parameters", "_call_has_training_arg", "_call_has_mask_arg",
+    "_call_context_args", "_call_has_context_arg",
+)  # fmt: skip
 
 make_room("keras", keras.utils.get_custom_objects())
-
-
-class LayerSchedule:
-    """A schedule with the name of the layer that it prunes.
-
-    Args:
-      schedule: the plain schedule.
-      layer: name of the layer.
-    """
-
-    def __init__(self, schedule: IterativeMagnitudeSchedule, layer: str = "") -> None:
-        self.schedule = schedule
-        self.layer = layer
-
-    def get_config(self) -> dict[str, Any]:
-        """The plain schedule's fields, and the layer's name."""
-        return {"schedule": self.schedule.get_config(), "layer": self.layer}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> LayerSchedule:
-        """The schedule that `get_config` described."""
-        return cls(IterativeMagnitudeSchedule.from_config(config["schedule"]), config["layer"])
+watch_legacy_files(keras.src.legacy.saving.legacy_h5_format)
 
 
 @keras.saving.register_keras_serializable("tfimp")
-class PrunedLayer(keras.layers.Wrapper):
+class PrunedLayer(PrunedBase, keras.layers.Wrapper):
     """A layer with masks: the forward pass is the layer's own, the gradient of every pruned weight is 0.
 
     Args:
       layer: the layer to prune.
       pruning_schedule: when and by how much.
       scope: ``"layer"`` or ``"global"``: which weights share a threshold.
-      include_bias: whether the layer's bias is pruned with its kernel.
+      include_bias: whether biases are pruned with their kernels.
+      pattern: of the survivors, ``""``, ``"N:M"`` or ``"AxB"``.
     """
 
     def __init__(
@@ -79,23 +49,32 @@ class PrunedLayer(keras.layers.Wrapper):
         pruning_schedule: LayerSchedule,
         scope: str = "layer",
         include_bias: bool = False,
+        pattern: str = "",
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("name", f"pruned_{layer.name}")
         kwargs.setdefault("dtype", layer.dtype_policy)
         super().__init__(layer, **kwargs)
         self.pruning_schedule = pruning_schedule
-        self.scope = scope
-        self.include_bias = include_bias
         self.supports_masking = layer.supports_masking
-        self.progress = Progress()
+        self._set_up(scope, include_bias, pattern)
+        for name in _CALL_ATTRIBUTES:
+            if hasattr(layer, name):
+                self.__dict__[name] = getattr(layer, name)
+        # Written past __setattr__, which would make the layer's weights the wrapper's own as well.
+        self.__dict__["pruning_vars"] = []
+        self.__dict__["_traced"] = {}
+
+    def _maybe_build(self, call_spec: Any) -> None:
+        if not self.built:
+            self.layer._maybe_build(call_spec)  # attention is built from several shapes
+            self.layer.built = True
+            super()._maybe_build(call_spec)
 
     def build(self, input_shape: Any) -> None:
         """Create the layer's weights and a mask of ones for each prunable one."""
         super().build(input_shape)
-        weights = prunable_weights(self.layer)
-        if self.include_bias and getattr(self.layer, "bias", None) is not None:
-            weights.append(self.layer.bias)
+        weights = tables.prunable_weights(self.layer, "keras", self.include_bias)
         names = short_names([weight.path for weight in weights])
         masks = [
             self.add_weight(
@@ -107,42 +86,53 @@ class PrunedLayer(keras.layers.Wrapper):
             )
             for name, weight in zip(names, weights, strict=True)
         ]
-        # Written past __setattr__, which would make the layer's weights the wrapper's own as well.
+        self.position = self.add_weight(
+            shape=(3,), initializer="zeros", dtype="int32", trainable=False, name="position"
+        )
         self.__dict__["pruning_vars"] = list(zip(weights, masks, strict=True))
-        for weight, mask in self.__dict__["pruning_vars"]:
+        for weight, mask in self.pruning_vars:
             if weight.regularizer is not None:
                 weight.regularizer = _MaskedRegularizer(weight.regularizer, mask)
+            weight.constraint = KeepsZero(weight.constraint, functools.partial(self._zeroed, mask))
 
-    def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
+    def get_build_config(self) -> Any:
+        """The layer's own: how its weights are made."""
+        return self.layer.get_build_config()
+
+    def build_from_config(self, config: Any) -> None:
+        """Build the layer as it was, then the masks."""
+        if not self.layer.built:
+            self.layer.build_from_config(config)
+        if self.layer.built and not self.built:
+            self.build(None)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
         """The layer's own call, in which each pruned weight passes no gradient."""
-        if self.layer._call_has_training_arg:
-            kwargs["training"] = training
-        with _masked_gradients(self.layer, self.__dict__["pruning_vars"]):
-            return self.layer(inputs, **kwargs)
+        # Where the layer takes no such argument, the surrounding call knows whether this is training.
+        around = keras.src.backend.common.global_state.get_global_attribute("current_call_ctx")
+        if kwargs.get("training", around.get_value("training") if around else None):
+            self._speak_up()
+        if keras.backend.backend() == "jax":
+            # Under jit these are the masks as they are passed in, which the optimiser's part would not see otherwise.
+            self.__dict__["_traced"] = {id(mask): mask.value for _, mask in self.pruning_vars}
+        with _masked_gradients(self.layer, self.pruning_vars, self.gradients):
+            return self.layer(*args, **kwargs)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
         """The layer's own."""
-        return self.layer.compute_output_shape(input_shape)
+        return self.layer.compute_output_shape(*args, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """The layer's own."""
+        return self.layer.compute_output_spec(*args, **kwargs)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """The layer's own: masks of time steps, not of weights."""
         return self.layer.compute_mask(inputs, previous_mask)
 
-    def save_own_variables(self, store: Any) -> None:
-        """The masks, and how far the model has come (rewind point included)."""
-        super().save_own_variables(store)
-        store["progress"] = np.frombuffer(self.progress.to_bytes(), np.uint8)
-
-    def load_own_variables(self, store: Any) -> None:
-        """What `save_own_variables` kept."""
-        super().load_own_variables({name: store[name] for name in store.keys() if name != "progress"})  # noqa: SIM118
-        if "progress" in store.keys():  # noqa: SIM118 - Keras's store has keys() but no iteration
-            self.progress.load_bytes(np.asarray(store["progress"]).tobytes())
-
     def get_config(self) -> dict[str, Any]:
         """The wrapper's arguments, the layer's configuration included."""
-        pruning = {"pruning_schedule": self.pruning_schedule.get_config(), "scope": self.scope}
-        return {**super().get_config(), **pruning, "include_bias": self.include_bias}
+        return {**super().get_config(), "pruning_schedule": self.pruning_schedule.get_config(), **self._options()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> PrunedLayer:
@@ -152,35 +142,32 @@ class PrunedLayer(keras.layers.Wrapper):
         config["layer"] = keras.saving.deserialize_keras_object(config["layer"], custom_objects=custom_objects)
         return cls(**config)
 
+    def _zeroed(self, mask: Any, weight: Any) -> Any:
+        value = ops.convert_to_tensor(weight)
+        kept = mask.value
+        if keras.backend.backend() == "jax":
+            kept = self._mask_of_this_trace(value, mask)
+        return ops.where(kept != 0, value, ops.zeros_like(value))
 
-def can_prune(layer: Any) -> bool:
-    """Whether it is known (or the layer says) which of the layer's weights can be pruned."""
-    if isinstance(layer, PrunedLayer):
-        return False
-    if hasattr(layer, "get_prunable_weights"):
-        return True
-    own = type(layer).__name__ in _WEIGHTS and type(layer).__module__.startswith("keras.")
-    # Cells of the user's own may have no such weights.
-    return own and all(type(cell).__module__.startswith("keras.") for cell in _cells(layer))
+    def _mask_of_this_trace(self, value: Any, mask: Any) -> Any:
+        """The mask beside a weight that the optimiser assigns: within jit, the one passed in with the model."""
+        import jax
 
-
-def prunable_weights(layer: Any) -> list[Any]:
-    """The weights of a built layer that can be pruned."""
-    if hasattr(layer, "get_prunable_weights"):
-        return list(layer.get_prunable_weights())
-    owners = _cells(layer) or [layer]
-    return [getattr(owner, name) for owner in owners for name in _WEIGHTS[type(layer).__name__]]
-
-
-def _cells(layer: Any) -> list[Any]:
-    cell = getattr(layer, "cell", None)
-    return list(getattr(cell, "cells", [cell])) if cell is not None else []
+        if not isinstance(value, jax.core.Tracer):
+            return mask.value
+        traced = self._traced.get(id(mask))
+        if isinstance(traced, jax.core.Tracer) and traced._trace is not value._trace:
+            raise ConfigError(
+                f"the masks of {self.layer.name!r} are not at hand where this training step assigns its weights; call "
+                "the model in the same jitted function"
+            )
+        return mask.value if traced is None else traced
 
 
 @contextmanager
-def _masked_gradients(layer: Any, pruning_vars: Sequence[tuple[Any, Any]]) -> Iterator[None]:
+def _masked_gradients(layer: Any, pruning_vars: Sequence[tuple[Any, Any]], means: Mapping[int, Any]) -> Iterator[None]:
     """Within the block the layer's pruned weights are tensors whose gradient is masked."""
-    masks = {id(weight): mask for weight, mask in pruning_vars}
+    masks = {id(weight): mask for weight, mask, *_ in pruning_vars}
     replaced: list[tuple[dict[str, Any], str, Any]] = []
     try:
         for owner in layer._flatten_layers():
@@ -188,14 +175,14 @@ def _masked_gradients(layer: Any, pruning_vars: Sequence[tuple[Any, Any]]) -> It
                 if id(value) in masks:
                     replaced.append((owner.__dict__, name, value))
                     # Written past __setattr__, which would track the tensor in place of the variable.
-                    owner.__dict__[name] = _mask_gradient(value, masks[id(value)])
+                    owner.__dict__[name] = _mask_gradient(value, masks[id(value)], means.get(id(value)))
         yield
     finally:
         for attributes, name, value in replaced:
             attributes[name] = value
 
 
-def _mask_gradient(weight: Any, mask: Any) -> Any:
+def _mask_gradient(weight: Any, mask: Any, mean: Any = None) -> Any:
     """The weight itself forward (its pruned entries are zero already); backward, its gradient where the mask is 1."""
     value = ops.convert_to_tensor(weight)
     kept = ops.cast(mask, value.dtype)
@@ -204,6 +191,8 @@ def _mask_gradient(weight: Any, mask: Any) -> Any:
     def identity(value: Any) -> tuple[Any, Any]:
         def gradient(*args: Any, upstream: Any = None) -> Any:
             upstream = args[0] if upstream is None else upstream
+            if mean is not None:
+                mean.assign(running_mean(mean.value, ops.cast(ops.convert_to_tensor(upstream), mean.dtype)))
             return _masked(upstream, kept)
 
         return value, gradient

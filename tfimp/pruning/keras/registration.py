@@ -34,15 +34,18 @@ def register() -> None:
 def make_room(package: str, custom_objects: dict[str, Any]) -> None:
     """Take the stand-ins off the register: the real classes are about to go there."""
     for name in _CLASSES[package]:
-        if getattr(custom_objects.get(f"tfimp>{name}"), "stands_in", False):
-            del custom_objects[f"tfimp>{name}"]
+        for known in (name, f"tfimp>{name}"):
+            if getattr(custom_objects.get(known), "stands_in", False):
+                del custom_objects[known]
 
 
 def _register(package: str) -> None:
     custom_objects = sys.modules[package].utils.get_custom_objects()
     for name, home in _CLASSES[package].items():
         if home not in sys.modules:
-            custom_objects.setdefault(f"tfimp>{name}", _stand_in(name, home))
+            # tf_keras's own wrappers look for what they wrap by the bare name
+            for known in (name, f"tfimp>{name}"):
+                custom_objects.setdefault(known, _stand_in(name, home))
 
 
 def _stand_in(name: str, home: str) -> type:

@@ -110,8 +110,8 @@ class PruningLog(Callback):
         self._round = -1
         self._masks: dict[str, NDArray[np.bool_]] = {}
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Log a round that has just begun."""
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Log a round that has just begun, once its first step is trained."""
         progress = wrapper.home(self.model).progress_of(self.model)
         if progress.round != self._round:
             self._round = progress.round

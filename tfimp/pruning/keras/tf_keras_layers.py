@@ -11,29 +11,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_schedule as tfmot_schedule
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper as tfmot_wrapper
 
+from tfimp.pruning.keras import weights as tables
+from tfimp.pruning.keras.base import LayerSchedule, PrunedBase, running_mean, watch_legacy_files
 from tfimp.pruning.keras.progress import Progress
 from tfimp.pruning.keras.registration import make_room
+from tfimp.pruning.keras.zeros import KeepsZero
 from tfimp.pruning.names import short_names
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 
 _PACKAGE = "tfimp"
-_CELLS = prune_registry.PruneRegistry._RNN_CELLS_WEIGHTS_MAP
-for _cell in ("GRUCell", "LSTMCell", "SimpleRNNCell"):
-    # TF-MOT lists the cells of tf.keras, which are Keras 3's where tf.keras was loaded first.
-    _CELLS.setdefault(getattr(tf_keras.layers, _cell), ["kernel", "recurrent_kernel"])
 
 make_room("tf_keras", tf_keras.utils.get_custom_objects())
+watch_legacy_files(tf_keras.src.saving.legacy.hdf5_format)
 
 
 @tf_keras.utils.register_keras_serializable(_PACKAGE)
-class IterativePruning(tfmot_schedule.PruningSchedule):
+class IterativePruning(LayerSchedule, tfmot_schedule.PruningSchedule):
     """TF-MOT's view of an `IterativeMagnitudeSchedule`: at which training step to prune, and to what sparsity.
 
     Args:
@@ -42,8 +41,7 @@ class IterativePruning(tfmot_schedule.PruningSchedule):
     """
 
     def __init__(self, schedule: IterativeMagnitudeSchedule, layer: str = "") -> None:
-        self.schedule = schedule
-        self.layer = layer
+        super().__init__(schedule, layer)
 
     def __call__(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Whether pruning happens just before `step`, and the sparsity there: scalar bool and float32 tensors."""
@@ -57,25 +55,17 @@ class IterativePruning(tfmot_schedule.PruningSchedule):
             tf.constant(densities, tf.float32), index
         )
 
-    def get_config(self) -> dict[str, Any]:
-        """The plain schedule's fields, and the layer's name."""
-        return {"schedule": self.schedule.get_config(), "layer": self.layer}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> IterativePruning:
-        """The schedule that `get_config` described."""
-        return cls(IterativeMagnitudeSchedule.from_config(config["schedule"]), config["layer"])
-
 
 @tf_keras.utils.register_keras_serializable(_PACKAGE)
-class PruneByRounds(tfmot_wrapper.PruneLowMagnitude):
+class PruneByRounds(PrunedBase, tfmot_wrapper.PruneLowMagnitude):
     """A layer with masks: the forward pass is the layer's own, the gradient of every pruned weight is 0.
 
     Args:
-      layer: the layer to prune, one that TF-MOT supports.
+      layer: the layer to prune.
       pruning_schedule: when and by how much.
       scope: ``"layer"`` or ``"global"``: which weights share a threshold.
-      include_bias: whether the layer's bias is pruned with its kernel.
+      include_bias: whether biases are pruned with their kernels.
+      pattern: of the survivors, ``""``, ``"N:M"`` or ``"AxB"``.
     """
 
     def __init__(
@@ -84,26 +74,34 @@ class PruneByRounds(tfmot_wrapper.PruneLowMagnitude):
         pruning_schedule: IterativePruning,
         scope: str = "layer",
         include_bias: bool = False,
+        pattern: str = "",
         **kwargs: Any,
     ) -> None:
-        self.scope = scope
-        self.include_bias = include_bias
         # The layer runs inside the wrapper's autocast scope, so both must have one dtype policy.
         kwargs.setdefault("dtype", layer.dtype_policy)
+        if tables.can_prune(layer, "tf_keras") and not hasattr(layer, "get_prunable_weights"):
+            # TF-MOT's own way for a layer to say what can be pruned; its registry knows fewer layers.
+            layer.get_prunable_weights = functools.partial(tables.prunable_weights, layer, "tf_keras")
         super().__init__(layer, pruning_schedule, **kwargs)
         self.supports_masking = layer.supports_masking
-        self.progress = Progress()
+        self._set_up(scope, include_bias, pattern)
         self._track_trackable(_SavedProgress(self.progress), name="pruning_progress")
+        self.__dict__["_first_call"] = ((), {})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As of any layer; the arguments of the first call say how attention is to be built."""
+        if not self.built:
+            self.__dict__["_first_call"] = (args, kwargs)
+        return super().__call__(*args, **kwargs)
 
     def build(self, input_shape: Any) -> None:
         """Create the layer's weights and a mask of ones for each prunable one.
 
-        TF-MOT's thresholds and step counter are left out: nothing here changes from step to step.
+        TF-MOT's counter and masking go along for its own callbacks; nothing here changes from step to step.
         """
+        self._build_attention()
         tf_keras.layers.Wrapper.build(self, input_shape)
-        weights = list(self.layer.get_prunable_weights())
-        if self.include_bias and getattr(self.layer, "bias", None) is not None:
-            weights.append(self.layer.bias)
+        weights = tables.prunable_weights(self.layer, "tf_keras", self.include_bias)
         names = [f"{name.replace('/', '_')}_mask" for name in short_names([weight.name for weight in weights])]
         masks = [
             self.add_weight(
@@ -116,50 +114,75 @@ class PruneByRounds(tfmot_wrapper.PruneLowMagnitude):
             )
             for name, weight in zip(names, weights, strict=True)
         ]
-        # Written past __setattr__, which would make the layer's weights the wrapper's own as well.
-        self.__dict__["pruning_vars"] = list(zip(weights, masks, strict=True))
+        self.position = self.add_weight(
+            "position",
+            shape=(3,),
+            initializer="zeros",
+            dtype=tf.int32,
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+        # Written past __setattr__, which would make the layer's weights the wrapper's own as well. TF-MOT's summaries
+        # want a threshold beside each mask.
+        thresholds = [tf.Variable(0.0, trainable=False, name=f"{name}_threshold") for name in names]
+        self.__dict__["pruning_vars"] = list(zip(weights, masks, thresholds, strict=True))
+        self.__dict__["pruning_step"] = tf.Variable(-1, dtype=tf.int64, trainable=False, name="pruning_step")
+        self.__dict__["pruning_obj"] = _Masking(self)
         self._mask_regularizers()
+        for weight, mask, _ in self.pruning_vars:
+            _set_constraint(weight, KeepsZero(weight.constraint, functools.partial(_zeroed, mask)))
+
+    def _build_attention(self) -> None:
+        """Attention is built by its first call, from the shapes of all that it is given: build it before that call."""
+        layer = self.layer
+        if not hasattr(layer, "_build_from_signature"):
+            return
+        if not layer._built_from_signature:
+            args, kwargs = self._first_call
+            given = dict(zip(("query", "value", "key"), args, strict=False)) | kwargs
+            shapes = {name: tf.TensorShape(given[name].shape) for name in ("query", "value", "key") if name in given}
+            with tf.name_scope(layer.name):
+                layer._build_from_signature(**shapes)
+        heads = (*layer._query_shape[:-1], layer._num_heads, layer._value_dim)
+        shapes = {"query": layer._query_shape, "key": layer._key_shape, "value": layer._value_shape, "output": heads}
+        for part, shape in shapes.items():
+            dense = getattr(layer, f"_{part}_dense")
+            if not dense.built:
+                with tf.name_scope(f"{layer.name}/{dense.name}"):
+                    dense.build(tf.TensorShape(shape))
+                dense.built = True
+        layer.built = True
 
     def _mask_regularizers(self) -> None:
         """Mask the gradient of weight regularizers too: some, such as the orthogonal one, pull on zeros."""
-        masks = {id(weight): mask for weight, mask in self.pruning_vars}
+        masks = {id(weight): mask for weight, mask, _ in self.pruning_vars}
         losses = self.layer._callable_losses
         for index, tagged in enumerate(losses):
             loss = tagged.args[0] if isinstance(tagged, functools.partial) and tagged.args else None
             if isinstance(loss, functools.partial) and loss.args and id(loss.args[0]) in masks:
                 losses[index] = functools.partial(tagged.func, _masked_loss(loss.func, loss.args[0], masks))
 
-    def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
+    def call(self, inputs: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
         """The layer's own call, in which each pruned weight passes no gradient."""
+        if training is not None and not tf.is_tensor(training) and training:
+            self._speak_up()
         if self.layer._expects_training_arg:
             kwargs["training"] = training
         if "mask" in kwargs and not self.layer._expects_mask_arg:
             del kwargs["mask"]
-        with _masked_gradients(self.layer, self.pruning_vars):
-            return self.layer(inputs, **kwargs)
+        with _masked_gradients(self.layer, self.pruning_vars, self.gradients):
+            return self.layer(inputs, *args, **kwargs)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The layer's own: masks of time steps, not of weights."""
         return self.layer.compute_mask(inputs, mask)
-
-    def save_own_variables(self, store: Any) -> None:
-        """The masks, and how far the model has come (rewind point included)."""
-        super().save_own_variables(store)
-        store["progress"] = np.frombuffer(self.progress.to_bytes(), np.uint8)
-
-    def load_own_variables(self, store: Any) -> None:
-        """What `save_own_variables` kept."""
-        own = {name: store[name] for name in store if name != "progress"}
-        super().load_own_variables(own)
-        if "progress" in store:
-            self.progress.load_bytes(np.asarray(store["progress"]).tobytes())
 
     def get_config(self) -> dict[str, Any]:
         """The wrapper's arguments, the layer's configuration included."""
         config = super().get_config()
         for name in ("block_size", "block_pooling_type"):
             del config[name]
-        return {**config, "scope": self.scope, "include_bias": self.include_bias}
+        return {**config, **self._options()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> PruneByRounds:
@@ -168,6 +191,24 @@ class PruneByRounds(tfmot_wrapper.PruneLowMagnitude):
         config["pruning_schedule"] = IterativePruning.from_config(config["pruning_schedule"])
         config["layer"] = tf_keras.layers.deserialize(config["layer"])
         return cls(**config)
+
+
+# tf_keras's own wrappers look for what they wrap by the bare name.
+tf_keras.utils.get_custom_objects()["PruneByRounds"] = PruneByRounds
+
+
+class _Masking:
+    """What TF-MOT's callbacks ask a wrapper to do at the end of an epoch."""
+
+    def __init__(self, wrapper: PruneByRounds) -> None:
+        self._wrapper = wrapper
+
+    def weight_mask_op(self) -> None:
+        """Zero the pruned weights, which are zero already."""
+        for weight, mask, threshold in self._wrapper.pruning_vars:
+            weight.assign(_zeroed(mask, weight))
+            kept = tf.boolean_mask(tf.abs(tf.cast(weight, tf.float32)), tf.not_equal(mask, 0))
+            threshold.assign(tf.reduce_min(kept) if tf.size(kept) > 0 else 0.0)
 
 
 class _SavedProgress(tf.train.experimental.PythonState):
@@ -185,22 +226,21 @@ class _SavedProgress(tf.train.experimental.PythonState):
 
 
 def can_prune(layer: Any) -> bool:
-    """Whether TF-MOT knows (or the layer says) which of the layer's weights can be pruned."""
-    if isinstance(layer, tfmot_wrapper.PruneLowMagnitude):
-        return False
-    if hasattr(layer, "get_prunable_weights"):
-        return True
-    if not prune_registry.PruneRegistry.supports(layer):
-        return False
-    names = prune_registry.PruneRegistry._LAYERS_WEIGHTS_MAP.get(type(layer), ["of a recurrent cell"])
-    # Weights of sublayers ("_query_dense.kernel") do not exist yet when the wrapper is built: TF-MOT fails on them too.
-    return bool(names) and not any("." in name for name in names)
+    """Whether it is known (or the layer says, or TF-MOT knows) which of the layer's weights can be pruned."""
+    return not isinstance(layer, tfmot_wrapper.PruneLowMagnitude) and (
+        tables.can_prune(layer, "tf_keras") or bool(_registered(layer))
+    )
+
+
+def _registered(layer: Any) -> Any:
+    """What a user told TF-MOT's registry about a class of layers."""
+    return prune_registry.PruneRegistry._LAYERS_WEIGHTS_MAP.get(type(layer))
 
 
 @contextmanager
-def _masked_gradients(layer: Any, pruning_vars: Sequence[tuple[Any, Any]]) -> Iterator[None]:
+def _masked_gradients(layer: Any, pruning_vars: Sequence[Any], means: Mapping[int, Any]) -> Iterator[None]:
     """Within the block the layer's pruned weights are tensors whose gradient is masked."""
-    masks = {id(weight): mask for weight, mask in pruning_vars}
+    masks = {id(weight): mask for weight, mask, *_ in pruning_vars}
     replaced: list[tuple[dict[str, Any], str, Any]] = []
     try:
         for owner in layer._flatten_modules(include_self=True):
@@ -208,20 +248,23 @@ def _masked_gradients(layer: Any, pruning_vars: Sequence[tuple[Any, Any]]) -> It
                 if isinstance(value, tf.Variable) and id(value) in masks:
                     replaced.append((owner.__dict__, name, value))
                     # Written past __setattr__, which would track the tensor in place of the variable.
-                    owner.__dict__[name] = _mask_gradient(tf.convert_to_tensor(value), masks[id(value)])
+                    tensor = tf.convert_to_tensor(value)
+                    owner.__dict__[name] = _mask_gradient(tensor, masks[id(value)], means.get(id(value)))
         yield
     finally:
         for attributes, name, value in replaced:
             attributes[name] = value
 
 
-def _mask_gradient(weight: tf.Tensor, mask: tf.Variable) -> tf.Tensor:
+def _mask_gradient(weight: tf.Tensor, mask: tf.Variable, mean: Any = None) -> tf.Tensor:
     """The weight itself forward (its pruned entries are zero already); backward, its gradient where the mask is 1."""
     kept = tf.cast(mask, weight.dtype)
 
     @tf.custom_gradient
     def identity(value: tf.Tensor) -> tuple[tf.Tensor, Callable[[Any], Any]]:
         def gradient(upstream: Any) -> Any:
+            if mean is not None:
+                mean.assign(running_mean(mean, tf.cast(tf.convert_to_tensor(upstream), mean.dtype)))
             # multiply_no_nan: a gradient that overflowed must not turn a pruned weight into NaN.
             if isinstance(upstream, tf.IndexedSlices):
                 rows = tf.math.multiply_no_nan(upstream.values, tf.gather(kept, upstream.indices))
@@ -231,6 +274,19 @@ def _mask_gradient(weight: tf.Tensor, mask: tf.Variable) -> tf.Tensor:
         return tf.identity(value), gradient
 
     return identity(weight)
+
+
+def _zeroed(mask: tf.Variable, weight: Any) -> tf.Tensor:
+    value = tf.convert_to_tensor(weight)
+    # Not a plain product: 0 times a NaN is NaN.
+    return tf.math.multiply_no_nan(value, tf.cast(mask, value.dtype))
+
+
+def _set_constraint(weight: Any, constraint: KeepsZero) -> None:
+    """Give a variable a constraint, whatever mixed precision and strategies wrap around it."""
+    weight = getattr(weight, "_variable", weight)
+    for each in getattr(weight, "values", [weight]):
+        getattr(each, "_variable", each)._constraint = constraint
 
 
 def _masked_loss(loss: Callable[[Any], Any], weight: Any, masks: Mapping[int, Any]) -> Callable[[], Any]:

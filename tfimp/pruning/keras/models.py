@@ -1,0 +1,423 @@
+"""Pruning models: wrapping and unwrapping, what both Keras have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tfimp.errors import ConfigError, PruningWarning
+from tfimp.pruning.keras.layer_tree import LayerTree
+from tfimp.pruning.keras.zeros import Trusted, leaves_zeros, optimizers_within, own_step
+from tfimp.pruning.names import reseeded
+from tfimp.pruning.schedule import IterativeMagnitudeSchedule, matches
+from tfimp.pruning.selection import Selection, select
+
+Finish = Callable[[Any, Any], Any]
+
+
+class KerasModels(LayerTree):
+    """The models of one Keras; a child says where that Keras differs.
+
+    Args:
+      package: ``"keras"`` or ``"tf_keras"``.
+      keras: the package itself.
+      wrapper_class: the wrapper of pruned layers.
+      schedule_class: what a wrapper takes as its schedule.
+      can_prune: whether a layer has weights that can be pruned.
+    """
+
+    def __init__(
+        self, package: str, keras: Any, wrapper_class: Any, schedule_class: Any, can_prune: Callable[[Any], bool]
+    ) -> None:
+        super().__init__(keras.Model, wrapper_class)
+        self.package = package
+        self.keras = keras
+        self._schedule_class = schedule_class
+        self._can_prune = can_prune
+
+    # What differs.
+
+    def is_graph(self, model: Any) -> bool:
+        """Whether a model is Sequential or functional, so that it can be copied layer by layer."""
+        raise NotImplementedError
+
+    def build_like(self, new: Any, old: Any) -> None:
+        """Build a copy that its graph has not built."""
+        raise NotImplementedError
+
+    def variable_copy(self, variable: Any) -> Any:
+        """A variable of its own with the same value."""
+        raise NotImplementedError
+
+    def optimizer_variables(self, model: Any, optimizer: Any = None) -> dict[str, Any]:
+        """The optimiser's variables: ``optimizer/SLOT/WEIGHT`` for slots of weights, ``optimizer/NAME`` for others.
+
+        Creates the slots if the optimiser has none yet.
+
+        Args:
+          model: the model that is trained.
+          optimizer: by default the one that the model was compiled with.
+        """
+        raise NotImplementedError
+
+    def rates(self, optimizer: Any) -> list[Any]:
+        """The variables that hold learning rates."""
+        raise NotImplementedError
+
+    def synchronise(self, model: Any) -> None:
+        """Bring the model's variables up to date where `fit` keeps them outside of the model while it runs."""
+
+    def zeros_like(self, weight: Any) -> Any:
+        """A variable of zeros of a weight's shape, in float32."""
+        raise NotImplementedError
+
+    def trace_again(self, model: Any) -> None:
+        """Forget the compiled training step of a model in `fit`."""
+        raise NotImplementedError
+
+    def scope(self, model: Any) -> Any:
+        """The context in which variables of a model's copy are made."""
+        raise NotImplementedError
+
+    def adopt(self, copy: Any, layer: Any) -> None:
+        """Give a layer's copy what its configuration does not say."""
+
+    # What does not.
+
+    model_variables = LayerTree.variables
+
+    def prune(
+        self,
+        model: Any,
+        schedule: IterativeMagnitudeSchedule,
+        *,
+        scope: str,
+        layers: Selection,
+        include_bias: bool,
+        pattern: str,
+    ) -> Any:
+        """A copy of the model whose layers are wrapped, or a single layer wrapped; see `tfimp.prune`."""
+        options = {"scope": scope, "include_bias": include_bias, "pattern": pattern}
+        schedule = dataclasses.replace(schedule)  # one object for each call, which remembers what it has said
+        if not isinstance(model, self._model_class):
+            if isinstance(model, self._wrapper_class):
+                raise ConfigError(f"layer {model.layer.name!r} is pruned already")
+            if not self._can_prune(model):
+                raise ConfigError(f"layer {model.name!r} ({type(model).__name__}) has no weights that can be pruned")
+            return self._wrapper_class(model, self._schedule_class(schedule, model.name), **options)
+        named = dict(self.named_layers(model))
+        plain = {name: self.plain(layer) for name, layer in named.items()}
+        left_out = self._left_out(model, plain, schedule)
+        chosen = select(plain, layers, self._can_prune, left_out)
+        for name in chosen:
+            schedule.density(schedule.rounds - 1, name)  # fractions by layer must cover it
+        names = {id(named[name]): name for name in chosen}
+
+        def wrap(original: Any, copy: Any) -> Any:
+            if id(original) in names:
+                return self._wrapper_class(copy, self._schedule_class(schedule, names[id(original)]), **options)
+            if not isinstance(original, self._wrapper_class):
+                return copy
+            # pruned by an earlier call, and not meant by this one
+            return self._wrapper_class(copy, original.pruning_schedule, **original._options())
+
+        pruned = self._clone(model, wrap)
+        self._bring_masks(model, pruned)
+        if next(iter(self.prunable_variables(pruned)), None):
+            self.schedule_of(pruned)  # refuses schedules that do not go together
+        if layers is None:
+            self._say_what_is_left(plain, chosen, left_out)
+        return pruned
+
+    def strip(self, model: Any) -> Any:
+        """The plain model without wrappers; see `tfimp.strip`."""
+        if isinstance(model, self._wrapper_class):
+            return model.layer
+        if isinstance(model, self._model_class) and not self.is_graph(model):
+            self.unwrap_inside(model)
+            return model
+        stripped = self._clone(model, lambda original, copy: copy)
+        self.unwrap_inside(stripped)
+        return stripped
+
+    def fresh_weights(self, model: Any, seed: int) -> dict[str, NDArray[Any]]:
+        """New weights by name, from the initialisers of the model's layers with seeds drawn from `seed`."""
+        clone = self._clone(model, lambda original, copy: copy, reseeded(seed))
+        return {name: self.numpy(variable) for name, variable in self.variables(clone).items()}
+
+    def numpy(self, variable: Any) -> NDArray[Any]:
+        """The value of a variable, as a copy."""
+        raise NotImplementedError
+
+    def take_over(self, model: Any, optimizer: Any = None) -> bool:
+        """Say that somebody prunes a model while it trains.
+
+        Args:
+          model: the pruned model.
+          optimizer: that `fit` trains it with; where nothing can move a zero, its weights are not rewritten at each
+            step. None, as in a loop of the user's own, trusts nothing.
+
+        Returns:
+          Whether constraints keep all zeros: False where a training step of the user's own may assign weights past the
+          optimiser, or where the optimiser keeps averages of weights that are not zero yet.
+        """
+        stays = optimizer is not None and leaves_zeros(model, optimizer)
+        for layer in self.pruned_layers(model):
+            layer.__dict__["driven"] = True
+            for weight, *_ in layer.pruning_vars:
+                constraint = weight.constraint
+                constraint.trusted = Trusted.of(model, optimizer) if stays and not constraint.moves_zeros else None
+        averaged = any(getattr(each, "use_ema", False) for each in optimizers_within(optimizer))
+        return not own_step(model) and (stays or not averaged)
+
+    def let_go(self, model: Any) -> None:
+        """Take back what `take_over` said."""
+        for layer in self.pruned_layers(model):
+            layer.__dict__["driven"] = False
+            for weight, *_ in layer.pruning_vars:
+                weight.constraint.trusted = None
+
+    def unwrap_inside(self, holder: Any) -> list[tuple[Any, Any, Any]]:
+        """Take off, in place, the wrappers that a model or layer holds in attributes, lists and dictionaries.
+
+        Returns:
+          (holder, attribute or index, wrapper), from which `rewrap` puts them back.
+        """
+        taken: list[tuple[Any, Any, Any]] = []
+        seen: set[int] = set()
+
+        def visit(owner: Any) -> None:
+            if id(owner) in seen:
+                return
+            seen.add(id(owner))
+            if isinstance(owner, self._model_class) and self.is_graph(owner):
+                for layer in owner.layers:
+                    visit(layer)
+            for key, value in _items(owner):
+                if isinstance(value, self._wrapper_class):
+                    replace(owner, key, value, value.layer)
+                elif (
+                    isinstance(value, self._model_class)
+                    and self.is_graph(value)
+                    and any(True for _ in self.pruned_layers(value))
+                ):
+                    replace(owner, key, value, self.strip(value))
+                elif isinstance(value, (self.keras.layers.Layer, list, tuple, dict)):
+                    visit(value)
+
+        def replace(owner: Any, key: Any, old: Any, new: Any) -> None:
+            taken.append((owner, key, old))
+            _put(owner, key, new)
+            visit(new)
+
+        visit(holder)
+        self._forget_functions(holder)
+        return taken
+
+    def rewrap(self, holder: Any, taken: list[tuple[Any, Any, Any]]) -> None:
+        """Put back what `unwrap_inside` took off."""
+        for owner, key, wrapper in taken:
+            _put(owner, key, wrapper)
+        self._forget_functions(holder)
+
+    @staticmethod
+    def _forget_functions(model: Any) -> None:
+        for name in ("train_function", "test_function", "predict_function"):
+            if getattr(model, name, None) is not None:
+                setattr(model, name, None)
+
+    def _left_out(self, model: Any, plain: Mapping[str, Any], schedule: IterativeMagnitudeSchedule) -> dict[str, str]:
+        """The layers that can be pruned but are only where they are asked for, and why."""
+        able = [name for name, layer in plain.items() if self._can_prune(layer)]
+        left = {name: "frozen" for name in able if not plain[name].trainable}
+        output = self._output_layer(model) if self.is_graph(model) else None
+        named = isinstance(schedule.fraction, Mapping)
+        for name in able:
+            asked = named and any(matches(name, pattern) for pattern in schedule.fraction if pattern != "*")  # type: ignore[union-attr]
+            if plain[name] is output and not asked and len(able) > 1:
+                left[name] = "the output layer"
+        return left if len(left) < len(able) else {}
+
+    def _output_layer(self, model: Any) -> Any:
+        """The layer with prunable weights that gives a model's one output; None where several do."""
+        if isinstance(model, self.keras.Sequential):
+            candidates: Any = list(reversed(model.layers))
+        else:
+            candidates = _chain_to_the_output(model)
+        for layer in candidates:
+            if isinstance(layer, self._model_class):
+                return self._output_layer(layer) if self.is_graph(layer) else None
+            if self._can_prune(self.plain(layer)):
+                return self.plain(layer)
+        return None
+
+    def _say_what_is_left(self, plain: Mapping[str, Any], chosen: list[str], left_out: Mapping[str, str]) -> None:
+        reasons = dict(left_out)
+        for name, layer in plain.items():
+            if name not in chosen and name not in reasons and self._looks_prunable(layer):
+                reasons[name] = (
+                    f"{type(layer).__name__} does not say what can be pruned: give it get_prunable_weights()"
+                )
+        if reasons:
+            words = ", ".join(f"{name} ({why})" for name, why in reasons.items())
+            advice = f"; layers=[...] names others, {'layers=' + repr('*') + ' all' if left_out else 'by name or glob'}"
+            warnings.warn(f"pruned: {', '.join(chosen)}; left dense: {words}{advice}", PruningWarning, stacklevel=4)
+
+    def _looks_prunable(self, layer: Any) -> bool:
+        ours = type(layer).__module__.partition(".")[0] == self.package
+        normal = ours and "Normalization" in type(layer).__name__
+        return not normal and any(len(weight.shape) > 1 for weight in layer.trainable_weights)
+
+    def _bring_masks(self, old: Any, new: Any) -> None:
+        before, after = self.mask_variables(old), self.mask_variables(new)
+        for name, mask in before.items():
+            if name in after:
+                after[name].assign(mask)
+
+    def _clone(self, model: Any, finish: Finish, configure: Callable[[Any], Any] | None = None) -> Any:
+        """A copy of a Sequential or functional model, wrappers taken off.
+
+        Args:
+          model: what to copy.
+          finish: given a layer and its plain copy, returns what takes the layer's place.
+          configure: changes the layers' configurations; the copy then has new weights instead of the model's.
+        """
+        pairs: list[tuple[Any, Any]] = []
+        done: dict[int, Any] = {}
+
+        graphs: list[set[int]] = []
+
+        def copied(layer: Any) -> Any:
+            # A bare operation of Keras 3 has no weights; what a user hung on a model, a teacher say, is no part of it.
+            if not isinstance(layer, self.keras.layers.Layer) or id(layer) not in graphs[-1]:
+                return layer
+            if id(layer) not in done:
+                done[id(layer)] = copied_model(layer) if isinstance(layer, self._model_class) else copied_layer(layer)
+            return done[id(layer)]
+
+        def copied_layer(layer: Any) -> Any:
+            plain = self.plain(layer)
+            if hasattr(plain, "adapt") and not hasattr(plain, "finalize_state"):
+                return plain  # look-up tables are not weights; such layers are shared, as TF-MOT does
+            config = plain.get_config()
+            copy = type(plain).from_config(configure(config) if configure else config)
+            self.adopt(copy, layer)
+            pairs.append((plain, copy))
+            return finish(layer, copy)
+
+        def copied_model(old: Any) -> Any:
+            if not self.is_graph(old):
+                raise ConfigError(
+                    f"{type(old).__name__} is a subclassed model, which cannot be copied; wrap its layers where they "
+                    "are made instead: self.dense = tfimp.prune(Dense(10), schedule)"
+                )
+            graphs.append({id(layer) for layer in self.graph_layers(old)})
+            new = self.keras.models.clone_model(old, clone_function=copied)
+            graphs.pop()
+            if old.built and not new.built:
+                self.build_like(new, old)
+            done[id(old)] = new
+            return self._with_attributes_of(old, new, done)
+
+        with self.scope(model):
+            clone = copied_model(model)
+        if configure is None:
+            for original, copy in pairs:
+                copy.set_weights(original.get_weights())
+                if hasattr(copy, "finalize_state") and copy.built:
+                    copy.finalize_state()
+        return clone
+
+    def _with_attributes_of(self, old: Any, new: Any, done: Mapping[int, Any]) -> Any:
+        """The clone with the class of its model, which may have a train_step of its own, and what its user gave it."""
+        if type(new) is not type(old):
+            new.__class__ = type(old)
+        for name, value in _attributes(old).items():
+            if name not in self._keras_attributes and not name.startswith("__"):
+                setattr(new, name, self._translated(value, done))
+        return new
+
+    def _translated(self, value: Any, done: Mapping[int, Any]) -> Any:
+        """An attribute's value for the copy: its own layers and variables, everything else shared."""
+        if id(value) in done:
+            return done[id(value)]
+        if isinstance(value, Mapping):
+            return {key: self._translated(item, done) for key, item in value.items()}
+        if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+            items = [self._translated(item, done) for item in value]
+            return tuple(items) if isinstance(value, tuple) else items
+        return self.variable_copy(value)
+
+    @functools.cached_property
+    def _keras_attributes(self) -> frozenset[str]:
+        """The attributes that Keras itself sets on its models, some of them only while it trains."""
+        # Names of their own and zeros: Keras's counters and random numbers stay as they are.
+        inputs = self.keras.Input((1,), name="tfimp")
+        layer = self.keras.layers.Dense(1, kernel_initializer="zeros", name="tfimp_layer")
+        graph = self.keras.Model(inputs, layer(inputs), name="tfimp_model")
+        models = [graph, self.keras.Sequential(name="tfimp_sequential")]
+        names = {"history", "train_tf_function", "train_function", "test_function", "predict_function"}
+        for model in models:
+            model.compile(self.keras.optimizers.SGD(name="tfimp"), "mse")
+            names |= set(vars(model))
+        for base in self.keras.Model.__mro__ + type(models[0]).__mro__ + self.keras.Sequential.__mro__:
+            for function in vars(base).values():
+                function = getattr(function, "fget", None) or getattr(function, "__func__", function)
+                code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
+                names |= {name for name in getattr(code, "co_names", ()) if name.startswith("_")}
+        return frozenset(names)
+
+
+def _chain_to_the_output(model: Any) -> Iterator[Any]:
+    """The layers from a functional model's output backwards, as long as each has one input."""
+    outputs = model.outputs
+    tensor = outputs[0] if len(outputs) == 1 else None
+    while tensor is not None:
+        history = tensor._keras_history
+        layer = getattr(history, "operation", None) or getattr(history, "layer", None)
+        if layer is None or not getattr(layer, "_inbound_nodes", None):
+            return
+        yield layer
+        node = layer._inbound_nodes[history.node_index]
+        inputs = getattr(node, "input_tensors", None)
+        inputs = node.keras_inputs if inputs is None or not isinstance(inputs, (list, tuple)) else inputs
+        unique = list({id(each): each for each in inputs}.values())
+        tensor = unique[0] if len(unique) == 1 and unique[0] is not tensor else None
+
+
+def _items(owner: Any) -> list[tuple[Any, Any]]:
+    if isinstance(owner, dict):
+        return list(owner.items())
+    if isinstance(owner, (list, tuple)):
+        return list(enumerate(owner))
+    # Keras's own lists of layers follow by themselves.
+    return [(name, value) for name, value in _attributes(owner).items() if not name.startswith("_")]
+
+
+def _attributes(owner: Any) -> dict[str, Any]:
+    """What was assigned to a model or layer; PyTorch keeps modules apart."""
+    return {**(vars(owner).get("_modules") or {}), **vars(owner)}
+
+
+def _put(owner: Any, key: Any, value: Any) -> None:
+    if isinstance(owner, tuple):
+        return
+    # Keras 3 locks what a built layer holds.
+    tracker = getattr(owner, "_tracker", None) or getattr(owner, "tracker", None)
+    locked = tracker is not None and tracker.locked
+    if locked:
+        tracker.unlock()
+    try:
+        if isinstance(owner, (dict, list)):
+            owner[key] = value
+        else:
+            delattr(owner, key)
+            setattr(owner, key, value)
+    finally:
+        if locked:
+            tracker.lock()
