@@ -75,6 +75,9 @@ def convert(value: Any, kind: Any, where: str) -> Any:
         value = float(value) if abs(value) <= sys.float_info.max else math.inf
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
         raise ConfigError(f"{where} must be {_KIND[kind]}, got {value!r}")
+    if kind is str and not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        shown = value.encode("utf-8", "backslashreplace").decode()
+        raise ConfigError(f"{where} must be a text in UTF-8, got {shown!r}; a name in other bytes cannot be stored")
     if kind is str and "\0" in value:
         raise ConfigError(f"{where} must be a text without null characters, got {value!r}")  # no path can hold one
     return value

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import warnings
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ OTHER_SUFFIXES = (
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """Pillow goes by contents: a PostScript file named .png would be handed to Ghostscript."""
 _MOST_PIXELS = 100_000_000
+_FEW_PIXELS, _PIXELS_PER_BYTE = 4_000_000, 10_000
+"""No format packs more: a small file that claims a large image is damaged, or meant to fill the memory."""
 _DEEP = ("I", "F")
+_MAY_BE_DEEP = (".png", ".tif", ".tiff", ".pgm", ".ppm")
 
 
 @dataclasses.dataclass
@@ -35,20 +39,6 @@ class Seen:
     sizes: Counter[tuple[int, int]] = dataclasses.field(default_factory=Counter)
     kinds: Counter[str] = dataclasses.field(default_factory=Counter)
     coloured: bool = False
-    largest_real: float = 0.0
-    real: int = 0
-
-    def check(self, where: str) -> None:
-        """Refuse real-valued images beside others, unless both lie in 0..1.
-
-        Raises:
-            DataError: says how far they reach.
-        """
-        if 0 < self.real < self.sizes.total() and self.largest_real > 1:
-            raise DataError(
-                f"{where!r} has {self.real} images of real numbers up to {self.largest_real:.4g} beside others; "
-                "accepted are those in 0 to 1, or nothing but real numbers"
-            )
 
     def notes(self, side: int, colour: bool) -> list[str]:
         """Sentences about sizes, depth, transparency, pages and turned images."""
@@ -64,23 +54,31 @@ class Seen:
         return found
 
 
-def is_deep(file: Path) -> bool:
-    """Whether an image has more than 8 bits per channel that would be lost in uint8; only its header is read."""
+def brightest(files: Iterable[Path]) -> float:
+    """The ``top`` of `pixels` that loses nothing of any of these images; only headers are read."""
+    modes = {_mode(file) if file.suffix.lower() in _MAY_BE_DEEP else "" for file in files}
+    deep = {mode[:1] for mode in modes if mode.startswith(_DEEP)}
+    if not deep:
+        return 255
+    return 1 if deep == {"F"} and len(modes) == 1 else 65535
+
+
+def _mode(file: Path) -> str:
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with open_regular(file) as opened, Image.open(opened, formats=_FORMATS) as image:
-                return image.mode.startswith(_DEEP)
+                return str(image.mode)
     except Exception:
-        return False  # reading it will say what is wrong with it
+        return ""  # reading it will say what is wrong with it
 
 
 def pixels(
     file: Path,
     colour: bool,
-    deep: bool = False,
+    top: float = 255,
     seen: Seen | None = None,
     content: io.BytesIO | None = None,
     row: int = 0,
@@ -90,7 +88,8 @@ def pixels(
     Args:
         file: an image.
         colour: three channels, else one.
-        deep: float32 in 0..1 (real-valued images: their own numbers) instead of uint8.
+        top: which number is the brightest: 255 for uint8; 65535 for float32 that holds 16 bits as they are; 1 for
+            real-valued images and their own numbers.
         seen: takes note of what was met.
         content: the image itself, where ``file`` holds many and this is its ``row``.
 
@@ -108,9 +107,11 @@ def pixels(
             with source as readable, Image.open(readable, formats=_FORMATS) as opened:
                 image: Any = opened
                 width, height = image.size
-                if width * height > _MOST_PIXELS:
+                size = file.stat().st_size if content is None else len(content.getbuffer())
+                if width * height > min(_MOST_PIXELS, max(_FEW_PIXELS, _PIXELS_PER_BYTE * size)):
                     raise DataError(
-                        f"the image {what} has {width} x {height} pixels, at most {_MOST_PIXELS} are accepted"
+                        f"the image {what} has {width} x {height} pixels in {size} bytes, at most {_MOST_PIXELS} are "
+                        f"accepted, and {_PIXELS_PER_BYTE} per byte"
                     )
                 if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
                     seen.kinds["of several pages or frames the first is taken"] += 1
@@ -120,7 +121,7 @@ def pixels(
                 if not image.mode.startswith(_DEEP) and any(";16" in str(tile) for tile in getattr(image, "tile", ())):
                     seen.kinds["of 16 bits per colour the upper 8 are taken"] += 1
                 seen.sizes[image.size] += 1
-                found = _values(what, image, colour, seen)
+                found, own = _values(what, image, colour, seen)
     except DataError:
         raise
     except UnidentifiedImageError:
@@ -133,28 +134,30 @@ def pixels(
         # A damaged image fails in as many ways as there are formats.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"cannot read the image {what}: {reason}") from None
-    if deep and found.dtype == np.uint8:
-        found = found.astype(np.float32) / np.float32(255)
-    if not deep and found.dtype != np.uint8:
-        if found.min() < 0 or found.max() > 1:
+    if own == 1:
+        seen.kinds["real numbers taken as they are" if top == 1 else "real numbers in 0 to 1"] += 1
+    if top != own:
+        if own == 1 and (found.min() < 0 or found.max() > 1):
             raise DataError(f"the image {what} holds {found.min():.4g} to {found.max():.4g}, accepted are 0 to 1")
-        found = np.rint(np.clip(found, 0, 1) * 255).astype(np.uint8)
+        found = found.astype(np.float32) * np.float32(top / own)
+        found = np.rint(found).astype(np.uint8) if top == 255 else found
     return found.reshape(*found.shape[:2], -1)
 
 
-def _values(what: str, image: Any, colour: bool, seen: Seen) -> np.ndarray:
-    """uint8 where the image has 8 bits, else float32."""
+def _values(what: str, image: Any, colour: bool, seen: Seen) -> tuple[np.ndarray, float]:
+    """uint8 where the image has 8 bits, else float32; and which number is the brightest."""
     mode = image.mode
     if mode.startswith(_DEEP):
         found = _deep(what, np.asarray(image), mode, seen)
-        return np.repeat(found[..., None], 3, axis=2) if colour else found
+        found = np.broadcast_to(found[..., None], (*found.shape, 3)) if colour else found
+        return found, 1 if mode == "F" else 65535
     if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         if image.getextrema()[3][0] < 255:
             seen.kinds["transparent parts laid on white"] += 1
             image = _on_white(image)
     seen.coloured = seen.coloured or (mode not in ("1", "L", "LA", "La") and _has_colour(image))
-    return np.asarray(image.convert("RGB" if colour else "L"))
+    return np.asarray(image.convert("RGB" if colour else "L")), 255
 
 
 def _on_white(image: Any) -> Any:
@@ -170,18 +173,16 @@ def _has_colour(image: Any) -> bool:
 
 
 def _deep(what: str, found: np.ndarray, mode: str, seen: Seen) -> np.ndarray:
-    """16-bit grey as a share of 65535, real numbers as they are."""
+    """16-bit grey and real numbers as float32."""
     if mode == "F":
         if not np.isfinite(found).all():
             raise DataError(f"the image {what} holds numbers that are not finite")
         if np.abs(found).max(initial=0) > 1e6:
             raise DataError(f"the image {what} holds {np.abs(found).max():.3g}, accepted are numbers up to 1e6")
-        seen.kinds["real numbers taken as they are"] += 1
-        seen.real, seen.largest_real = seen.real + 1, max(seen.largest_real, float(np.abs(found).max(initial=0)))
         return found.astype(np.float32)
     if int(found.min(initial=0)) < 0 or int(found.max(initial=0)) > 65535:
         raise DataError(
             f"the image {what} holds whole numbers from {found.min()} to {found.max()}, accepted are 0 to 65535"
         )
     seen.kinds["16 bits divided by 65535"] += 1
-    return found.astype(np.float32) / np.float32(65535)
+    return found.astype(np.float32)

@@ -4,7 +4,7 @@ The rules, over all parts of a data set at once:
 
 - true and false, or 0 and 1 in whole numbers: black and white, 0 and 255;
 - whole numbers in 0..255, whatever type counts with them: uint8, without loss;
-- other 8- and 16-bit numbers: divided by the largest of their type;
+- other 8- and 16-bit numbers: divided by the largest of their type on the way into the network;
 - real numbers of pictures that reach beyond 2 within 0..255: pixels, uint8 where they are whole numbers;
 - everything else: as it is.
 """
@@ -75,8 +75,8 @@ def as_values(where: str, arrays: Mapping[str, np.ndarray], pictures: bool) -> V
         return Values(_converted(arrays, np.uint8), 255.0, note)
     if all(array.dtype.kind in "iu" and array.dtype.itemsize <= 2 for array in arrays.values()):
         largest = max(int(np.iinfo(array.dtype).max) for array in arrays.values())
-        note = f"{types} from {low:g} to {high:g} is divided by {largest}, the largest of its type"
-        return Values(_converted(arrays, np.float32, times=1 / largest), 1.0, note)
+        note = f"{types} is divided by {largest}, the largest of its type"
+        return Values(_converted(arrays, np.float32), float(largest), note)
     if pictures and low >= 0 and 2 < high <= 255:
         note = f"{types} from {low:.4g} to {high:.4g} is taken as pixels of 0..255"
         return Values(_converted(arrays, np.float32), 255.0, note)

@@ -89,9 +89,10 @@ def taken(dataset: Dataset) -> list[str]:
         per_class = least if least == most else f"{least} to {most}"
         lines.append(f"  {part:<11}  {len(split)} samples, {per_class} per class")
     values = dataset.train.images[:_SAMPLES]
-    spread = f"mean {values.mean(dtype=np.float64):.4g}, std {values.std(dtype=np.float64):.4g}"
+    numbers = values.min(), values.max(), values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    low, high, mean, spread = (f"{number:.4g}" if abs(number) < 1e4 else f"{number:.0f}" for number in numbers)
     divided = f", divided by {dataset.scale:g}" if dataset.scale != 1 else ""
-    lines.append(f"  values       {values.min():.4g} to {values.max():.4g}, {spread}{divided}")
+    lines.append(f"  values       {low} to {high}, mean {mean}, std {spread}{divided}")
     if dataset.notes:
         lines.append(f"  read as      {'; '.join(dataset.notes)}")
     return lines

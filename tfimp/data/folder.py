@@ -15,7 +15,7 @@ import numpy as np
 
 from tfimp.config import DataConfig
 from tfimp.data import photos
-from tfimp.data._pictures import Seen, is_deep, pixels
+from tfimp.data._pictures import Seen, brightest, pixels
 from tfimp.data._room import room
 from tfimp.data._stored import Progress, check_classes, make_dataset, resized, silent, user_path
 from tfimp.data._tree import Tree, look, words_of
@@ -45,18 +45,17 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
         raise ConfigError(f"data.classes must name at least two classes, each once, got {list(wanted)}")
     side = config.side or _SIDE
     files = [file for part in tree.parts.values() for name in classes for file in part.get(name, [])]
-    deep = any(is_deep(file) for file in files if file.suffix.lower() in (".png", ".tif", ".tiff", ".pgm", ".ppm"))
+    top = brightest(files)
     seen = Seen()
     tell = progress or silent
     parts = {
-        part: _read(f"reading {part} of {path}", found, classes, config, deep, seen, tell)
+        part: _read(f"reading {part} of {path}", found, classes, config, top, seen, tell)
         for part, found in tree.parts.items()
     }
-    seen.check(str(path))
     shape = (side, side, 3 if config.colour else 1)
     notes = [*tree.all_notes(), *seen.notes(side, config.colour)]
     config = dataclasses.replace(config, classes=())
-    return make_dataset(config.source, parts, shape, [names[name] for name in classes], config, notes=notes)
+    return make_dataset(config.source, parts, shape, [names[name] for name in classes], config, scale=top, notes=notes)
 
 
 def _names(path: Path, tree: Tree) -> dict[str, str]:
@@ -72,15 +71,15 @@ def _read(
     found: dict[str, list[Path]],
     classes: list[str],
     config: DataConfig,
-    deep: bool,
+    top: float,
     seen: Seen,
     tell: Progress,
 ) -> Split:
     files = [(file, label) for label, name in enumerate(classes) for file in found.get(name, [])]
     side, channels = config.side or _SIDE, 3 if config.colour else 1
-    images = room((len(files), side * side * channels), np.float32 if deep else np.uint8)
+    images = room((len(files), side * side * channels), np.uint8 if top == 255 else np.float32)
     for row, (file, _) in enumerate(files):
-        images[row] = resized(pixels(file, config.colour, deep, seen), side, config.colour).reshape(-1)
+        images[row] = resized(pixels(file, config.colour, top, seen), side, config.colour).reshape(-1)
         if row % 100 == 99 or row + 1 == len(files):
             tell(text, row + 1, len(files))
     return Split(images, np.array([label for _, label in files], np.int32))

@@ -9,15 +9,13 @@ of version 7.3 are HDF5, and read as such.
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tfimp._files import open_regular
 from tfimp.config import DataConfig
-from tfimp.data import _archive
+from tfimp.data import _matlab
 from tfimp.data._arrays import dataset_of
 from tfimp.data._names import PART_WORDS
 from tfimp.data._stored import Progress, user_path
@@ -55,8 +53,6 @@ def read(file: Path) -> dict[str, np.ndarray]:
     Raises:
         DataError: it cannot be read, or claims more than fits into memory.
     """
-    import scipy.io
-
     try:
         with open_regular(file) as opened:
             head = opened.read(_LARGEST_HEADER)
@@ -66,26 +62,15 @@ def read(file: Path) -> dict[str, np.ndarray]:
                 # MATLAB writes its axes the other way round
                 return {name: array.T for name, array in read_all(file).items() if not name.startswith("#")}
             opened.seek(0)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                for _, shape, kind in scipy.io.whosmat(opened):
-                    size = int(np.prod(shape, dtype=object)) * (8 if kind in ("double", "int64", "uint64") else 1)
-                    _archive.check_size(file, size)
-                    if kind not in ("cell", "char") and size > 2000 * file.stat().st_size:
-                        raise DataError(f"{str(file)!r} claims {kind} of shape {shape}")
-                opened.seek(0)
-                loaded = scipy.io.loadmat(opened)
+            return _matlab.read_arrays(file, opened)
     except DataError:
         raise
     except OSError as error:
         raise DataError(f"cannot read {str(file)!r}: {error.strerror or error}") from None
-    except MemoryError:
-        raise DataError(f"{str(file)!r} claims more than fits into memory") from None
     except Exception as error:
         # A damaged file fails in as many ways as there are types inside it.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{str(file)!r} is not a readable MATLAB file: {reason}") from None
-    return {name: value for name, value in loaded.items() if isinstance(value, np.ndarray) and name[:2] != "__"}
 
 
 def _prepared(content: dict[str, np.ndarray], notes: list[str], names: list[str]) -> dict[str, np.ndarray]:
@@ -93,9 +78,9 @@ def _prepared(content: dict[str, np.ndarray], notes: list[str], names: list[str]
     found: dict[str, np.ndarray] = {}
     count = next((array.size for name, array in content.items() if name.lower() in ("y", "labels", "label")), -1)
     for name, array in content.items():
-        if array.dtype == object:
+        if array.dtype.kind == "U":
             if name.lower() in ("class_names", "label_names") and not names:
-                names += [text for text in map(_text, array.reshape(-1)[:1000]) if text is not None]
+                names += array.reshape(-1).tolist()
             continue
         if array.dtype.kind not in "biuf":
             continue
@@ -125,12 +110,6 @@ def _count_from_zero(arrays: dict[str, np.ndarray], notes: list[str], named: boo
         arrays[name] = arrays[name] % 10 if is_svhn else arrays[name] - 1
     if not is_svhn:
         notes.append("labels from 1 are counted from 0")
-
-
-def _text(value: Any) -> str | None:
-    while isinstance(value, np.ndarray) and value.size:
-        value = value.reshape(-1)[0]
-    return str(value) if isinstance(value, str) else None
 
 
 def _files(path: Path) -> dict[str, Path]:
