@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-NAMES = ("dense", "sparse", "whole_run", "overhead", "cavity", "locality", "wrapper", "memory")
+NAMES = ("dense", "sparse", "whole_run", "overhead", "cavity", "locality", "wrapper", "inference", "memory")
 RESULTS = Path(__file__).parent / "results.json"
 
 

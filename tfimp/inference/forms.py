@@ -114,12 +114,25 @@ def _files(folder: Path) -> dict[tuple[str, ...], bytes]:
 
 
 def _tflite_runner(content: bytes) -> Predict:
-    """Runs a file on one thread; a number of samples is prepared for when it is first seen."""
-    runners: dict[int, Any] = {}
+    """Runs a file on one thread; for each number of samples an interpreter is prepared once."""
+    ready: dict[int, tuple[Any, int, int]] = {}
 
     def predict(images: np.ndarray) -> np.ndarray:
-        if len(images) not in runners:
-            runners[len(images)] = interpreter(content).get_signature_runner()
-        return runners[len(images)](images=images)["logits"]
+        if len(images) not in ready:
+            one = interpreter(content)
+            ends = _ends(one)
+            one.resize_tensor_input(ends[0], images.shape)
+            one.allocate_tensors()
+            ready[len(images)] = (one, *ends)
+        one, images_in, logits_out = ready[len(images)]
+        one.set_tensor(images_in, images)
+        one.invoke()
+        return one.get_tensor(logits_out)
 
     return predict
+
+
+def _ends(one: Any) -> tuple[int, int]:
+    """Numbers of the tensors of images and logits; an interpreter that a runner still holds could not be resized."""
+    runner = one.get_signature_runner()
+    return runner.get_input_details()["images"]["index"], runner.get_output_details()["logits"]["index"]
