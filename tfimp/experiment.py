@@ -68,6 +68,7 @@ def load_inputs(config: RunConfig, tell: Progress) -> data.Dataset:
     if not data.is_generated(config.data):
         for line in data.taken(dataset):
             tell(Note(line))
+        data.check_different(dataset)
     return dataset
 
 

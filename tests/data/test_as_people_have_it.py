@@ -546,3 +546,9 @@ def test_at_most_six_lines_say_what_was_taken_as_what(tmp_path: Path) -> None:
     assert all(
         word in lines[5] for word in ("16 x 16 pixels scaled to 32 x 32", "1 .heic", "'eel' is empty", "held out")
     )
+
+
+def test_one_picture_for_all_is_read_but_not_trained_on(archive: Any) -> None:
+    dataset = archive({"x": np.repeat(X[:1], 60, axis=0), "y": Y})
+    with pytest.raises(DataError, match="all 49 training images are the same; nothing can be learned"):
+        tfimp.data.check_different(dataset)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from tfimp._inputs import check_source, parse_condition, source
 from tfimp.config import DataConfig
-from tfimp.data._stored import Progress, check_learnable
+from tfimp.data._stored import Progress, check_different, check_learnable
 from tfimp.data.conditions import apply_conditions, read_class_map
 from tfimp.data.dataset import Dataset, Split
 from tfimp.data.description import Description, describe, taken
 from tfimp.errors import ConfigError
 
 __all__ = [
-    "Dataset", "Description", "Progress", "Split", "apply_conditions", "describe", "is_generated", "load", "source",
-    "taken",
+    "Dataset", "Description", "Progress", "Split", "apply_conditions", "check_different", "describe", "is_generated",
+    "load", "source", "taken",
 ]  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def make_dataset(
 
 
 def check_learnable(dataset: Dataset) -> None:
-    """Refuse a training part that any network masters at once: a single class, or images that are all the same.
+    """Refuse a training part that any network masters at once: a single class, or images of one and the same number.
 
     Raises:
         DataError: says which.
@@ -110,6 +110,17 @@ def check_learnable(dataset: Dataset) -> None:
     if len(labels) < 2 or (len(trained) < 2 and len(dataset.train) > 1):
         only = dataset.class_names[int(trained[0])]
         raise DataError(f"{dataset.name!r} has training samples of one class only ({only!r}); at least two are needed")
+    first = dataset.train.images[0]
+    if (first == first[0]).all():
+        check_different(dataset)
+
+
+def check_different(dataset: Dataset) -> None:
+    """Refuse training images that are all the same: less their mean, a network sees nothing.
+
+    Raises:
+        DataError: says so.
+    """
     images = dataset.train.images
     if len(images) > 1 and not any((images[at : at + 1024] != images[0]).any() for at in range(0, len(images), 1024)):
         value = f", each number of them {images[0, 0]:g}" if (images[0] == images[0, 0]).all() else ""
