@@ -81,6 +81,7 @@ _own("photos", "photos", "patches of photographs that scikit-image ships", gener
 _own("mnist1d", "mnist1d", "signals of ten classes (Greydanus 2020)", generated=True)
 _own("nlgp", "nlgp", "non-linear Gaussian process, classes of different correlation length", generated=True)
 _own("nlgp-gaussian", "nlgp", "its Gaussian twin", generated=True)
+_own("nlgp-or-gaussian", "nlgp", "two classes: NLGP and its Gaussian twin, of equal covariance", generated=True)
 _own("imagenet32", "batches", "the site's batch files in data.dir")
 _own("imagenet64", "batches", "the site's batch files in data.dir")
 _own("cifar10", "cifar", "python or binary version in data.dir, unpacked or as .tar.gz (empty: where Keras keeps it)")
@@ -101,6 +102,8 @@ CONDITIONS = ("gaussian-clone", "gaussian-clone-pooled", "phase-scrambled", "pix
 CONDITIONS_OF = {
     "low-pass": "a frequency above 0 in cycles per image",
     "high-pass": "a frequency above 0 in cycles per image",
+    "low-pass-square": "a number of frequencies along each axis, at least 1",
+    "first": "a number of training samples of at least 1",
     "fraction": "a share of the training set in (0, 1]",
     "modulo": "a number of classes of at least 2",
     "class-map": "a file of comma-separated integers, one per class, or these integers",
@@ -206,6 +209,7 @@ def parse_condition(text: str) -> Condition:
     except ValueError:
         raise wrong from None
     accepted = {"fraction": 0 < number <= 1, "modulo": number >= 2 and number.is_integer()}
+    accepted |= dict.fromkeys(("first", "low-pass-square"), number >= 1 and number.is_integer())
     if not accepted.get(name, 0 < number < float("inf")):
         raise wrong
     return Condition(name, number)
@@ -214,6 +218,8 @@ def parse_condition(text: str) -> Condition:
 _EXAMPLE = {
     "low-pass": "low-pass:4",
     "high-pass": "high-pass:4",
+    "low-pass-square": "low-pass-square:10",
+    "first": "first:384350",
     "fraction": "fraction:0.3",
     "modulo": "modulo:10",
     "class-map": "class-map:classes.dat",

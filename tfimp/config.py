@@ -44,7 +44,12 @@ class DataConfig:
     condition: tuple[str, ...] = key(
         (),
         "controls, in order: gaussian-clone, gaussian-clone-pooled, phase-scrambled, pixel-shuffled, low-pass:F, "
-        "high-pass:F, shuffled-labels, fraction:F, modulo:N, class-map:FILE",
+        "high-pass:F, low-pass-square:N, shuffled-labels, fraction:F, first:N, modulo:N, class-map:FILE",
+    )
+    take: str = key(
+        "random",
+        "stored sources: samples of a part that is held out or not whole: at random, or the first in file order",
+        one_of("random", "first"),
     )
     train: int = key(0, "training samples (0: 20000 of a generated source, all of a stored one)", at_least(0))
     validation: int = key(0, "validation samples (0: 2000 of a generated source, a tenth of a stored one)", at_least(0))
@@ -71,6 +76,8 @@ class DataConfig:
     )
     gain: float = key(3.0, "nlgp: gain g of the error function", between(0, 1e6, open_low=True))
     periodic: bool = key(False, "nlgp: periodic boundaries")
+    ridge: float = key(1e-3, "nlgp: added to the diagonal of the field's covariance", between(0, 1))
+    stream: bool = key(False, "nlgp: fresh samples at every step of training, none seen twice")
 
     def __post_init__(self) -> None:
         if type(self.ignore_label) is int:  # one number is what nearly everybody means
@@ -81,8 +88,14 @@ class DataConfig:
             raise ConfigError(f"data.shape must be [height, width, channels], got {list(self.shape)}")
         for text in self.condition:
             parse_condition(text)
-        if self.source.startswith("nlgp") and len(self.xi) < 2:
+        if self.source in ("nlgp", "nlgp-gaussian") and len(self.xi) < 2:
             raise ConfigError(f"data.xi must name at least two correlation lengths, got {list(self.xi)}")
+        if not self.xi:
+            raise ConfigError("data.xi must name a correlation length, got []")
+        if self.stream and not self.source.startswith("nlgp"):
+            raise ConfigError(f"data.stream draws samples of nlgp sources, got data.source {self.source!r}")
+        if self.stream and self.condition:
+            raise ConfigError(f"data.stream allows no data.condition, got {list(self.condition)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,6 +158,11 @@ class TrainConfig:
     )
     decay: float = key(0.1, "step schedule: factor at each milestone", between(0, 1, open_low=True))
     batch_size: int = key(100, "samples per step", at_least(1))
+    loss: str = key(
+        "cross_entropy",
+        "cross-entropy, or the mean square error of one output per class against 0 and 1 (-1 and 1 with tanh and erf)",
+        one_of("cross_entropy", "mse"),
+    )
     steps: int = key(2000, "training steps per round (T)", at_least(1))
     first_round: str = key(
         "total",
@@ -349,6 +367,7 @@ class RunConfig:
 
 # What a whole configuration means where it was written before the keys existed: the networks as they were then.
 _ADDED: dict[str, dict[str, Any]] = {
+    "data": {"ridge": 0.0, "take": "random"},
     "model": {
         "batch_norm_epsilon": 1e-3,
         "batch_norm_start": "rewound",
@@ -356,7 +375,7 @@ _ADDED: dict[str, dict[str, Any]] = {
         "init_scale": 1.0,
         "convolution_norm": True,
     },
-    "train": {"first_round": "after_rewind", "validate_step": 0},
+    "train": {"first_round": "after_rewind", "validate_step": 0, "loss": "cross_entropy"},
     "prune": {"prune_step": 0},
 }
 _ALWAYS_THERE = {"hidden", "activation", "batch_norm", "batch_norm_momentum", "arch"}

@@ -1,8 +1,13 @@
 """The papers' input files (SiftingFeatures and IMPforFCN, ``input.md``) read as configurations of tfimp.
 
-What differs from the papers' code, and is told in ``notes``: a fraction of the data is a random one instead of the
-first; every round trains ``steps`` steps from the rewind point, so round 0 sees ``weights_step`` more than theirs;
-validation and test share the files that they validate on; pickles of their weights are not read.
+They mean what the papers' code does: its networks (`tfimp.network`), round 0 of ``steps`` steps in all, later rounds of
+``steps`` steps from ``weights_step`` on, validation every ``validate_step`` steps on the first ``val_size`` images of
+the file, the first images of the training files, masks from the weights at ``prune_step``. The images of the validation
+file that do not validate are the test part.
+
+What differs on purpose: exactly a share ``prune_ratio`` of a layer's survivors goes in each round, where theirs rounds
+the number that is left down. What differs where a file asks for it is told in ``notes``: Adam is rewound, images of
+CIFAR-10 beyond ``val_size`` do not validate, convolutions' masks stay masks, pickles of their weights are not read.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from tfimp.errors import ConfigError, nearest
 from tfimp.network import parse_arch
 
 _DATASETS = {"ImageNet32": ("imagenet32", 1000), "ImageNet64": ("imagenet64", 1000), "cifar10": ("cifar10", 10)}
-_VALIDATION_FILES = {"imagenet32": 50_000, "imagenet64": 50_000, "cifar10": 10_000}
+_IMAGENET, _CIFAR_TEST = 1_281_167, 10_000
 _BOOLEANS = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 
 
@@ -58,12 +63,14 @@ def read_ini(path: str | Path) -> IniRun:
             "schedule": "constant",
             "weight_decay": 0.0,
             "batch_size": values["batch_size"],
-            "steps": _steps(values, notes),
+            "steps": values["steps"],
+            "validate_step": values["validate_step"],
         },
         "prune": {
             "rounds": values["max_iterations"],
             "fraction": values["prune_ratio"],
             "rewind_step": values["weights_step"],
+            "prune_step": _prune_step(values),
             "include_bias": True,
             "layers": prune_layers,
             "output_layer": output_layer,
@@ -73,17 +80,16 @@ def read_ini(path: str | Path) -> IniRun:
         },
     }
     _restart(values)
-    for key in ("preload", "validate_step"):
-        if values[key] != _KEYS[key].default:
-            notes.append(f"{key} has no effect: {_NO_EFFECT[key]}")
+    if not values["preload"]:
+        notes.append("preload has no effect: images stay uint8 in memory and are normalised inside the network")
+    if values["steps"] % values["validate_step"]:
+        notes.append("the end of a round is validated too, though steps is no multiple of validate_step")
+    if values["minimizer"] == "Adam":
+        notes.append("Adam's moments are rewound (its epsilon is 1e-7); the papers' code begins them anew (1e-8)")
+    if values["init_sparsity"]:
+        notes.append("init_sparsity removes exactly that share of each kernel, not each weight with that chance")
     folder = Path(values["save_dir"]).expanduser() / values["prefix"]
     return IniRun(RunConfig.from_dict(config), folder, values["restart"], tuple(notes))
-
-
-_NO_EFFECT = {
-    "preload": "images stay uint8 in memory and are normalised inside the network",
-    "validate_step": "networks are evaluated at the end of each round",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,15 +201,19 @@ def _checked(sections: dict[str, dict[str, str]]) -> dict[str, Any]:
 
 def _data(values: dict[str, Any], beside: Path, notes: list[str]) -> dict[str, Any]:
     source, classes = _DATASETS[values["dataset"]]
-    if values["val_size"] >= _VALIDATION_FILES[source]:
-        raise ConfigError(
-            f"[Network] val_size must be below {_VALIDATION_FILES[source]}, the images that validation and test share, "
-            f"got {values['val_size']}"
+    if source == "cifar10" and values["val_size"] < _CIFAR_TEST:
+        notes.append(
+            f"val_size = {values['val_size']} of the {_CIFAR_TEST} test images of CIFAR-10 validate, the others test; "
+            f"in the papers' code all of them validate"
         )
     condition = []
     if values["data_ratio"] < 1:
-        condition.append(f"fraction:{values['data_ratio']!r}")
-        notes.append("data_ratio takes a random share of the training images, not the first ones")
+        count = int(values["data_ratio"] * _IMAGENET)
+        if count < 1:
+            raise ConfigError(
+                f"[Data] data_ratio leaves no training image of {_IMAGENET}, got {values['data_ratio']!r}"
+            )
+        condition.append(f"first:{count}")
     words = [word.strip() for word in values["reclass"].split(",")]
     if words[0] == "m" and len(words) == 2:
         condition.append(f"modulo:{_classes(values, words[1], classes)}")
@@ -212,7 +222,13 @@ def _data(values: dict[str, Any], beside: Path, notes: list[str]) -> dict[str, A
     elif words != ["n"]:
         raise ConfigError(f"[Data] reclass must be n, m,CLASSES or f,CLASSES,FILE, got {values['reclass']!r}")
     folder = _folder(source, values["dataloc"], notes)
-    return {"source": source, "dir": folder, "condition": condition, "validation": values["val_size"]}
+    return {
+        "source": source,
+        "dir": folder,
+        "condition": condition,
+        "take": "first",
+        "validation": values["val_size"],
+    }
 
 
 def _folder(source: str, named: str, notes: list[str]) -> str:
@@ -279,24 +295,26 @@ def _network(values: dict[str, Any], notes: list[str]) -> tuple[dict[str, Any], 
         model: dict[str, Any] = {"hidden": [layer.units for layer in layers[:-1]]}
     else:
         model = {"arch": values["arch"]}
+        notes.append(
+            "convolutions keep their masks, and networks with them are validated like others; the papers' public code "
+            "trains the masks along, and stops where it validates"
+        )
     return model, [] if chosen == can else chosen, output
 
 
-def _steps(values: dict[str, Any], notes: list[str]) -> int:
-    """Steps per round: to ``prune_step``, where the papers' code looks at the weights."""
+def _prune_step(values: dict[str, Any]) -> int:
+    """The step of a round whose weights decide what is pruned; 0 for the last."""
     steps, prune_step = values["steps"], values["prune_step"]
     if values["weights_step"] > steps:
         raise ConfigError(f"[IMP] weights_step must be at most steps = {steps}, got {values['weights_step']}")
-    if prune_step is None:
-        return steps
+    if prune_step is None or prune_step == steps:
+        return 0
     if not values["weights_step"] <= prune_step <= steps:
         raise ConfigError(
             f"[IMP] prune_step must lie between weights_step = {values['weights_step']} and steps = {steps}, "
             f"got {prune_step}"
         )
-    if prune_step < steps:
-        notes.append(f"rounds end at prune_step = {prune_step}: the steps after it do not change a mask")
-    return prune_step
+    return int(prune_step)
 
 
 def _restart(values: dict[str, Any]) -> None:

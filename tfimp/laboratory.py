@@ -70,7 +70,9 @@ class Laboratory:
             self._inputs = ConnectedInputs(list(self.network.names), self.dense.kernel_inputs)
         else:
             model = self._wrapped_model()
-            self.dense = KerasEngine(model, dataset, config.train, seed=config.seed, total_steps=self.last_step)
+            self.dense = KerasEngine(
+                model, self.network, dataset, config.train, seed=config.seed, total_steps=self.last_step
+            )
             self._inputs = KernelInputs(model)
         # part of what a network computes, though nothing trains it
         self._constants = {"normalise/mean": dataset.mean, "normalise/scale": np.array(dataset.scale, np.float32)}
@@ -232,7 +234,7 @@ class Laboratory:
             "train_loss": watch.loss,
             "validation_accuracy": validation,
             "best_validation_accuracy": best,
-            "test_accuracy": test,
+            "test_accuracy": test if len(data.test) else None,  # none: all of its samples validate
             "layers": layers,
         }, {**arrays, **watch.curve()}
 

@@ -51,6 +51,10 @@ def run_replicates(
     """
     if not config.model.fully_connected:
         raise ConfigError(f"train.replicates: networks with convolutions train one by one; got {config.model.arch!r}")
+    if config.data.stream:
+        raise ConfigError(
+            "train.replicates: networks that train together share their samples; data.stream draws others"
+        )
     path, tell = named_folder(path), progress or ignore
     if config.export.rounds:
         tickets.default_directory(config, path.resolve().name)  # what would stop it at its end is said before it begins

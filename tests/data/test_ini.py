@@ -102,6 +102,9 @@ def test_the_papers_main_experiment(write):
     assert config.model.batch_norm_momentum == 0.99
     assert (config.train.optimizer, config.train.learning_rate) == ("sgd", 0.1)
     assert (config.train.batch_size, config.train.steps) == (1000, 100_000)
+    assert (config.train.validate_step, config.prune.prune_step) == (100, 0)
+    assert [config.span(index) for index in (0, 1)] == [(0, 100_000), (1000, 101_000)]
+    assert (config.model.initializer, config.model.batch_norm_epsilon) == ("normal", 1e-10)
     assert (config.prune.fraction, config.prune.rewind_step, config.prune.rounds) == (0.3, 1000, 1000)
     assert config.prune.include_bias
     assert not config.prune.output_layer
@@ -116,18 +119,21 @@ def test_every_key(write, tmp_path):
     assert found.resume
     assert config.data.source == "cifar10"
     assert config.data.dir == "C:/Users/someone/100%/cifar10"
-    assert config.data.condition == ("fraction:0.3", f"class-map:{tmp_path / 'classes.dat'}")
+    assert config.data.condition == ("first:384350", f"class-map:{tmp_path / 'classes.dat'}")
+    assert config.data.take == "first"
     assert config.model.arch == "c5,32,2:p2,2:f64:x"
     assert config.model.batch_norm_momentum == 0.9
     assert config.train.optimizer == "adam"
-    assert config.train.steps == 4000
+    assert config.train.steps == 5000
+    assert config.train.validate_step == 50
+    assert config.prune.prune_step == 4000
     assert config.prune.layers == ()
     assert config.prune.output_layer
     assert config.prune.initial_sparsity == 0.1
     assert config.prune.rounds == 12
     assert 0 < config.prune.min_live_units < 1e-6, "stops only when a layer has no live unit"
     told = " ".join(found.notes)
-    assert all(word in told for word in ("preload", "validate_step", "data_ratio", "prune_step"))
+    assert all(word in told for word in ("preload", "Adam", "init_sparsity", "CIFAR-10", "convolutions"))
 
 
 @pytest.mark.parametrize("text", [PELLEGRINI, EVERYTHING])
@@ -163,6 +169,7 @@ def test_modulo_and_partial_pruning(write):
         ({"data_ratio": "0"}, r"\(0, 1\]"),
         ({"data_ratio": "1.2"}, r"\(0, 1\]"),
         ({"data_ratio": "nan"}, r"\(0, 1\]"),
+        ({"data_ratio": "1e-7"}, "no training image"),
         ({"reclass": "q"}, "n, m,CLASSES or f,CLASSES,FILE"),
         ({"reclass": "m,10,3"}, "n, m,CLASSES or f,CLASSES,FILE"),
         ({"reclass": "m,ten"}, "from 2 to 9 classes"),
@@ -181,7 +188,7 @@ def test_modulo_and_partial_pruning(write):
         ({"steps": "0"}, "whole number of at least 1"),
         ({"batch_size": "-3"}, "whole number of at least 1"),
         ({"val_size": "lots"}, "whole number of at least 1"),
-        ({"val_size": "10000"}, "below 10000"),
+        ({"val_size": "0"}, "whole number of at least 1"),
         ({"validate_step": "0.5"}, "whole number of at least 1"),
         ({"minimizer": "adam"}, "one of SGD, Adam"),
         ({"learning_rate": "-0.1"}, "a number above 0"),

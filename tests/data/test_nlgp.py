@@ -57,6 +57,46 @@ def test_sample_covariance_is_the_formula(source, dimensions, side, periodic):
         assert np.abs(samples.mean(axis=0)).max() < 5 / np.sqrt(len(samples))
 
 
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_a_ridge_adds_white_noise_to_the_field(dimensions: int) -> None:
+    """Of the process and of its twin: the same second moments, those of a field with a ridge of 0.5."""
+    side, ridge = {1: 6, 2: 3}[dimensions], 0.5
+    config = DataConfig(
+        source="nlgp-or-gaussian", dimensions=dimensions, side=side, xi=(1.5,), gain=GAIN, ridge=ridge,
+        train=60_000, validation=2, test=2,
+    )  # fmt: skip
+    split = tfimp.data.load(config).train
+    places = np.array(list(np.ndindex(*(side,) * dimensions)))
+    field = np.exp(-((places[:, None] - places[None]) ** 2).sum(axis=2) / 1.5**2) + ridge * np.eye(len(places))
+    rng = np.random.default_rng(0)
+    drawn = scipy.special.erf(GAIN / np.sqrt(2) * rng.multivariate_normal(np.zeros(len(places)), field, 200_000))
+    expected = drawn.T @ drawn / len(drawn) / (2 / np.pi * np.arcsin(GAIN**2 / (1 + GAIN**2)))
+    moments = []
+    for label in (0, 1):
+        samples = split.images[split.labels == label].astype(np.float64)
+        np.testing.assert_allclose(samples.T @ samples / len(samples), expected, atol=0.03)
+        moments.append(scipy.stats.kurtosis(samples.ravel()))
+    assert moments[0] < -1.2
+    assert abs(moments[1]) < 0.1
+
+
+def test_fresh_samples_are_a_function_of_the_words_and_balanced_over_classes() -> None:
+    config = DataConfig(source="nlgp", side=4, train=20, validation=2, test=2, stream=True)
+    dataset = tfimp.data.load(config)
+    assert dataset.fresh is not None
+    first, again, other = dataset.fresh(1000, 3, 0, 1), dataset.fresh(1000, 3, 0, 1), dataset.fresh(1000, 3, 0, 2)
+    np.testing.assert_array_equal(first.images, again.images)
+    np.testing.assert_array_equal(first.labels, again.labels)
+    assert abs(first.labels.mean() - 0.5) < 0.1
+    assert not set(map(bytes, first.images)) & set(map(bytes, other.images))
+    for label, xi in enumerate(config.xi):
+        pairs = first.images[first.labels == label].reshape(-1, 4, 4)
+        found = np.mean(pairs[:, :, :-1] * pairs[:, :, 1:])
+        assert found == pytest.approx(expected_covariance(2, 1, xi, False)[0, 1], abs=0.1)
+    with pytest.raises(ConfigError, match="nlgp sources"):
+        DataConfig(source="photos", stream=True)
+
+
 def test_only_the_twin_is_gaussian():
     shared = {"dimensions": 2, "side": 6, "train": 20_000, "validation": 2, "test": 2, "gain": GAIN}
     original = tfimp.data.load(DataConfig(source="nlgp", **shared)).train

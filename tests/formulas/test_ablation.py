@@ -83,6 +83,25 @@ def test_the_order_of_units_and_a_common_factor_of_the_logits_change_nothing(see
     np.testing.assert_allclose(two.random[:, [0, -1]], one.random[:, [0, -1]])
 
 
+@few
+@given(seed=st.integers(0, 10**6), depth=st.integers(0, 1))
+def test_units_without_their_kernel_keep_bias_and_batch_norm_and_dead_ones_take_their_turn(
+    seed: int, depth: int
+) -> None:
+    """As the authors' code does it: columns of the first kernel are zeroed, then a plain pass."""
+    rng = np.random.default_rng(seed)
+    layers = stack(rng, 6, 5, *[4] * depth, 3)
+    inputs, labels = rng.standard_normal((60, 6)), rng.integers(0, 3, 60)
+    found = ablation_curves(layers, np.tanh, inputs, labels, [2, 0, 5, 1, 3], range(6), kernels_only=True)
+    least = [1, 3, 0, 4, 2]
+    for number in range(6):
+        for order, accuracy in ((least, found.least), (least[::-1], found.most)):
+            kernel = np.array(layers[0].kernel)
+            kernel[:, order[:number]] = 0
+            without = [dataclasses.replace(layers[0], kernel=kernel), *layers[1:]]
+            assert accuracy[number] == pytest.approx(accuracy_without(without, inputs, labels, np.array([], int)))
+
+
 def test_without_its_one_useful_unit_a_network_guesses() -> None:
     """By thought: unit 0 tells the two classes apart, the others see nothing."""
     first = DenseLayer(np.array([[1.0, 0.0, 0.0]]), np.zeros(3))

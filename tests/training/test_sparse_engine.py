@@ -35,7 +35,14 @@ CASES = [
     ),
     pytest.param(
         {"hidden": [24, 16], "activation": "erf"},
-        {"batch_size": 7, "optimizer": "adam", "learning_rate": 0.01, "weight_decay": 0.001, "schedule": "cosine"},
+        {
+            "loss": "mse",
+            "batch_size": 7,
+            "optimizer": "adam",
+            "learning_rate": 0.01,
+            "weight_decay": 0.001,
+            "schedule": "cosine",
+        },
         {},
         id="adam-erf",
     ),

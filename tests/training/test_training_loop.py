@@ -53,7 +53,7 @@ def trainer_for(dataset: Dataset, **settings: object) -> DenseEngine:
 
 def keras_trainer_for(dataset: Dataset, **settings: object) -> KerasEngine:
     config = TrainConfig(batch_size=20, steps=STEPS, **(PLAIN | settings))
-    return KerasEngine(wrapped_network(dataset), dataset, config, seed=7, total_steps=STEPS)
+    return KerasEngine(wrapped_network(dataset), described(), dataset, config, seed=7, total_steps=STEPS)
 
 
 PLAIN = {"schedule": "constant", "weight_decay": 0.0}
@@ -118,6 +118,7 @@ SETTINGS = [
     pytest.param({}, {"weight_decay": 0.02}, id="weight-decay"),
     pytest.param({"activation": "tanh"}, {"momentum": 0.9, "nesterov": True, "schedule": "step"}, id="nesterov-tanh"),
     pytest.param({"activation": "erf", "batch_norm": False}, ADAM, id="adam-erf-without-batch-norm"),
+    pytest.param({"activation": "erf"}, {"loss": "mse", "learning_rate": 0.3}, id="erf-mse"),
 ]
 
 
@@ -129,7 +130,7 @@ def test_the_functional_network_takes_the_steps_of_the_keras_model(
     weights = fresh_weights(dataset, **model)
     network = build_network(layout, dataset.mean, dataset.scale, seed=3)
     wrapped = prune(network, IterativeMagnitudeSchedule(ROUNDS, STEPS, 0.3), layers=HIDDEN)
-    keras = KerasEngine(wrapped, dataset, config, seed=7, total_steps=STEPS)
+    keras = KerasEngine(wrapped, layout, dataset, config, seed=7, total_steps=STEPS)
     functional = dense_engine(layout, dataset, config, weights=weights, masked=MASKED, seed=7, total_steps=STEPS)
     rng = np.random.default_rng(0)
     pruned = {name: rng.random(weights[name].shape) < 0.4 for name in MASKED}

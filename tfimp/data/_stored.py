@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,8 @@ def make_dataset(
         ConfigError: more samples are asked for than there are, or unknown classes.
         DataError: a part is empty.
     """
-    found, class_names = chosen_classes(dict(parts), class_names, config)
+    chosen, class_names = chosen_classes(dict(parts), class_names, config)
+    found: dict[str, Any] = dict(chosen)
     for part, split in found.items():
         if not len(split):
             raise DataError(f"{name!r} has no {part} samples")
@@ -81,16 +83,31 @@ def make_dataset(
         if part not in found:
             whole, asked = found[origin], getattr(config, part)
             count = asked or min(_MOST_HELD_OUT, max(1, int(_HELD_OUT * len(whole))))
-            if count >= len(whole):
+            if config.take == "first" and origin == "test":
+                count = min(count, len(whole))  # as the papers' code takes as many as there are
+            takes_all = count == len(whole) and (part, origin) == ("validation", "test")
+            if count >= len(whole) and not takes_all:
                 raise ConfigError(f"data.{part} = {count} leaves nothing of the {len(whole)} samples of {name!r}")
-            choice = within_classes(f"data.{part}", keep=origin == "train", lenient=not asked and len(whole) <= _FEW)
-            found[origin], found[part] = hold_out(whole, count, stream(config.seed, "hold out", part), choice)
-            made.append(f"{part}: {count} samples held out of {origin}")
+            if takes_all or config.take == "first":
+                found[part], found[origin] = divided(whole, count)
+            else:
+                choice = within_classes(
+                    f"data.{part}", keep=origin == "train", lenient=not asked and len(whole) <= _FEW
+                )
+                found[origin], found[part] = hold_out(whole, count, stream(config.seed, "hold out", part), choice)
+            how = "the first " if config.take == "first" else ""
+            made.append(f"{part}: {how}{count} samples held out of {origin}")
+            if takes_all:
+                made.append("no test part: validation has all of its samples")
     for part, split in found.items():
         wanted = getattr(config, part)
+        if part == "validation" and config.take == "first":
+            wanted = min(wanted, len(split))
         if wanted > len(split):
             raise ConfigError(f"data.{part} asks for {wanted} samples; {name!r} has {len(split)} (0: all)")
-        if wanted:
+        if wanted and config.take == "first":
+            found[part], _ = divided(split, wanted)
+        elif wanted:
             found[part] = choose(split, wanted, stream(config.seed, "choose", part), within_classes(f"data.{part}"))
     if scale is None:
         scale = 255.0 if found["train"].images.dtype == np.uint8 else 1.0
@@ -245,6 +262,11 @@ def _shares(sizes: np.ndarray, count: int, keep: bool) -> np.ndarray | None:
         spare = np.argsort(np.where(shares > 1, exact - shares, np.inf), kind="stable")[:rest]
         shares[spare[shares[spare] > 1]] -= 1
     return shares
+
+
+def divided(split: Split, count: int) -> tuple[Split, Split]:
+    """The first ``count`` samples and the rest, as views."""
+    return Split(split.images[:count], split.labels[:count]), Split(split.images[count:], split.labels[count:])
 
 
 def hold_out(

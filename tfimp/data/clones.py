@@ -1,9 +1,10 @@
-"""Gaussian clones: the data set's means and covariances, and nothing beyond them (design: Inputs; Redman et al. 2024).
+"""Gaussian clones: the data set's means and covariances, and nothing beyond them (after Redman et al. 2024).
 
 Each class, or all classes pooled, is replaced by a Gaussian with the mean μ and covariance C of its n training images.
 A sample is μ + n^(-1/2) Σ_k z_k (x_k - μ) with z_k ~ N(0, 1), so C is never formed. Where n is more than twice the
 number of features d, that sum costs more than a d x d factor does; then C's Cholesky factor L gives μ + L z, the
-same distribution. Every part is drawn anew from the training images' Gaussian.
+same distribution. Whether the clones of the paper are per class or pooled no accessible text says: per class is our
+reading, and both are there. Every part is drawn anew from the training images' Gaussian.
 """
 
 from __future__ import annotations

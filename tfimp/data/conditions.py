@@ -17,7 +17,7 @@ from tfimp._inputs import Condition, parse_condition
 from tfimp._text import read_text
 from tfimp.data._quantise import CHUNK, transform_images, writeable
 from tfimp.data._sampling import stream
-from tfimp.data._stored import MOST_CLASSES, choose
+from tfimp.data._stored import MOST_CLASSES, choose, divided
 from tfimp.data.clones import gaussian_clone
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError, DataError
@@ -77,6 +77,33 @@ def _band(dataset: Dataset, condition: Condition, seed: int, salt: str) -> Datas
     return transform_images(dataset, lambda part, chunk, values: _filtered(values, dataset.image_shape, kept))
 
 
+def _square(dataset: Dataset, condition: Condition, seed: int, salt: str) -> Dataset:
+    """A square of N x N frequencies kept, what Redman et al. call lpf10 for N = 10 (Data.py of IMPforFCN).
+
+    Theirs is the square from -N/2 to N/2 - 1 around the centre of the shifted spectrum, so that the lowest frequency
+    has no partner, and the images are the moduli of what comes back; both as there.
+    """
+    height, width, _ = dataset.image_shape
+    size = int(condition.number)
+    rows, columns = (_centred(side, size) for side in (height, width))
+    kept = rows[:, None] & columns[None, :]
+
+    def low(part: str, chunk: int, values: np.ndarray) -> np.ndarray:
+        images = values.reshape(-1, height, width, dataset.image_shape[2])
+        spectrum = scipy.fft.fft2(images, axes=(1, 2)) * kept[..., None]
+        return np.abs(scipy.fft.ifft2(spectrum, axes=(1, 2))).astype(np.float32).reshape(values.shape)
+
+    return transform_images(dataset, low)
+
+
+def _centred(side: int, size: int) -> np.ndarray:
+    """Which of ``side`` frequencies, in the order of an FFT, are the ``size`` around 0: from -(size // 2) on."""
+    shifted = np.zeros(side, bool)
+    middle = side // 2
+    shifted[max(middle - size // 2, 0) : middle + size // 2 + size % 2] = True
+    return np.fft.ifftshift(shifted)
+
+
 def _filtered(values: np.ndarray, image_shape: tuple[int, int, int], factor: np.ndarray) -> np.ndarray:
     """Images (n, features) with each channel's half spectrum (..., height, width // 2 + 1) multiplied by ``factor``."""
     height, width, channels = image_shape
@@ -115,6 +142,12 @@ def _fraction(dataset: Dataset, condition: Condition, seed: int, salt: str) -> D
     if count < 1:
         raise ConfigError(f"fraction:{condition.number:g} leaves nothing of {len(dataset.train)} training samples")
     train = choose(writeable(dataset).train, count, stream(seed, "fraction", salt))
+    return dataclasses.replace(dataset, train=train)
+
+
+def _first(dataset: Dataset, condition: Condition, seed: int, salt: str) -> Dataset:
+    """The first N training samples in file order, all where fewer are there (``data_ratio`` of SiftingFeatures)."""
+    train, _ = divided(dataset.train, min(int(condition.number), len(dataset.train)))
     return dataclasses.replace(dataset, train=train)
 
 
@@ -183,7 +216,9 @@ _CONDITIONS: dict[str, Callable[[Dataset, Condition, int, str], Dataset]] = {
     "low-pass": _band,
     "high-pass": _band,
     "shuffled-labels": _shuffled_labels,
+    "low-pass-square": _square,
     "fraction": _fraction,
+    "first": _first,
     "modulo": _modulo,
     "class-map": _class_map,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Dataset:
         image_shape: (height, width, channels); one-dimensional signals have height 1 and one channel.
         class_names: One name per label.
         scale: What pixels are divided by after the mean image is taken off: 255 for uint8, 1 for floats.
+        fresh: Where samples are drawn anew for every step of training: (count, *words) -> Split, the same for the same
+            words; ``train`` is then only what the measures see.
         notes: What was assumed about somebody's files, or left out of them: short sentences for the user.
 
     Raises:
@@ -47,6 +49,7 @@ class Dataset:
     class_names: tuple[str, ...]
     scale: float = 1.0
     notes: tuple[str, ...] = ()
+    fresh: Callable[..., Split] | None = None
 
     def __post_init__(self) -> None:
         for part, split in self.parts.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,9 @@ class AblationCurves:
     random: np.ndarray
 
 
-def ablation_orders(connections: Any, order: str, repeats: int = 5, seed: int = 0) -> list[np.ndarray]:
+def ablation_orders(
+    connections: Any, order: str, repeats: int = 5, seed: int = 0, dead: bool = False
+) -> list[np.ndarray]:
     """Live units in the order in which they are removed, one array per repeat (one unless it is random).
 
     Args:
@@ -48,9 +51,10 @@ def ablation_orders(connections: Any, order: str, repeats: int = 5, seed: int = 
         order: "most" or "least" connected first, ties by index, or "random".
         repeats: random orders.
         seed: of the random orders.
+        dead: units without any surviving input take part.
     """
     count = np.asarray(connections)
-    live = np.flatnonzero(count)
+    live = np.arange(len(count)) if dead else np.flatnonzero(count)
     if order not in ORDERS:
         raise DataError(f"order: got {order!r}; accepted: 'most', 'least' or 'random'")
     if order == "random":
@@ -75,6 +79,7 @@ def ablation_curves(
     repeats: int = 3,
     seed: int = 0,
     batch_size: int = 4096,
+    kernels_only: bool = False,
 ) -> AblationCurves:
     """The node ablation experiment on one layer of a stack of dense layers.
 
@@ -93,6 +98,9 @@ def ablation_curves(
         repeats: random orders.
         seed: of the random orders.
         batch_size: rows at once.
+        kernels_only: the experiment of the authors' public code: a removed unit loses its kernel's column, so that the
+            next layer's batch-norm sees what the bias alone gives, and units without surviving inputs are removed in
+            their turn.
 
     Returns:
         AblationCurves.
@@ -102,16 +110,22 @@ def ablation_curves(
             fit the inputs.
 
     Source:
-        Pellegrini & Biroli 2022 (arXiv 2104.13343), the node ablation experiment.
+        Pellegrini & Biroli 2022 (arXiv 2104.13343), the node ablation experiment; IMP_PostProcess of SiftingFeatures.
     """
     count, steps, truth = np.asarray(connections), np.asarray(removed, np.int64), np.asarray(labels)
-    live = int(np.count_nonzero(count))
+    live = len(count) if kernels_only else int(np.count_nonzero(count))
     if len(layers) < 2:
         raise DataError(f"layers: got {len(layers)}; accepted: a layer and at least one deeper one")
     if not len(steps) or steps[0] < 0 or steps[-1] > live or (np.diff(steps) <= 0).any():
         raise DataError(f"removed: got {steps.tolist()}; accepted: increasing numbers from 0 to {live} live units")
-    orders = [one for word in ORDERS for one in ablation_orders(count, word, repeats, seed)]
+    orders = [one for word in ORDERS for one in ablation_orders(count, word, repeats, seed, kernels_only)]
     above = [layers[1], *map(_folded, layers[2:])]
+    if kernels_only:
+        # what stays of a removed unit goes into the next layer's bias; the sums run over what it gives beyond that
+        silent = _scaled(activation(np.asarray(layers[0].bias)), layers[1])
+        above[0] = dataclasses.replace(layers[1], bias=layers[1].bias + silent @ layers[1].kernel)
+    else:
+        silent = np.zeros(1, np.asarray(layers[1].kernel).dtype)
     right, rows = np.zeros((len(orders), len(steps)), np.int64), 0
     widest = max(np.shape(layer.kernel)[1] for layer in layers[1:])
     for batch in batches(inputs, max(1, min(batch_size, _AT_ONCE // (len(steps) * widest))))():
@@ -119,7 +133,7 @@ def ablation_curves(
         part = truth[rows : rows + len(x)]
         if len(part) != len(x):
             raise DataError(f"labels: got {len(truth)}; accepted: one per row of the inputs")
-        signals = _scaled(activation(_pre_activation(x, layers[0])), layers[1])
+        signals = _scaled(activation(_pre_activation(x, layers[0])), layers[1]) - silent
         for row, order in enumerate(orders):
             answers = _answers(signals, order, steps, above, activation)
             right[row] += (answers == part).sum(axis=1)

@@ -85,7 +85,8 @@ def cavity(
         DataError: shapes that do not fit, no inputs, a one-shot iterator, an unknown precision.
 
     Source:
-        Redman et al. 2024 (arXiv 2412.06545), the cavity method; the products are this package's.
+        Redman et al. 2024 (arXiv 2412.06545), the cavity method; the products are this package's. Which layer they
+        show, how they normalise it and over which classes no accessible text says: what is done here is our reading.
     """
     weights = _masked(kernel, mask)
     if precision not in (None, "float32", "float64"):

@@ -34,7 +34,8 @@ def removal_comparison(delta: Any, removed: Any) -> Comparison:
         DataError: different shapes.
 
     Source:
-        Redman et al. 2024 (arXiv 2412.06545) compare the two means; Mann & Whitney 1947 for the statistic.
+        Redman et al. 2024 (arXiv 2412.06545) compare the two means (of which layer and inputs is our reading);
+        Mann & Whitney 1947 for the statistic.
     """
     removed_values, kept_values = split_values(delta, removed)
     return Comparison(_mean(kept_values), _mean(removed_values), auc(removed_values, kept_values))

@@ -45,7 +45,8 @@ def binomial_null(mask: Any) -> np.ndarray:
         (fan_in + 1,) float64, summing to the number of units: units · Binomial(fan_in, density of the mask).
 
     Source:
-        Pellegrini & Biroli 2022 (arXiv 2104.13343), the null of their connectivity histograms.
+        The histograms are those of Pellegrini & Biroli 2022 (arXiv 2104.13343); the binomial null in them is drawn by
+        the public code of Redman et al. 2024 (IMP_PostProcess.py of IMPforFCN).
     """
     survives = _mask(mask)
     fan_in, units = survives.shape

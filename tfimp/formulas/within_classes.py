@@ -55,7 +55,7 @@ def within_classes(kernel: Any, inputs: Any, labels: Any, mask: Any = None) -> W
         DataError: shapes that do not fit, or no inputs.
 
     Source:
-        Redman et al. 2024 (arXiv 2412.06545) for kurtosis and cavity; taking them within classes is this package's.
+        Redman et al. 2024 (arXiv 2412.06545) for kurtosis and cavity; taking them within classes is our reading.
     """
     x, given = np.asarray(inputs), np.asarray(labels)
     if x.ndim != 2 or given.shape != x.shape[:1]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfimp._settings import own_settings
 from tfimp.config import REQUESTED
-from tfimp.data.dataset import Dataset
+from tfimp.data.dataset import Dataset, Split
 from tfimp.measures.ablation import ablation
 from tfimp.measures.downstream import downstream
 from tfimp.measures.inputs import KernelInputs, probe_samples
@@ -40,7 +40,7 @@ class Requested:
     def __init__(self, run: Run, dataset: Dataset, samples: int = 0) -> None:
         self.run, self.dataset = run, dataset
         count = samples or run.config.probe.samples
-        self._seen, self._test = probe_samples(dataset.train, count), probe_samples(dataset.test, count)
+        self._seen, self._test = probe_samples(dataset.train, count), probe_samples(_unseen(dataset), count)
         self._described = Description.of(run.config.model, dataset.image_shape, len(dataset.class_names))
         self._network = build_network(self._described, dataset.mean, dataset.scale, 0)
         self._inputs = KernelInputs(self._network)
@@ -93,6 +93,11 @@ class Requested:
             test_labels=self._test.labels,
             seed=self.run.config.seed,
         )
+
+
+def _unseen(dataset: Dataset) -> Split:
+    """Images that were not trained on: the test part, or the validation part where that has all of them."""
+    return dataset.test if len(dataset.test) else dataset.validation
 
 
 def _all(kernel: np.ndarray) -> np.ndarray:

@@ -98,6 +98,12 @@ class Network:
         """The activation itself."""
         return ACTIVATIONS[self.activation]
 
+    @property
+    def targets(self) -> tuple[float, float]:
+        """What a square error compares the outputs with, of other classes and of a sample's own: -1 and 1 where hidden
+        units take both signs, else 0 and 1 (Ingrosso & Goldt 2022, public code)."""
+        return (0.0, 1.0) if self.activation == "relu" else (-1.0, 1.0)
+
     def norm(self, layer: str, *words: str) -> list[str]:
         """Names of variables of the batch-norm in front of a layer; none where it has none."""
         has_norm = self.batch_norm and self.has_bias(layer)

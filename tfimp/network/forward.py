@@ -69,6 +69,21 @@ def kernel_inputs(network: Network, weights: Tensors, x: Any) -> tuple[list[Any]
     return inputs, x
 
 
+def loss_of(network: Network, loss: str, labels: Any, logits: Any) -> Any:
+    """What training makes small, of each sample.
+
+    Args:
+        network: Its activation says what the targets of a square error are.
+        loss: ``cross_entropy`` or ``mse``.
+        labels: (..., batch).
+        logits: (..., batch, classes).
+    """
+    if loss == "mse":
+        low, high = network.targets
+        return tf.reduce_mean(tf.square(logits - tf.one_hot(labels, network.classes, high, low)), axis=-1)
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
 def activate(network: Network, h: Any) -> Any:
     """What follows a hidden layer."""
     return network.step.formula(h, FUNCTIONS)

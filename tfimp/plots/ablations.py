@@ -24,7 +24,8 @@ def node_ablation(run: Run) -> Figure:
     shown = [rounds[index] for index in sorted({0, (last + 1) // 2, last})]
     note = (
         "Test accuracy after removing the most, the least or randomly connected units of a layer, each with all its "
-        "connections (mean of the random orders; band: their range). Dense layers have no order. Dotted: chance."
+        "connections (mean of the random orders; band: their range). Dashed: as in the authors' code units lose their "
+        "kernel's column only, and dead ones take their turn. Dense layers have no order. Dotted: chance."
     )
     figure = new_figure(title, PAGE, 0.9 + 2.0 * len(layers), note)
     grid = figure.subplots(len(layers), len(shown), squeeze=False, sharey=True)
@@ -46,6 +47,16 @@ def _measured(stored: Round, layer: str) -> bool:
     return bool(read.probe(stored, f"{layer}/ablation_removed").size)
 
 
+def _kernels_only(axes: Axes, stored: Round, layer: str) -> None:
+    """The authors' curves, dashed, where they were measured."""
+    removed = read.probe(stored, f"{layer}/kernel_ablation_removed")
+    for position, order in enumerate(ORDERS):
+        every = np.atleast_2d(100 * read.probe(stored, f"{layer}/kernel_ablation_{order}"))
+        if len(removed) > 1 and every.shape[-1:] == removed.shape:
+            colour = GREY if order == "random" else COLOURS[position]
+            axes.plot(removed, every.mean(axis=0), color=colour, linestyle="--", linewidth=0.9)
+
+
 def _curves(axes: Axes, stored: Round, layer: str, run: Run) -> None:
     removed = read.probe(stored, f"{layer}/ablation_removed")
     found = {order: read.probe(stored, f"{layer}/ablation_{order}") for order in ORDERS}
@@ -59,6 +70,7 @@ def _curves(axes: Axes, stored: Round, layer: str, run: Run) -> None:
             axes.fill_between(removed, every.min(axis=0), every.max(axis=0), color=colour, alpha=0.2, linewidth=0)
         name = "random units" if order == "random" else f"{order} connected"
         axes.plot(removed, every.mean(axis=0), marker=MARKERS[position], color=colour, label=name, markersize=3)
+    _kernels_only(axes, stored, layer)
     classes = len(read.class_names(run))
     if classes:
         axes.axhline(100 / classes, color=GREY, linestyle=":", linewidth=0.9)

@@ -27,10 +27,12 @@ BAND = "Line and band: median and quartiles over living units."
 
 
 def accuracy(run: Run) -> Figure:
-    """Test and validation accuracy against density."""
+    """Test and validation accuracy against density, and the best validation accuracy of each round."""
     title = "Accuracy against density"
     densities = read.densities(run)
-    parts = {part: read.series(run, f"{part}_accuracy") for part in ("test", "validation")}
+    parts = {part: read.series(run, f"{part}_accuracy") for part in ("test", "validation", "best_validation")}
+    if not (parts["best_validation"] > parts["validation"]).any():
+        del parts["best_validation"]  # nothing was looked at before the ends of rounds
     if not any(np.isfinite(values).any() for values in parts.values()):
         return missing_figure(title, "No round has a stored accuracy.")
     note = "Dashed: test accuracy of the dense network (round 0)."
@@ -38,9 +40,11 @@ def accuracy(run: Run) -> Figure:
     axes = figure.add_subplot()
     if np.isfinite(parts["test"][0]):
         axes.axhline(100 * parts["test"][0], **DASHED)
-    for (part, values), style, colour in zip(parts.items(), ("-", ":"), COLOURS, strict=False):
-        marker = MARKERS[0] if part == "test" else MARKERS[1]
-        axes.plot(densities, 100 * values, style, marker=marker, color=colour, label=part)
+    looks = zip(parts.items(), ("-", ":", "--"), MARKERS, COLOURS, strict=False)
+    for (part, values), style, marker, colour in looks:
+        if np.isfinite(values).any():
+            label = "best validation of the round" if part == "best_validation" else part
+            axes.plot(densities, 100 * values, style, marker=marker, color=colour, label=label)
     density_axis(axes, densities)
     axes.set_ylabel("accuracy (%)")
     legend_above(axes)

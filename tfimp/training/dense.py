@@ -19,7 +19,7 @@ import tensorflow as tf
 from tfimp.config import TrainConfig
 from tfimp.data.dataset import Dataset, Split
 from tfimp.network import Network
-from tfimp.network.forward import Tensors, kernel_inputs, train_logits
+from tfimp.network.forward import Tensors, kernel_inputs, loss_of, train_logits
 from tfimp.training.batches import BLOCK
 from tfimp.training.device import accuracy, evaluation_batch, mean_gradients, to_device
 from tfimp.training.engine import Engine, State
@@ -81,8 +81,7 @@ class Program:
         with tf.GradientTape() as tape:
             tape.watch(weights)
             logits, moved = train_logits(self.network, {**state, **weights}, x, pace)
-            entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(labels, batch), logits)
-            losses = tf.reduce_mean(entropies, axis=1)
+            losses = tf.reduce_mean(loss_of(self.network, self.train.loss, tf.gather(labels, batch), logits), axis=1)
         gradients = tape.gradient(losses, weights)
         new = {**state, **moved}
         for name, slots in slot_names(self.train, weights).items():
@@ -104,8 +103,8 @@ class Program:
             tape.watch(watched)
             whole = {name: array[None] for name, array in {**weights, **watched}.items()}
             _, logits = kernel_inputs(self.network, whole, x[None])
-            entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), logits[0])
-            loss = tf.reduce_sum(tf.where(labels >= 0, entropies, 0.0))
+            losses = loss_of(self.network, self.train.loss, tf.maximum(labels, 0), logits[0])
+            loss = tf.reduce_sum(tf.where(labels >= 0, losses, 0.0))
         return tape.gradient(loss, watched)
 
     @tf.function(jit_compile=True)
@@ -143,7 +142,7 @@ class Replicas:
     ) -> None:
         self.program, self.total_steps = program, total_steps
         self.mean = tf.constant(dataset.mean, tf.float32)
-        self._data = [to_device(dataset.train.images), to_device(dataset.train.labels), self.mean]
+        self.see(dataset.train)
         slots = slot_names(program.train, program.network.trained)
         self._names = [*program.network.variables, *itertools.chain.from_iterable(slots.values())]
         self._masked = list(masked)
@@ -168,6 +167,10 @@ class Replicas:
             for name in self._masked
         }
         self._iterations[index] = int(state[ITERATION])
+
+    def see(self, split: Split) -> None:
+        """Take batches from these samples from now on."""
+        self._data = [to_device(split.images), to_device(split.labels), self.mean]
 
     def state(self, index: int) -> State:
         """The whole state of a network as a copy."""
@@ -287,6 +290,10 @@ class DenseEngine(Engine):
     def steps(self, order: np.ndarray, start: int, stop: int) -> float:
         """Train on batches ``start`` to ``stop`` of ``order``; the sum of their losses."""
         return self._take_steps(self.index, order[start:stop])
+
+    def see(self, split: Split) -> None:
+        """Take batches from these samples from now on."""
+        self.replicas.see(split)
 
     def evaluate(self, split: Split) -> float:
         """Share of correctly classified samples."""

@@ -26,6 +26,7 @@ class Engine(abc.ABC):
 
     def __init__(self, dataset: Dataset, config: TrainConfig, seed: int) -> None:
         self.dataset, self.config, self.seed = dataset, config, seed
+        self._at: tuple[int, int] | None = None
 
     @abc.abstractmethod
     def state(self) -> State:
@@ -77,7 +78,7 @@ class Engine(abc.ABC):
         while start < stop:
             block = start // BLOCK
             first, end = block * BLOCK, min(stop, (block + 1) * BLOCK)
-            order = block_indices(self.seed, round_index, block, self.config.batch_size, len(self.dataset.train))
+            order = self._order(round_index, block)
             total, at = 0.0, start
             for until in sorted({step for step in looks if start < step <= end} | {end}):
                 total += self.steps(order, at - first, until - first)
@@ -94,3 +95,17 @@ class Engine(abc.ABC):
             if on_block is not None:
                 on_block(end, loss)
         return loss
+
+    def _order(self, round_index: int, block: int) -> np.ndarray:
+        """The samples of a block's batches, (BLOCK, batch); where the data are drawn anew, those of its own samples."""
+        size = self.config.batch_size
+        if self.dataset.fresh is None:
+            return block_indices(self.seed, round_index, block, size, len(self.dataset.train))
+        if self._at != (round_index, block):
+            self.see(self.dataset.fresh(BLOCK * size, self.seed, round_index, block))
+            self._at = round_index, block
+        return np.arange(BLOCK * size, dtype=np.int32).reshape(BLOCK, size)
+
+    @abc.abstractmethod
+    def see(self, split: Split) -> None:
+        """Take batches from these samples from now on."""

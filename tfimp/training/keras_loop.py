@@ -16,6 +16,8 @@ import tf_keras
 
 from tfimp.config import TrainConfig
 from tfimp.data.dataset import Dataset, Split
+from tfimp.network import Network
+from tfimp.network.forward import loss_of
 from tfimp.pruning.keras.tf_keras_models import MODELS, model_variables, optimizer_variables
 from tfimp.pruning.wrapper import set_masks
 from tfimp.training.device import accuracy, evaluation_batch, mean_gradients, to_device
@@ -28,27 +30,29 @@ class KerasEngine(Engine):
 
     Args:
         model: A tf_keras model, images to logits, its layers wrapped or not.
+        network: What it is.
         dataset: Where batches come from.
         config: Section ``train``.
         seed: Seed of the batch order.
         total_steps: Steps from initialisation to the end of a round (k + T).
     """
 
-    def __init__(self, model: Any, dataset: Dataset, config: TrainConfig, *, seed: int, total_steps: int) -> None:
+    def __init__(
+        self, model: Any, network: Network, dataset: Dataset, config: TrainConfig, *, seed: int, total_steps: int
+    ) -> None:
         super().__init__(dataset, config, seed)
-        self.model = model
+        self.model, self.network = model, network
         self.optimizer = build_optimizer(config, total_steps)
         model.compile(self.optimizer)
         MODELS.take_over(model, self.optimizer)
         self.variables: dict[str, tf.Variable] = model_variables(model) | optimizer_variables(model)
-        self._images, self._labels = to_device(dataset.train.images), to_device(dataset.train.labels)
+        self.see(dataset.train)
         norms = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.BatchNormalization)]
         self._begins_anew, self._usual = False, norms[0].momentum if norms else 0.0
         self._momentum = tf.Variable(self._usual, trainable=False)
         for norm in norms:
             # what a step reads, and no variable of the layer: Keras would count it among the weights
             object.__setattr__(norm, "momentum", self._momentum)
-        self._loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def state(self) -> State:
         """Every weight (``layer/variable``) and optimiser variable (``optimizer/...``) as a copy."""
@@ -83,13 +87,18 @@ class KerasEngine(Engine):
             batch = order[step]
             with tf.GradientTape() as tape:
                 logits = self.model(tf.cast(tf.gather(images, batch), tf.float32), training=True)
-                loss = self._loss(tf.gather(labels, batch), logits)
+                losses = loss_of(self.network, self.config.loss, tf.gather(labels, batch), logits)
+                loss = tf.reduce_mean(losses)
             weights = self.model.trainable_variables
             gradients = tape.gradient(loss, weights)
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
             total += loss
             step += 1
         return total
+
+    def see(self, split: Split) -> None:
+        """Take batches from these samples from now on."""
+        self._images, self._labels = to_device(split.images), to_device(split.labels)
 
     def evaluate(self, split: Split) -> float:
         """Share of correctly classified samples."""
@@ -109,8 +118,8 @@ class KerasEngine(Engine):
         weights = {name: variable for name, variable in self.variables.items() if id(variable) in trained}
         with tf.GradientTape() as tape:
             logits = self.model(tf.cast(images, tf.float32), training=False)
-            entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), logits)
-            loss = tf.reduce_sum(tf.where(labels >= 0, entropies, 0.0))
+            losses = loss_of(self.network, self.config.loss, tf.maximum(labels, 0), logits)
+            loss = tf.reduce_sum(tf.where(labels >= 0, losses, 0.0))
         return tape.gradient(loss, weights)
 
     @tf.function(jit_compile=True)

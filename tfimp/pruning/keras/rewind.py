@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfimp.errors import ConfigError, PruningWarning
+from tfimp.network.seeds import Stream, number
 from tfimp.pruning import core, criteria, wrapper
 from tfimp.pruning.keras.callback import Callback
 from tfimp.pruning.keras.gradients import MeanGradients
@@ -277,7 +278,7 @@ class Rewind(Callback):
         progress, procedure = self._progress, self._schedule.procedure
         assert progress.point is not None
         initial = progress.start or progress.point
-        seed = int(np.random.SeedSequence((self._schedule.seed, 3, progress.round + 1)).generate_state(1)[0])
+        seed = number(self._schedule.seed, Stream.NEW_WEIGHTS, progress.round + 1)
         dense = None
         if procedure == "one_shot" and progress.dense is not None:
             dense = core.Ranked(progress.dense, progress.point, progress.dense_gradients)

@@ -11,6 +11,7 @@ import numpy as np
 from tfimp.config import TrainConfig
 from tfimp.data.dataset import Dataset, Split
 from tfimp.network import Network
+from tfimp.network.description import MOVING
 from tfimp.training.engine import Engine, State
 from tfimp.training.optimizers import learning_rates
 from tfimp.training.sparse import kernels
@@ -65,6 +66,7 @@ class SparseEngine(Engine):
         # plain SGD updates the kernels while their gradients are at hand
         self._plain = config.optimizer == "sgd" and not config.momentum and not config.weight_decay
         self._iteration, self._pace, self._begins_anew = 0, Pace(), False
+        self._train = dataset.train
 
     def load(
         self, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], *, begins_anew: bool = False
@@ -80,7 +82,7 @@ class SparseEngine(Engine):
         self._parameters = Parameters(state, kernels_first | {name: ... for names in small for name in names})
         self._small = self._parameters.after(len(self.names))
         self._forgotten = np.zeros_like(self._parameters.values[self._small :])
-        moving = [word for name in self.names for word in self.network.norm(name, "moving_mean", "moving_variance")]
+        moving = [word for name in self.names for word in self.network.norm(name, *MOVING)]
         self._others |= {name: np.array(state[name]) for name in moving}
         self._layers: list[_Layer] = []
         for name, found in zip(self.names, survivors, strict=True):
@@ -100,7 +102,7 @@ class SparseEngine(Engine):
         x, h, back = (aligned((self.tiles, features, self.width)) for features in (fan_in, units, units))
         ones, zeros = np.ones(fan_in, np.float32), np.zeros(fan_in, np.float32)
         gamma, beta = [found.value(word) for word in norm] or [ones, zeros]
-        moving = self.network.norm(name, "moving_mean", "moving_variance")
+        moving = self.network.norm(name, *MOVING)
         mean, variance = [self._others[word] for word in moving] or [zeros, zeros]
         slope, shift = [found.gradient(word) for word in norm] or [ones.copy(), ones.copy()]
         bias_below = self._layers[-1].bias_gradient if self._layers else zeros
@@ -131,6 +133,10 @@ class SparseEngine(Engine):
                 total += self._pace.timed(functools.partial(self._step, batch, rate))
         return total
 
+    def see(self, split: Split) -> None:
+        """Take batches from these samples from now on."""
+        self._train = split
+
     def evaluate(self, split: Split) -> float:
         """Share of correctly classified samples, by the moving averages."""
         step, size, correct = self._about(_MOVED, np.float32(0)), self.config.batch_size, 0
@@ -156,9 +162,13 @@ class SparseEngine(Engine):
         decay = 1.0 if self._begins_anew else 1 - self.network.momentum
         self._begins_anew = False
         step = self._about(decay, rate if self._plain else np.float32(0))
-        self._forward(self.dataset.train.images, batch, step)
+        self._forward(self._train.images, batch, step)
         last = self._layers[-1]
-        loss = kernels.softmax_loss(last.h, self.dataset.train.labels, batch, last.back, last.bias_gradient)
+        what = last.h, self._train.labels, batch, last.back, last.bias_gradient
+        if self.config.loss == "mse":
+            loss = kernels.squared_loss(*what, *map(np.float32, self.network.targets))
+        else:
+            loss = kernels.softmax_loss(*what)
         self._backward(step)
         self._iteration += 1
         self._update(rate)

@@ -49,6 +49,30 @@ def softmax_loss(logits: Any, labels: Any, batch: Any, gradient: Any, bias_gradi
     return loss / samples
 
 
+@_compiled
+def squared_loss(logits: Any, labels: Any, batch: Any, gradient: Any, bias_gradient: Any, low: Any, high: Any) -> float:
+    """Mean square error of a batch's outputs, against ``high`` for a sample's class and ``low`` for others; else as
+    above."""
+    tiles, classes, width = logits.shape
+    samples = len(batch)
+    loss = 0.0
+    bias_gradient[:] = 0
+    factor = np.float32(2) / np.float32(samples * classes)
+    for tile in range(tiles):
+        for lane in range(width):
+            sample = tile * width + lane
+            if sample >= samples:
+                gradient[tile, :, lane] = 0
+                continue
+            label = labels[batch[sample]]
+            for c in range(classes):
+                off = logits[tile, c, lane] - (high if c == label else low)
+                loss += off * off
+                gradient[tile, c, lane] = off * factor
+                bias_gradient[c] += gradient[tile, c, lane]
+    return loss / (samples * classes)
+
+
 @_parallel
 def update_sgd(value: Any, gradient: Any, slot: Any, rate: Any, momentum: Any, nesterov: bool, decay: Any) -> None:
     """One step of SGD as tf_keras computes it, the decoupled weight decay first."""
