@@ -84,6 +84,8 @@ class Run(store.Run):
         *,
         ticket: bool = False,
         format: str = "savedmodel",
+        form: str | None = None,
+        int8: bool = False,
     ) -> Path:
         """Write a round as a network that others can load.
 
@@ -92,6 +94,8 @@ class Run(store.Run):
             out: A folder; by default ``saved_models/NAME``.
             ticket: The mask with its rewound weights, in place of the trained network.
             format: ``savedmodel``, ``keras`` or ``tflite``.
+            form: ``dense``, ``compact`` or ``sparse``; by default dense, but of TFLite files the smallest.
+            int8: Weights and values of 8 bits, of TFLite files.
 
         Returns:
             The folder that was written.
@@ -105,7 +109,8 @@ class Run(store.Run):
             raise ConfigError("export takes one round, got 'all'; accepted: a number, 'best', 'last'")
         (index,) = export.pick_rounds(self, [str(round)])
         folder = export.default_directory(self, self.path.resolve().name) if out is None else Path(out)
-        return export.export_round(self, index, folder, what="ticket" if ticket else "trained", format=format)
+        what = "ticket" if ticket else "trained"
+        return export.export_round(self, index, folder, what=what, format=format, form=form, int8=int8)
 
     def _repr_html_(self) -> str:
         heading = f"{self.path}: {self.status}, {len(self.rounds)} rounds"

@@ -10,6 +10,8 @@ import numpy as np
 
 from tfimp.inference.graph import Graph, Step
 
+BLOCK, BLOCK_OF_8_BITS = 4, 16
+
 
 def align(graph: Graph, block: int) -> None:
     """Give every dense layer a number of inputs that blocks divide, by inputs with weights of 0."""

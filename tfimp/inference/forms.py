@@ -13,13 +13,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfimp.errors import ConfigError
-from tfimp.inference.alignment import align
+from tfimp.inference.alignment import BLOCK, BLOCK_OF_8_BITS, align
 from tfimp.inference.compaction import FOLDING_ERROR, shrink
 from tfimp.inference.graph import Graph
 from tfimp.inference.keras_models import build, samples_of
 from tfimp.inference.programs import ModelProgram, Program
 from tfimp.inference.reading import read
-from tfimp.inference.tflite import interpreter, to_tflite
+from tfimp.inference.tflite import interpreter, model_to_tflite, to_tflite
 
 FORMATS = ("savedmodel", "keras", "tflite")
 FORMS = ("dense", "compact", "sparse")
@@ -50,6 +50,22 @@ class Form:
         return sum(map(len, self.files.values()))
 
 
+def smallest_tflite(model: Any) -> bytes:
+    """The smallest TFLite file of a Keras model of either kind: as it is or compact, dense or sparse.
+
+    Raises:
+        ConfigError: a model that TFLite cannot express.
+    """
+    content = model_to_tflite(model)
+    try:
+        graph = read(model)
+        small = shrink(graph, samples_of(graph))
+    except ConfigError:  # of models that cannot be made compact there is this one file
+        return content
+    align(small, BLOCK)
+    return min(content, model_to_tflite(build(small)), key=len)
+
+
 def write_forms(
     model: Any, dtype: np.dtype[Any], format: str, calibration: Sequence[np.ndarray] | None = None
 ) -> tuple[dict[str, Form], dict[str, str]]:
@@ -72,7 +88,7 @@ def write_forms(
         try:
             of_form = graph if name == "dense" else shrink(graph, samples_of(graph), error)
             if name == "sparse" and format == "tflite":
-                align(of_form, 4 if calibration is None else 16)
+                align(of_form, BLOCK if calibration is None else BLOCK_OF_8_BITS)
             forms[name] = _write(of_form, name, dtype, format, None if name == "dense" else calibration)
         except ConfigError as reason:
             if name == "dense":

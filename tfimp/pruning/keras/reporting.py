@@ -188,8 +188,8 @@ def save_stripped(model: Any, path: str | Path) -> Path:
 
     Args:
       model: a model that `tfimp.prune` returned, or a plain one.
-      path: ends with ``.keras`` (a file of the model's own Keras) or ``.tflite`` (for one sample at a time; weights
-        with many zeros are encoded sparsely where that makes the file smaller).
+      path: ends with ``.keras`` (a file of the model's own Keras) or ``.tflite`` (for one sample at a time; compact,
+        and with sparsely encoded weights, where that makes the file smaller).
 
     Returns:
       The path.
@@ -204,7 +204,7 @@ def save_stripped(model: Any, path: str | Path) -> Path:
     if path.suffix == ".keras":
         plain.save(path)
         return path
-    from tfimp.inference.tflite import model_to_tflite
+    from tfimp.inference.forms import smallest_tflite
 
-    path.write_bytes(model_to_tflite(plain))
+    path.write_bytes(smallest_tflite(plain))
     return path
