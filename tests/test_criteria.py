@@ -11,9 +11,10 @@ import pytest
 
 from tfimp import data, store
 from tfimp.config import RunConfig
+from tfimp.errors import ConfigError
 from tfimp.pruning import criteria
 from tfimp.report import facts
-from tfimp.rounds import next_masks
+from tfimp.rounds import next_masks, stop_reason
 from tfimp.store import Run
 from tfimp.verify import unchecked, verify
 
@@ -161,6 +162,37 @@ def test_another_formula_of_the_same_name_is_noticed(run: Run, monkeypatch: pyte
         criteria.Criterion(mine.name, other.function, other.needs, mine.fingerprint),
     )
     assert verify(run.path)[0].endswith("is not the one that moved-and-felt pruning of round 0 gives")
+
+
+@pytest.mark.parametrize(
+    ("prune", "kept", "reason"),
+    [
+        ({"pattern": "2:4"}, [1, 1, 0, 0], "the pattern 2:4 is reached: nothing more can be removed"),
+        ({"pattern": "2:4"}, [1, 1, 1, 0], ""),
+        ({"pattern": "1x4"}, [1, 1, 0, 0], ""),
+        ({"pattern": "2:4", "target_density": 0.5}, [1, 1, 0, 0], "the density reached 0.5 (target 0.5)"),
+    ],
+)
+def test_a_run_ends_where_its_pattern_leaves_nothing_to_remove(
+    prune: dict[str, Any], kept: list[int], reason: str
+) -> None:
+    mask = np.tile(np.array(kept, bool), 3)[:, None].repeat(8, axis=1)
+    assert stop_reason(RunConfig.from_dict({"prune": prune}).prune, {"dense_0/kernel": mask}, 2) == reason
+
+
+@pytest.mark.parametrize(
+    ("prune", "message"),
+    [
+        ({"pattern": "4:2"}, "prune.pattern must be empty, N:M as '2:4'"),
+        ({"pattern": "2:4", "include_bias": True}, "prune.pattern is of kernels: got '2:4' beside prune.include_bias"),
+        ({"pattern": "2:4", "target_density": 0.1}, "prune.pattern '2:4' keeps a density of 0.5, got"),
+        ({"procedure": "random", "criterion": "movement"}, "prune.procedure 'random' has no other criterion"),
+        ({"criterion": "../mine.py"}, "prune.criterion must be a name of letters"),
+    ],
+)
+def test_what_cannot_go_together_is_refused(prune: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        RunConfig.from_dict({"prune": prune})
 
 
 def figure_note(run: Run) -> str:

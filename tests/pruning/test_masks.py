@@ -8,7 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfimp.errors import ConfigError
-from tfimp.pruning.masks import density, magnitude_masks, random_masks
+from tfimp.pruning.masks import density, remove_lowest
+
+
+def magnitude_masks(weights, masks, fraction, scope="layer"):
+    return remove_lowest({name: np.abs(value) for name, value in weights.items()}, masks, fraction, scope)
 
 
 def by_sorting(weights, masks, fraction):
@@ -68,23 +72,12 @@ def test_nan_and_infinite_weights_are_removed_last_and_counts_stay_exact():
     assert magnitude_masks(weights, masks, 1 / 3)["a/k"].tolist() == [True, False, True, False, True, True]
 
 
-def test_a_saliency_of_the_users_own_replaces_the_magnitude():
-    weights, masks = {"a/k": np.array([-3.0, 1.0, 2.0])}, {"a/k": np.ones(3, bool)}
-    found = magnitude_masks(weights, masks, 1 / 3, saliency=lambda weight, mask: weight)
-    assert found["a/k"].tolist() == [False, True, True]
-    with pytest.raises(ConfigError, match=r"'a/k' has shape \(3,\), its scores have \(2,\)"):
-        magnitude_masks(weights, masks, 0.5, saliency=lambda weight, mask: weight[:2])
-
-
 @pytest.mark.parametrize("scope", ["layer", "global"])
-def test_random_masks_have_the_counts_of_magnitude_masks(scope):
-    rng = np.random.default_rng(0)
-    weights = {"a/k": rng.normal(size=(7, 9)), "b/k": rng.normal(size=11)}
-    masks = magnitude_masks(weights, {name: np.ones(value.shape, bool) for name, value in weights.items()}, 0.2)
-    found = random_masks(masks, 0.3, np.random.default_rng(1), scope)
-    again = random_masks(masks, 0.3, np.random.default_rng(1), scope)
-    assert all(np.array_equal(found[name], again[name]) and not (found[name] & ~masks[name]).any() for name in masks)
-    assert density(found) == density(magnitude_masks(weights, masks, 0.3, scope))
+def test_a_fraction_may_differ_from_layer_to_layer(scope):
+    weights = {"a/k": np.arange(10.0), "b/k": np.arange(20.0)}
+    masks = {name: np.ones(value.shape, bool) for name, value in weights.items()}
+    found = remove_lowest(weights, masks, lambda layer: {"a": 0.5, "b": 0.1, "": 0.2}[layer], scope)
+    assert sum(mask.sum() for mask in found.values()) == (5 + 18 if scope == "layer" else 24)
 
 
 def test_mistakes_are_named():
@@ -93,6 +86,6 @@ def test_mistakes_are_named():
         magnitude_masks(weights, masks, 1.5)
     with pytest.raises(ConfigError, match="unknown scope 'model'"):
         magnitude_masks(weights, masks, 0.5, "model")
-    with pytest.raises(ConfigError, match=r"shape \(4,\)"):
+    with pytest.raises(ConfigError, match=r"'a/k' has shape \(4,\), its scores have \(3,\)"):
         magnitude_masks(weights, {"a/k": np.ones(4, bool)}, 0.5)
     assert density({}) == 1.0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from tfimp.config import ModelConfig, TrainConfig
@@ -15,7 +16,7 @@ from tfimp.network import Network
 from tfimp.network.keras import build_network
 from tfimp.pruning.core import rewound
 from tfimp.pruning.keras.rewind import Rewind
-from tfimp.pruning.masks import magnitude_masks
+from tfimp.pruning.masks import remove_lowest
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 from tfimp.pruning.wrapper import masks, model_variables, prune
 from tfimp.training import device
@@ -56,6 +57,10 @@ def keras_trainer_for(dataset: Dataset, **settings: object) -> KerasEngine:
     return KerasEngine(wrapped_network(dataset), described(), dataset, config, seed=7, total_steps=STEPS)
 
 
+def magnitudes(engine: DenseEngine | KerasEngine) -> dict[str, np.ndarray]:
+    return {name: np.abs(array) for name, array in engine.state().items()}
+
+
 PLAIN = {"schedule": "constant", "weight_decay": 0.0}
 ADAM = {"optimizer": "adam", "learning_rate": 0.01, "weight_decay": 0.01, "schedule": "cosine"}
 
@@ -92,7 +97,7 @@ def test_the_compiled_loops_and_model_fit_give_the_same_masks_and_weights(
     )
     for index in range(ROUNDS):
         if index:
-            masks_compiled = magnitude_masks(compiled.state(), masks_compiled, 0.3)
+            masks_compiled = remove_lowest(magnitudes(compiled), masks_compiled, 0.3)
         compiled.load(rewound(start, masks_compiled), masks_compiled)
         compiled.train(index, 0, STEPS)
 
@@ -145,12 +150,33 @@ def test_the_functional_network_takes_the_steps_of_the_keras_model(
     assert functional.evaluate(dataset.test) == keras.evaluate(dataset.test)
 
 
+def test_both_engines_take_the_gradients_of_the_finished_network_over_all_the_training_data(
+    dataset: Dataset, adam: DenseEngine, keras_adam: KerasEngine
+) -> None:
+    state = adam.state()
+    dense = {name: np.ones(state[name].shape, bool) for name in MASKED}
+    adam.load(state, dense)
+    adam.train(0, 0, 30)
+    state = adam.state()
+    keras_adam.load(state, dense)
+    found, expected = adam.gradients(MASKED), keras_adam.gradients(MASKED)
+    again = adam.gradients(MASKED)
+    variables = {name: keras_adam.variables[name] for name in MASKED}
+    with tf.GradientTape() as tape:  # in one batch, not compiled
+        logits = keras_adam.model(dataset.train.images.astype(np.float32), training=False)
+        loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)(dataset.train.labels, logits)
+    for name, gradient in tape.gradient(loss, variables).items():
+        np.testing.assert_allclose(found[name], gradient, rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(expected[name], gradient, rtol=1e-3, atol=1e-6)
+        np.testing.assert_array_equal(found[name], again[name])
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "nesterov", "keras_adam"])
 def test_no_pruned_weight_is_ever_non_zero(optimizer: str, request: pytest.FixtureRequest) -> None:
     trainer = request.getfixturevalue(optimizer)
     dense = {name: np.ones(trainer.state()[name].shape, bool) for name in MASKED}
     trainer.train(0, 0, 5)  # slots of all weights hold something before pruning
-    pruned = magnitude_masks(trainer.state(), dense, 0.5)
+    pruned = remove_lowest(magnitudes(trainer), dense, 0.5)
     trainer.load(rewound(trainer.state(), pruned), pruned)
     for step in range(5, 15):
         trainer.train(0, step, step + 1)
