@@ -161,7 +161,9 @@ def test_another_formula_of_the_same_name_is_noticed(run: Run, monkeypatch: pyte
         "moved-and-felt",
         criteria.Criterion(mine.name, other.function, other.needs, mine.fingerprint),
     )
-    assert verify(run.path)[0].endswith("is not the one that moved-and-felt pruning of round 0 gives")
+    found = verify(run.path)
+    assert "round 0: the probe dense_0/removed_next is not what moved-and-felt pruning removes" in found
+    assert "round 1: mask dense_0/kernel is not the one that moved-and-felt pruning of round 0 gives" in found
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from tfimp.errors import ConfigError, StoreError
+from tfimp.errors import StoreError
 from tfimp.network import Network, masked_weights
 from tfimp.pruning import core
 from tfimp.pruning.masks import density, groups
-from tfimp.rounds import Rules, schedule_of
+from tfimp.recomputed import mask_problems, next_problems, unchecked
+from tfimp.rounds import schedule_of
 from tfimp.store import Round, Run, RunWriter
 from tfimp.store.begin import drop_unfinished, sweep
 from tfimp.store.derived import derived_problems
 from tfimp.store.files import inside, is_temporary
 from tfimp.store.lock import FolderLock
 from tfimp.store.requested import requested_problems
-from tfimp.store.run import ARRAY_FILES, DECIDING, GRADIENTS, folder_name, round_folders
+from tfimp.store.run import ARRAY_FILES, DECIDING, folder_name, round_folders
 from tfimp.store.writer import check_checkpoint
+
+__all__ = ["network_shapes", "repair", "unchecked", "verify"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -53,29 +56,6 @@ def verify(path: str | Path) -> list[str]:
         return [*problems, *_ending(run), *derived_problems(run.path)]
     except StoreError as error:
         return [str(error)]
-
-
-def unchecked(run: Run) -> list[str]:
-    """What `verify` cannot hold against the stored arrays here, and why, a line each."""
-    if len(run.rounds) < 2:
-        return []
-    prune = run.config.prune
-    try:
-        rules = Rules.of(run.config)
-    except ConfigError:
-        return [
-            f"the criterion {prune.ranking!r} is not known here, so nobody can say whether the masks are its own; "
-            "name its file by --plugin FILE.py, or install its package"
-        ]
-    found = []
-    if prune.ranking == "random" and "criterion" not in run.info:
-        found.append("the run was stored before its random masks could be drawn again")
-    needed = [stored for stored in run.rounds[:-1] if rules.needs("gradient", stored.index)]
-    if missing := [str(stored.index) for stored in needed if GRADIENTS not in stored.files]:
-        found.append(f"criterion {prune.ranking!r} needs gradients, which round {', '.join(missing)} did not store")
-    if not found and rules.fact != run.info.get("criterion", rules.fact):
-        found.append(f"the criterion was {str(run.info['criterion'])[:100]}, here it is {rules.fact}")
-    return found
 
 
 def repair(path: str | Path) -> list[int]:
@@ -152,8 +132,10 @@ def _round_problems(stored: Round, previous: Round | None, shapes: dict[str, tup
         yield from mistakes
         if not mistakes:
             yield from _mask_problems(stored, previous)
+            yield from mask_problems(stored)
             yield from _weight_problems(stored, previous)
             yield from _measure_problems(stored)
+            yield from next_problems(stored)
     except StoreError as error:
         yield str(error)
 
@@ -199,28 +181,6 @@ def _mask_problems(stored: Round, previous: Round | None) -> Iterator[str]:
         removed = survivors - sum(int(masks[name].sum()) for name in names)
         if removed != (exact := round(fraction * survivors)):
             yield f"{', '.join(names)} lost {removed} of {survivors} weights, fraction {fraction:g} is {exact}"
-    yield from _criterion_problems(stored)
-
-
-def _criterion_problems(stored: Round) -> Iterator[str]:
-    """Masks that are not those that the run's procedure and criterion leave, as far as that can be told here."""
-    run, index = stored.run, stored.index - 1
-    if unchecked(run):
-        return
-    rules = Rules.of(run.config)
-    state = rules.stored_state(run, index)
-    ranked = state.dense or state.ended
-    for arrays in (ranked.ranking, ranked.initial, ranked.gradients):
-        if arrays is not None and any(np.shape(arrays.get(name)) != mask.shape for name, mask in state.masks.items()):
-            return  # said of that round
-    try:
-        expected = rules.next_masks(state)
-    except ConfigError as error:
-        yield f"the masks could not be computed again: {error}"
-        return
-    source = 0 if state.dense else index
-    for name in (name for name, mask in stored.masks.items() if not np.array_equal(mask, expected[name])):
-        yield f"mask {name} is not the one that {rules.criterion.name} pruning of round {source} gives"
 
 
 def _weight_problems(stored: Round, previous: Round | None) -> Iterator[str]:
