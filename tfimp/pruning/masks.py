@@ -18,7 +18,6 @@ from tfimp.pruning.patterns import Pattern
 Arrays = Mapping[str, NDArray[Any]]
 Masks = Mapping[str, NDArray[np.bool_]]
 SCOPES = ("layer", "global")
-Saliency = Callable[[NDArray[Any], NDArray[np.bool_]], NDArray[Any]]
 
 
 def remove_lowest(
@@ -118,23 +117,3 @@ def _lowest(scores: NDArray[Any], count: int) -> NDArray[np.intp]:
     below = np.flatnonzero(scores < threshold)
     ties = np.flatnonzero(scores == threshold)
     return np.concatenate([below, ties[: count - below.size]])
-
-
-def magnitude(weight: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
-    """The saliency of magnitude pruning, |w|: the smallest goes first (Frankle & Carbin 2019)."""
-    return np.abs(weight)
-
-
-def magnitude_masks(
-    weights: Arrays, masks: Masks, fraction: float, scope: str = "layer", saliency: Callable[..., Any] = magnitude
-) -> dict[str, NDArray[np.bool_]]:
-    """`remove_lowest` by a saliency of (weight, mask)."""
-    scores = {name: np.asarray(saliency(np.asarray(weights[name]), mask)) for name, mask in masks.items()}
-    return remove_lowest(scores, masks, fraction, scope)
-
-
-def random_masks(
-    masks: Masks, fraction: float, rng: np.random.Generator, scope: str = "layer"
-) -> dict[str, NDArray[np.bool_]]:
-    """`remove_lowest` by random scores."""
-    return remove_lowest({name: rng.random(np.shape(mask)) for name, mask in masks.items()}, masks, fraction, scope)
