@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tfimp.config import RunConfig
@@ -108,3 +109,36 @@ def test_mistakes_in_the_file_are_one_line(change: tuple[str, str], words: list[
 def test_a_missing_file_or_folder_of_data_is_one_line(call: Callable[..., Any]) -> None:
     assert call("run", "--ini", "nowhere.ini").code == 2
     assert "nowhere.ini" in call("run", "--ini", "nowhere.ini").err
+
+
+def test_data_of_an_input_file(call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "keras" / "datasets" / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, count in (("data_batch_1", 100), ("test_batch", 60)):
+        records = rng.integers(0, 256, (count, 3073), dtype=np.uint8)
+        records[:, 0] = np.arange(count) % 10
+        (folder / f"{name}.bin").write_bytes(records.tobytes())
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    Path("input.ini").write_text(INPUT.replace("val_size = 1000", "val_size = 20"))
+    result = call("data", "--ini", "input.ini")
+    assert result.code == 0, result.err
+    assert "5 classes of 32 x 32 x 3 images" in result.out
+    assert "where Keras keeps it" in result.err
+    for option in (["--preset", "photos"], ["--config", "a.toml"]):
+        assert "exclude each other" in call("data", "--ini", "input.ini", *option).err
+
+
+def test_a_home_folder_is_written_as_a_tilde(
+    call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    small = [f"--set=data.{key}" for key in ("source=mnist1d", "train=40", "validation=20", "test=20")]
+    result = call("data", *small, "--preview", "~/new/preview.png")
+    assert result.code == 0, result.err
+    assert (tmp_path / "home" / "new" / "preview.png").is_file()
+    asked = call("run", "--out", "~/runs/x", "--set", "export.dir=~/networks", *small, "--set", "data.shape=[1]")
+    assert asked.code == 2
+    assert not list(tmp_path.glob("~*"))
+    assert "no home folder for '~nobody-here/x'" in call("run", "--out", "~nobody-here/x").err
+    assert "no home folder" in call("run", "--set", "export.dir=~nobody-here/x", "--print-config").err

@@ -266,3 +266,12 @@ def test_conditions_that_the_data_do_not_allow(original, tmp_path):
     few = dataclasses.replace(original, train=Split(original.train.images[:1], original.train.labels[:1]))
     with pytest.raises(ConfigError, match="no training images"):
         after(few, "gaussian-clone")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_class_maps_of_any_editor(encoding, ends, original, tmp_path):
+    lines = ["# the eight photographs", "", "0, 1 ,0,1,  # the first four", "  0,1", "\t0 1", ""]
+    (tmp_path / "map.dat").write_bytes(ends.join(lines).encode(encoding))
+    expected = after(original, "class-map:0,1,0,1,0,1,0,1")
+    assert np.array_equal(after(original, f"class-map:{tmp_path / 'map.dat'}").train.labels, expected.train.labels)

@@ -255,3 +255,30 @@ def test_any_text_is_an_architecture_or_one_line(text):
     except ConfigError as error:
         message = str(error)
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("ends", ["\r\n", "\r"])
+def test_input_files_of_any_editor(write, encoding, ends):
+    path = write(PELLEGRINI)
+    expected = read_ini(path)
+    path.write_bytes(PELLEGRINI.replace("\n", ends).encode(encoding))
+    assert read_ini(path) == expected
+
+
+def test_cifar10_is_found_where_keras_keeps_it(write, tmp_path, monkeypatch):
+    """The papers' code loads it by Keras, whatever ``dataloc`` says."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    without = EVERYTHING.replace("dataloc = C:/Users/someone/100%/cifar10\n", "")
+    assert read_ini(write(without)).config.data.dir == ""
+    assert read_ini(write(EVERYTHING)).config.data.dir == "C:/Users/someone/100%/cifar10", "nothing is there either"
+    batches = tmp_path / "keras" / "datasets" / "cifar-10-batches-py"
+    batches.mkdir(parents=True)
+    (batches / "test_batch").write_bytes(b"")
+    found = read_ini(write(EVERYTHING))
+    assert found.config.data.dir == ""
+    assert any("holds no CIFAR-10" in note for note in found.notes)
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "test_batch").write_bytes(b"")
+    assert read_ini(write(EVERYTHING, dataloc=str(own))).config.data.dir == str(own)
