@@ -151,6 +151,7 @@ def test_a_notebook_shows_the_rounds_as_they_come(monkeypatch: pytest.MonkeyPatc
     assert "<progress" in drawn[0]
     assert "loading TensorFlow" in drawn[0]
     assert any("compiling" in page for page in drawn)
-    assert "<progress" not in drawn[-1]
+    assert '<progress value="1.0000"' in drawn[-1]
+    assert "complete: " in drawn[-1]
     assert drawn[-1].count("<tr>") == 3
     assert "<b>run" not in drawn[-1]

@@ -46,8 +46,9 @@ class NotebookDisplay:
         """A notebook's interrupt ends at once."""
 
     def close(self) -> None:
-        """Leave the table, without the bar."""
-        self._line = ""
+        """Leave the table, with a bar that is full where the run has come to its end."""
+        if self._share < 1:
+            self._line = f"stopped: {self._line}" if self._heading else self._line
         self._draw(now=True)
 
     def __call__(self, event: Event) -> None:
@@ -70,7 +71,7 @@ class NotebookDisplay:
         elif isinstance(event, Note):
             self._notes.append(event.text)
         elif isinstance(event, Finished):
-            self._heading += f"; {event.reason}" if event.reason else ""
+            self._share, self._line = 1.0, f"{event.status}: {event.reason}" if event.reason else event.status
         self._draw(now=not isinstance(event, (Block, Loading)))
 
     def _draw(self, now: bool = False) -> None:
