@@ -6,7 +6,7 @@ Every pixel of a field is a whole number of pixels of the figure, so that a surv
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -106,6 +106,29 @@ def _fields(run: Run, title: str, draw: Draw, note: str, per_channel: bool = Fal
     return _drawn(title, note, panels, pictures, across, [list(zip(units, found, strict=True)) for found in ratios])
 
 
+def fields_side_by_side(runs: Mapping[str, Run], rounds: Sequence[int], across: int = 6, down: int = 3) -> Figure:
+    """The fields of several runs, a row of panels each: the units that are most surely local in the last of the rounds.
+
+    Args:
+        runs: By what each is called in the figure; their inputs have the same shape.
+        rounds: The columns.
+        across, down: Units in a row of a panel, and rows.
+    """
+    panels, pictures, labels = [], [], []
+    for name, run in runs.items():
+        layer, shape = read.image_layer(run), read.image_shape(run)
+        assert layer is not None, "no pruned layer sees the image"
+        units = most_local(read.mask(run.rounds[rounds[-1]], layer), shape, across * down, read.periodic(run))
+        for index in rounds:
+            found = _panel(run.rounds[index], layer, units)
+            panels.append(dataclasses.replace(found, title=f"{name}: {found.title}"))
+            pictures.append(weight_pictures(found.kernel, shape, found.mask))
+            ratios = _ratios(found.mask, shape, read.periodic(run))
+            labels.append(list(zip(units.tolist(), ratios.tolist(), strict=True)))
+    note = "Numbers: unit and its locality ratio (1: chance). Red: positive weight, blue: negative; grey: pruned."
+    return _drawn("", note, panels, pictures, across, labels, beside=len(rounds))
+
+
 def _note(note: str, layer: str, index: int, has_twin: bool) -> str:
     order = f"The units of {layer} that are most surely local in round {index}, most local first"
     numbers = "; numbers: unit and its locality ratio (1: chance)"
@@ -131,11 +154,12 @@ def _drawn(
     pictures: list[np.ndarray],
     across: int | None,
     labels: list[list[tuple[int, float]]],
+    beside: int = 2,
 ) -> Figure:
     """The figure: panels in rows of two, each a grid of tiles (or, without ``across``, rows of signals)."""
     layout = current_layout()
     width = layout.width or PAGE
-    beside = min(2 if width > 0.6 * PAGE else 1, len(panels))
+    beside = min(beside if width > 0.6 * PAGE else 1, len(panels))
     room = (width - INCH_EDGE * (beside + 1)) / beside * DPI  # pixels of the figure that a panel may take
     if across is None:
         canvases, factors = pictures, (max(1, int(room // pictures[0].shape[1])), 5)
