@@ -26,6 +26,7 @@ ELEMENTWISE = frozenset(
         "linear",
         "log_sigmoid",
         "mish",
+        "plain_erf",
         "relu",
         "relu6",
         "selu",

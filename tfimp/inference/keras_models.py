@@ -198,8 +198,9 @@ class _Maker:
     def _translated(self, step: Step, tensors: list[Any]) -> Any:
         """A step in the other Keras."""
         kind, layers, config = type(step.layer).__name__, self.keras.layers, step.layer.get_config()
-        if kind == "Activation" and config["activation"].rpartition(">")[2] == "erf":
-            return self.keras.ops.erf(tensors[0])
+        name = getattr(getattr(step.layer, "activation", None), "__name__", "")
+        if kind == "Activation" and name in ("erf", "plain_erf"):  # erf(x / sqrt 2), and erf(x)
+            return self.keras.ops.erf(tensors[0] * 0.5**0.5 if name == "erf" else tensors[0])
         wanted = {"Activation": ["activation"], "Reshape": ["target_shape"], "Flatten": []}
         wanted |= {"MaxPooling2D": ["pool_size", "strides", "padding"], "Rescaling": ["scale", "offset"]}
         if kind not in wanted or len(tensors) != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -98,7 +99,9 @@ def _convert(function: Any, optimizations: list[Any], samples: list[list[np.ndar
     try:
         return converter.convert()
     except Exception as error:  # the converter's errors have no common class
-        raise ConfigError(f"TFLite cannot express this model: {_line(error)}") from error
+        unknown = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))
+        reason = f"it has no operation {' or '.join(unknown)}" if unknown else _line(error)
+        raise ConfigError(f"TFLite cannot express this model: {reason}") from error
 
 
 def _line(error: BaseException) -> str:
