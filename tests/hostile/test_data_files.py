@@ -6,6 +6,7 @@ import io
 import pickle
 import resource
 import struct
+import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -293,3 +294,51 @@ def test_postscript_under_an_images_name_is_not_run(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("source", ["npz:~nobody-here/x.npz", "folder:~nobody-here/x"])
 def test_the_home_of_somebody_who_has_none(source: str) -> None:
     assert "no home folder" in refused(DataConfig(source=source))
+
+
+def test_hdf5_never_leads_to_another_file(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["x"], file["y"] = IMAGES, LABELS
+    IMAGES.tofile(tmp_path / "raw")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x_train"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "x")
+        file["y_train"] = LABELS
+        file.create_dataset("images", IMAGES.shape, np.uint8, external=[(str(tmp_path / "raw"), 0, IMAGES.nbytes)])
+        layout = h5py.VirtualLayout(IMAGES.shape, np.uint8)
+        layout[:] = h5py.VirtualSource(str(tmp_path / "secret.h5"), "x", IMAGES.shape)
+        file.create_virtual_dataset("data", layout)
+    assert "got y_train 20 int64" in refused(DataConfig(source=f"h5:{tmp_path}/x.h5"))
+
+
+def test_hdf5_texts_cannot_claim_more_than_the_file_has(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"], file["y"] = IMAGES, [f"kind {label}" for label in LABELS]
+        offset = file["y"].id.get_offset()
+    content = bytearray((tmp_path / "x.h5").read_bytes())
+    assert not refused(DataConfig(source=f"h5:{tmp_path}/x.h5"))
+    content[offset : offset + 4] = struct.pack("<I", 2**31)
+    (tmp_path / "x.h5").write_bytes(content)
+    assert "claims texts of 2147483648 bytes" in refused(DataConfig(source=f"h5:{tmp_path}/x.h5"))
+
+
+def test_a_tar_goes_nowhere_and_is_held_to_what_it_claims(tmp_path: Path) -> None:
+    def packed(**members: Any) -> Path:
+        path = tmp_path / "cifar-10-python.tar.gz"
+        with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+            for name, content in members.items():
+                member = tarfile.TarInfo(f"../../{name}")
+                if isinstance(content, str):
+                    member.type, member.linkname = tarfile.SYMTYPE, content
+                    archive.addfile(member)
+                else:
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+        return path
+
+    batch = pickle.dumps({"data": ROWS, "labels": (np.arange(30) % 10).tolist()}, protocol=2)
+    assert not refused(DataConfig(source="cifar10", dir=str(packed(data_batch_1=batch, test_batch=batch))))
+    assert [path.name for path in tmp_path.iterdir()] == ["cifar-10-python.tar.gz"]
+    said = refused(DataConfig(source="cifar10", dir=str(packed(data_batch_1="/etc/passwd", test_batch=batch))))
+    assert "must hold data_batch_1" in said

@@ -6,6 +6,7 @@ What lies in one piece and is not compressed is memory-mapped; the rest is read 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from tfimp.errors import DataError
 
 _MOST = 1000
 _DEEPEST = 5
+_MOST_TEXTS = 10_000_000
+_PLACE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 _PIECE = 2**24
 """Numbers that are read at once."""
 
@@ -63,8 +66,7 @@ def read(file: Path, name: str) -> np.ndarray:
     with opened(file) as content:
         data = content[name]
         if _type(data).startswith(("U", "S")):
-            if data.shape and data.shape[0] > 10_000_000:
-                raise DataError(f"{str(file)!r}: {name} has {data.shape[0]} texts")
+            _check_texts(file, name, data)
             return np.array([_text(value) for value in np.asarray(data[()]).reshape(-1)]).reshape(data.shape)
         offset = data.id.get_offset() if data.chunks is None and data.compression is None else None
         size = int(np.prod(data.shape, dtype=object)) * data.dtype.itemsize
@@ -82,6 +84,24 @@ def read(file: Path, name: str) -> np.ndarray:
         for start in range(0, data.shape[0], rows):
             target[start : start + rows] = data[start : start + rows]
         return target
+
+
+def _check_texts(file: Path, name: str, data: Any) -> None:
+    """Refuse texts that claim more than the file has; HDF5 itself would take the memory for them."""
+    size, count = file.stat().st_size, math.prod(data.shape)
+    if data.dtype.kind in "US":
+        if count * data.dtype.itemsize > 100 * size:
+            raise DataError(f"{str(file)!r}: {name} claims {count} texts of {data.dtype.itemsize} bytes")
+        return
+    offset = data.id.get_offset() if data.chunks is None else None
+    if count > _MOST_TEXTS or (count and offset is None):
+        raise DataError(f"{str(file)!r}: {name} must be numbers, or texts of one length: got {count} in pieces")
+    with open_regular(file) as plain:
+        plain.seek(offset or 0)
+        # a length, and where the text lies
+        places = np.frombuffer(plain.read(_PLACE.itemsize * count), _PLACE)
+    if len(places) != count or int(places["length"].max(initial=0)) > size:
+        raise DataError(f"{str(file)!r}: {name} claims texts of {places['length'].max(initial=0)} bytes")
 
 
 @contextmanager
