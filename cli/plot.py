@@ -67,7 +67,7 @@ def command(
     from tfimp.plots.style import Layout
 
     runs = [store.open_run(folder) for folder in store.members(run)]
-    known = list(plots.FIGURES)
+    known = [*plots.FIGURES, *plots.own_figures()]
     if "list" in figures:
         for name in known:
             click.echo(name)

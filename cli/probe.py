@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfimp import catalogue
 from tfimp.cli import _options
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
 from tfimp.cli._streams import say
-from tfimp.config import REQUESTED
 from tfimp.display import table as _table
-from tfimp.errors import ConfigError, StoreError, nearest
+from tfimp.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from tfimp.measures import Requested
+    from tfimp.measures import StoredNetworks
     from tfimp.store import Run
+
+
+def list_measures(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Every measure: its name, when it is measured, what it is, and the arrays that it stores."""
+    if not wanted:
+        return
+    for one in catalogue.registered():
+        click.echo(f"{one.name} (after every round)" if one.when == "round" else f"{one.name} (when asked for)")
+        for line in textwrap.wrap(one.caption, 76):
+            click.echo(f"  {line}")
+        for name, shape in one.arrays.items():
+            click.echo(f"    LAYER/{name} {shape}")
+    context.exit()
 
 
 @tfimp_command(
@@ -38,10 +52,18 @@ if TYPE_CHECKING:
     "--what",
     metavar="NAME",
     multiple=True,
-    help=f"Measure and store what a run leaves out: {', '.join(REQUESTED)}, or all; can be repeated.",
+    help="Measure and store: the name of a measure (--list), or all that the run left out; can be repeated.",
 )
 @click.option("--set", "settings", metavar="probe.KEY=VALUE", multiple=True, help="Other probes; can be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, nothing else.")
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=list_measures,
+    help="List the measures and what they store, and exit.",
+)
 @click.pass_obj
 def command(
     verbosity: Verbosity,
@@ -59,22 +81,23 @@ def command(
         if not setting.strip().startswith("probe."):
             raise ConfigError(f"tfimp probe takes --set probe.KEY=VALUE only, got {setting!r}")
     probe = config.resolve(stored.config.to_dict(), settings).probe
-    named, chosen = names(what), pick(stored, rounds)
+    named, chosen = names(what, stored), pick(stored, rounds)
 
     dataset = data.load(stored.config.data)
     if dataset.fingerprint != stored.info["data"]["fingerprint"]:
         raise StoreError(f"the data set {dataset.name!r} is no longer the one that {str(run)!r} was made with")
     _tensorflow.start(verbosity.verbose)
-    from tfimp.measures import Requested, measure_round
+    from tfimp.measures import StoredNetworks
 
+    networks = StoredNetworks(stored, dataset, probe)
     if named:
-        add(Requested(stored, dataset, probe.samples), chosen, named, as_json)
+        add(networks, chosen, named, as_json)
         return
     results = []
     if not as_json:
         click.echo(_table.layer_heading())
     for index in chosen:
-        layers = measure_round(stored, index, dataset, probe)[0]
+        layers = networks.measure(index)[0]
         results.append({"round": index, "layers": finite(layers)})
         if not as_json:
             for name, metrics in layers.items():
@@ -83,30 +106,29 @@ def command(
         click.echo(json.dumps(results, indent=1, allow_nan=False))
 
 
-def names(what: tuple[str, ...]) -> tuple[str, ...]:
-    """The measures that --what asks for, in their order."""
-    for word in what:
-        if word not in (*REQUESTED, "all"):
-            accepted = f"{', '.join(REQUESTED)}, all"
-            raise ConfigError(f"unknown measure {word!r}{nearest(word, (*REQUESTED, 'all'))}; accepted: {accepted}")
-    return REQUESTED if "all" in what else tuple(word for word in REQUESTED if word in what)
+def names(what: tuple[str, ...], run: Run) -> tuple[str, ...]:
+    """The measures that --what asks for, in their order; ``all``: those that the run has not measured in its rounds."""
+    named = catalogue.chosen(word for word in what if word != catalogue.ALL)
+    known = {one.name for one in catalogue.chosen(run.config.probe.what, "round")} if catalogue.ALL in what else set()
+    missing = [one for one in catalogue.registered() if one.name not in known] if catalogue.ALL in what else []
+    return tuple(dict.fromkeys(one.name for one in (*missing, *named)))
 
 
-def add(requested: Requested, rounds: list[int], what: tuple[str, ...], as_json: bool) -> None:
+def add(networks: StoredNetworks, rounds: list[int], what: tuple[str, ...], as_json: bool) -> None:
     """Measure rounds and store what was found, while no other process writes the run."""
     from tfimp import store
 
     results = []
-    with store.locked(requested.run.path):
+    with store.locked(networks.run.path):
         for index in rounds:
-            layers = requested.store(index, what)
+            layers = networks.store(index, what)
             results.append({"round": index, "layers": finite(layers)})
             if not as_json:
                 click.echo(f"round {index}: {', '.join(what)}")
     if as_json:
         click.echo(json.dumps(results, indent=1, allow_nan=False))
     else:
-        say(f"written: {requested.run.path / 'measures'}; tfimp plot and tfimp report draw it")
+        say(f"written: {networks.run.path / 'measures'}; tfimp plot and tfimp report draw it")
 
 
 def pick(run: Run, rounds: tuple[int, ...]) -> list[int]:

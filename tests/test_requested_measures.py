@@ -11,12 +11,14 @@ import pytest
 import scipy.stats
 
 from tfimp import data, store
-from tfimp.config import REQUESTED, RunConfig
+from tfimp.catalogue import chosen
+from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
 from tfimp.plots import read
 from tfimp.store import Run
 from tfimp.verify import verify
 
+REQUESTED = [one.name for one in chosen(["all"], "end")]
 SETTINGS: dict[str, Any] = {
     "data": {"source": "photos", "patch": 6, "train": 300, "validation": 60, "test": 120},
     "model": {"hidden": [12, 9]},
@@ -33,10 +35,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Dataset]:
 
     config = RunConfig.from_dict(SETTINGS)
     run = tfimp.run(config, tmp_path_factory.mktemp("runs") / "asked")
-    from tfimp.measures import Requested
+    from tfimp.measures import StoredNetworks
 
     dataset = data.load(config.data)
-    requested = Requested(run, dataset)
+    requested = StoredNetworks(run, dataset)
     for stored in run.rounds:
         requested.store(stored.index, REQUESTED[::2])
         requested.store(stored.index, REQUESTED[1::2])

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfimp import catalogue
 from tfimp._fields import at_least, between, build, check, every, key, matching, one_of
 from tfimp._inputs import check_source, parse_condition, source_words
 from tfimp._pattern import parse_pattern
@@ -30,8 +31,6 @@ LARGEST_TOML, MOST_DOTS = 2**18, 1000
 PRESETS = Path(__file__).parent / "presets"
 DEFAULT_PRESET = "photos"
 PROCEDURES = ("imp", "one_shot", "random", "fine_tune", "reinitialise")
-MEASURES = ("kurtosis", "cavity", "ipr", "locality", "connectivity", "selectivity")
-REQUESTED = ("removal", "untrained", "downstream", "ablation")  # cost more than a round may: when they are asked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +77,11 @@ class DataConfig:
     periodic: bool = key(False, "nlgp: periodic boundaries")
     ridge: float = key(1e-3, "nlgp: added to the diagonal of the field's covariance", between(0, 1))
     stream: bool = key(False, "nlgp: fresh samples at every step of training, none seen twice")
+
+    @property
+    def goes_round(self) -> bool:
+        """Whether distances between inputs go round the image."""
+        return self.periodic and self.source.startswith("nlgp")
 
     def __post_init__(self) -> None:
         if type(self.ignore_label) is int:  # one number is what nearly everybody means
@@ -253,14 +257,28 @@ class ProbeConfig:
     """Section ``probe``: what is measured after each round."""
 
     what: tuple[str, ...] = key(
-        MEASURES,
-        f"the measures; {', '.join(REQUESTED)}: at the end of the run, and by `tfimp probe --what`",
-        every(one_of(*MEASURES, *REQUESTED)),
+        (catalogue.ROUND,),
+        "the measures by name; round: all that rounds measure by themselves; all: those of the end of a run too ("
+        f"{', '.join(one.name for one in catalogue.chosen([catalogue.ALL], 'end'))}), as by `tfimp probe`",
+        every(matching(NAME, NAME_WORDS)),
     )
-    samples: int = key(2000, "inputs (of the training part) that the measures see", at_least(16))
+    samples: int = key(
+        2000,
+        "inputs (of the training part) that the measures see; at least 200 of each class that is used",
+        at_least(16),
+    )
+    radius: tuple[int, ...] = key(
+        (2,), "locality: largest distance in pixels of near inputs; the first of several is the one in tables",
+        every(between(0, 1000)),
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
+        if type(self.radius) is int:  # one radius is a list of one
+            object.__setattr__(self, "radius", (self.radius,))
         check(self, "probe")
+        if not self.radius:
+            raise ConfigError("probe.radius must name at least one distance, got []")
+        object.__setattr__(self, "what", catalogue.written_out(self.what))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -544,7 +562,9 @@ def resolve(
         _put(merged, name, value)
     if seed is not None:
         merged["seed"] = seed
-    return RunConfig.from_dict(merged)
+    resolved = RunConfig.from_dict(merged)
+    catalogue.chosen(resolved.probe.what)
+    return resolved
 
 
 def _named_values(settings: Iterable[str] | Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -14,11 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 import tfimp
+from tfimp import catalogue, measures
 from tfimp._settings import environment
 from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
-from tfimp.measures import ConnectedInputs, Inputs, KernelInputs, measure_layers
+from tfimp.measures import ConnectedInputs, Inputs, KernelInputs
 from tfimp.network import Network, masked_weights, pruned_layers
 from tfimp.network.keras import build_network
 from tfimp.network.seeds import Stream, generator, number
@@ -74,6 +75,8 @@ class Laboratory:
                 model, self.network, dataset, config.train, seed=config.seed, total_steps=self.last_step
             )
             self._inputs = KernelInputs(model)
+        self._sight = measures.Sight.of(config, dataset)
+        self._measures = catalogue.chosen(config.probe.what, "round")
         # part of what a network computes, though nothing trains it
         self._constants = {"normalise/mean": dataset.mean, "normalise/scale": np.array(dataset.scale, np.float32)}
 
@@ -226,7 +229,8 @@ class Laboratory:
             accuracies = [beside.submit(self.dense.evaluate, part) for part in (data.validation, data.test)]
             if isinstance(self.dense, KerasEngine):
                 concurrent.futures.wait(accuracies)  # two threads must not build graphs of one Keras model
-            layers, arrays = measure_layers(self._inputs, trained, masks, next_masks, data, self.config.probe)
+            network = measures.Network(self._inputs, trained, masks, next_masks, self._sight)
+            found, arrays = measures.measure(network, self._measures)
             validation, test = (accuracy.result() for accuracy in accuracies)
         best = watch.ended(validation)
         return {
@@ -235,7 +239,7 @@ class Laboratory:
             "validation_accuracy": validation,
             "best_validation_accuracy": best,
             "test_accuracy": test if len(data.test) else None,  # none: all of its samples validate
-            "layers": layers,
+            "layers": {name: {**counts, **found.get(name, {})} for name, counts in network.counts().items()},
         }, {**arrays, **watch.curve()}
 
     def facts(self) -> dict[str, Any]:

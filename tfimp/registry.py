@@ -84,6 +84,10 @@ class Registry(Generic[T]):
     def __contains__(self, name: str) -> bool:
         return name in self._found or any(point.name == name for point in self._entry_points())
 
+    def known(self) -> list[str]:
+        """The names that were registered in this process; entry points count once they were loaded."""
+        return list(self._found)
+
     def names(self) -> list[str]:
         """All names, those of entry points included; nothing is imported for it."""
         return list(dict.fromkeys([*self._found, *sorted(point.name for point in self._entry_points())]))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfimp import catalogue
 from tfimp.errors import StoreError
 from tfimp.network import Network, masked_weights
 from tfimp.pruning import core
@@ -226,11 +227,18 @@ def _measure_problems(stored: Round) -> Iterator[str]:
             if word in measured and measured[word] != value:
                 yield f"metrics.json says {word} {measured[word]!r} of {name}, the mask {value!r}"
         counts = {"connections": mask.sum(axis=0), "input_usage": mask.sum(axis=1)}
-        lengths = {"excess_kurtosis": mask.shape[1], "ipr": mask.shape[1]}
-        lengths |= {"cavity_delta": int(mask.sum()), "removed_next": int(mask.sum())}
         for word, value in counts.items():
             if f"{name}/{word}" in probes and not np.array_equal(probes[f"{name}/{word}"], value):
                 yield f"the probe {name}/{word} is not what the mask says"
-        for word, length in lengths.items():
-            if f"{name}/{word}" in probes and probes[f"{name}/{word}"].shape != (length,):
-                yield f"the probe {name}/{word} has shape {probes[f'{name}/{word}'].shape}, the mask says ({length},)"
+        known = {"fan_in": mask.shape[0], "units": mask.shape[1], "survivors": int(mask.sum()), **_image(stored.run)}
+        for array, value in {**stored.requested, **probes}.items():
+            declared = catalogue.declared_shape(array)
+            if array.startswith(f"{name}/") and declared and not catalogue.fits(value.shape, declared, **known):
+                sizes = ", ".join(f"{word} {size}" for word, size in known.items() if word in declared)
+                yield f"the probe {array} has shape {value.shape}, the catalogue says {declared} ({sizes})"
+
+
+def _image(run: Run) -> dict[str, int]:
+    """Height and width of the inputs, where the run says them."""
+    shape = run.info["data"].get("image_shape")
+    return {"height": shape[0], "width": shape[1]} if isinstance(shape, list) and len(shape) == 3 else {}

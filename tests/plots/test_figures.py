@@ -15,11 +15,10 @@ from PIL import Image
 from tfimp.errors import ConfigError
 from tfimp.plots import draw, figure
 from tfimp.plots.cavities import _together_and_alone
-from tfimp.plots.locality_share import unit_ratios
 from tfimp.plots.pairs import profile_ratio
 from tfimp.plots.patterns import gabor
 from tfimp.plots.removals import _one_round_later, removals
-from tfimp.probes import displacements, expected_displacements, fit_gabor
+from tfimp.probes import displacements, expected_displacements, fit_gabor, unit_locality
 from tfimp.store import Run
 
 
@@ -147,7 +146,7 @@ def test_unit_ratios_equal_a_double_loop() -> None:
         return float(np.mean(near)) if pairs else float("nan")
 
     expected = [share(list(np.flatnonzero(mask[:, unit]))) / share(list(range(40))) for unit in range(3)]
-    np.testing.assert_allclose(unit_ratios(mask, shape), expected, equal_nan=True)
+    np.testing.assert_allclose(unit_locality(mask, shape), expected, equal_nan=True)
 
 
 def test_the_drawn_gabor_function_is_the_one_that_was_fitted() -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from tfimp.compare.curves import MEASURES, Curve, Measure, curve, describe, lines, values
+from tfimp.compare.curves import Curve, compared, curve, describe, lines, values
 from tfimp.compare.differences import Difference, at_density, common_densities, differences
 from tfimp.compare.groups import Group, group_runs
 from tfimp.compare.overlaps import Overlap, overlaps
 
 __all__ = [
-    "MEASURES",
     "Curve",
     "Difference",
     "Group",
-    "Measure",
     "Overlap",
     "at_density",
     "common_densities",
+    "compared",
     "curve",
     "describe",
     "differences",

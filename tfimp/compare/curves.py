@@ -7,34 +7,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfimp import catalogue
+from tfimp.catalogue import Headline
 from tfimp.compare.groups import Group
 from tfimp.plots import read
 from tfimp.store import Run
 
-
-@dataclasses.dataclass(frozen=True)
-class Measure:
-    """A number per round that runs are compared by.
-
-    Args:
-        name: For tables.
-        path: Keys in metrics.json; ``*`` is the layer that sees the image.
-        per_unit: Name of the stored values per unit whose median the number is; empty if there are none.
-    """
-
-    name: str
-    path: tuple[str, ...]
-    per_unit: str = ""
+LAYER = "*"  # in a path: the layer that sees the image
 
 
-MEASURES = (
-    Measure("test accuracy", ("test_accuracy",)),
-    Measure("excess kurtosis", ("layers", "*", "excess_kurtosis", "median"), "excess_kurtosis"),
-    Measure("inverse participation ratio", ("layers", "*", "ipr", "median"), "ipr"),
-    Measure("locality ratio", ("layers", "*", "locality", "ratio")),
-    Measure("cavity AUC", ("layers", "*", "cavity", "auc")),
-    Measure("share of live units", ("layers", "*", "alive_share")),
-)
+def compared() -> list[Headline]:
+    """What runs are compared by: accuracy, every headline of a measure that says so, and live units."""
+    of_measures = [
+        dataclasses.replace(line, path=(LAYER, *line.path)) for line in catalogue.headlines() if line.compared
+    ]
+    return [
+        Headline("test accuracy", ("test_accuracy",), share=True),
+        *of_measures,
+        Headline("share of live units", (LAYER, "alive_share"), share=True),
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,16 +45,16 @@ class Curve:
     count: np.ndarray
 
 
-def values(run: Run, measure: Measure) -> np.ndarray:
+def values(run: Run, measure: Headline) -> np.ndarray:
     """A measure in every round of a run, (rounds,)."""
     layer = read.image_layer(run) or next(iter(read.layers(run)), "")
     if measure.path[-1] == "alive_share":
         alive, units = (read.series(run, "layers", layer, name) for name in ("alive_units", "units"))
         return np.divide(alive, units, out=np.full(len(alive), np.nan), where=units > 0)
-    return read.series(run, *(layer if word == "*" else word for word in measure.path))
+    return read.series(run, *(("layers", layer, *measure.path[1:]) if measure.path[0] == LAYER else measure.path))
 
 
-def curve(group: Group, measure: Measure) -> Curve:
+def curve(group: Group, measure: Headline) -> Curve:
     """Mean and spread over a group's runs, round by round."""
     rounds = max(len(run.rounds) for run in group.runs)
     densities, numbers = np.full((2, len(group.runs), rounds), np.nan)
@@ -75,12 +66,14 @@ def curve(group: Group, measure: Measure) -> Curve:
     return Curve(density, mean, spread, count)
 
 
-def lines(groups: Sequence[Group]) -> dict[str, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]]:
+def lines(groups: Sequence[Group]) -> dict[Headline, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]]:
     """What the figure of a comparison draws: per measure, each group's label, density, mean and spread."""
-    drawn: dict[str, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]] = {}
-    for measure in MEASURES:
+    drawn: dict[Headline, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]] = {}
+    for measure in compared():
         curves = [(group.label, curve(group, measure)) for group in groups]
-        drawn[measure.name] = [(label, found.density, found.mean, found.spread) for label, found in curves]
+        if not any(np.isfinite(found.mean).any() for _, found in curves):
+            continue
+        drawn[measure] = [(label, found.density, found.mean, found.spread) for label, found in curves]
     return drawn
 
 

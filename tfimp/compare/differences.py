@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from tfimp.compare.curves import MEASURES, Measure, values
+from tfimp.catalogue import Headline
+from tfimp.compare.curves import compared, values
 from tfimp.compare.groups import Group
 from tfimp.plots import read
 from tfimp.store import Run
@@ -59,7 +60,7 @@ def _sparsest(run: Run) -> float:
     return float(known.min()) if len(known) else math.inf
 
 
-def at_density(run: Run, measure: Measure, density: float) -> float:
+def at_density(run: Run, measure: Headline, density: float) -> float:
     """A measure at a density, between two rounds by interpolation in the logarithm of the density; NaN outside."""
     x, y = read.densities(run), values(run, measure)
     known = np.isfinite(x) & np.isfinite(y)
@@ -77,14 +78,14 @@ def differences(groups: Sequence[Group]) -> list[Difference]:
     """Every group against the first, in every measure that both have, at densities that all reached."""
     rows = []
     densities = common_densities(groups)
-    for second, measure, density in itertools.product(groups[1:], MEASURES, densities):
+    for second, measure, density in itertools.product(groups[1:], compared(), densities):
         row = _difference(groups[0], second, measure, density)
         if row is not None:
             rows.append(row)
     return rows
 
 
-def _difference(first: Group, second: Group, measure: Measure, density: float) -> Difference | None:
+def _difference(first: Group, second: Group, measure: Headline, density: float) -> Difference | None:
     samples = []
     for group in (first, second):
         known = np.array([at_density(run, measure, density) for run in group.runs])
@@ -115,7 +116,7 @@ def _welch(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
 
 
 def _within_runs(
-    first: Run, second: Run, measure: Measure, density: float, samples: Sequence[np.ndarray]
+    first: Run, second: Run, measure: Headline, density: float, samples: Sequence[np.ndarray]
 ) -> tuple[float, float, str]:
     """An interval from inside single runs, which says nothing about other seeds: over test samples, or over units."""
     middle = float(samples[1].mean() - samples[0].mean())
@@ -144,7 +145,7 @@ def _test_count(run: Run) -> int:
     return count if isinstance(count, int) else 0
 
 
-def _units(run: Run, measure: Measure, density: float) -> np.ndarray:
+def _units(run: Run, measure: Headline, density: float) -> np.ndarray:
     """The finite values per unit in the round that is nearest to a density."""
     layer = read.image_layer(run) or next(iter(read.layers(run)), "")
     distance = np.abs(np.log(read.densities(run)) - math.log(density))

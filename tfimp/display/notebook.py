@@ -78,7 +78,7 @@ class NotebookDisplay:
         if not now and time.monotonic() - self._drawn < _EVERY:
             return
         self._drawn = time.monotonic()
-        width = len(self._rows[0]) - len(table.COLUMNS) if self._rows else 0
+        width = len(self._rows[0]) - len(table.columns()) if self._rows else 0
         rows = [[""] * width + table.headings(), *self._rows] if self._rows else []
         bar = ""
         if self._line:

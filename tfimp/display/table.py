@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from tfimp import catalogue
 from tfimp.config import RunConfig
 from tfimp.display.pace import clock_text
 
-_LEGEND = """\
-acc: accuracy in %. The last four are the first layer's: mean excess kurtosis
-of its pre-activations, mean inverse participation ratio of its kernel,
-locality ratio of its mask (1: not local), AUC of the cavity values of weights
-that go next against weights that stay (0.5: no different)."""
-
-
-def legend(criteria: Iterable[str]) -> str:
-    """What the columns are, and which criterion says what goes next in the runs of the table."""
-    return f"{_LEGEND}\nWhat goes next is decided by: {', '.join(dict.fromkeys(criteria))}."
+WIDTH = 80  # of a terminal
 
 
 def beginning(path: str, config: RunConfig) -> str:
@@ -30,12 +23,13 @@ def beginning(path: str, config: RunConfig) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A heading, a width, and how the value is found in a round's metrics and written."""
+    """A heading, a width, how the value is found in a round's metrics and written, and whether it can make room."""
 
     title: str
     width: int
     path: tuple[str, ...]
     write: Callable[[float], str]
+    spare: bool = False
 
 
 def _digits(value: float) -> str:
@@ -52,31 +46,51 @@ def _duration(seconds: float) -> str:
 
 
 def _layer_columns(*place: str) -> tuple[Column, ...]:
-    """The columns about one layer, whose metrics lie at ``place``."""
-    return (
-        Column("kurtosis", 8, (*place, "excess_kurtosis", "mean"), lambda value: f"{value:.3f}"),
-        Column("IPR", 7, (*place, "ipr", "mean"), lambda value: f"{value:.4f}"),
-        Column("locality", 8, (*place, "locality", "ratio"), lambda value: f"{value:.2f}"),
-        Column("cavity", 6, (*place, "cavity", "auc"), lambda value: f"{value:.3f}"),
+    """The columns about one layer, whose metrics lie at ``place``: the headlines of the measures that have a column."""
+    return tuple(
+        Column(line.title, max(line.width, len(line.title)), (*place, *line.path), _fixed(line.digits), False)
+        for line in catalogue.headlines()
+        if line.title
     )
 
 
+def _fixed(digits: int) -> Callable[[float], str]:
+    """As many digits of the fraction, fewer where the number is large."""
+    return lambda value: f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.0f}"
+
+
 _INDEX = Column("round", 5, ("round",), lambda value: f"{int(value)}")
-_DENSITY = Column("density", 8, ("density",), _digits)
-COLUMNS = (
-    _INDEX,
-    _DENSITY,
-    Column("loss", 6, ("train_loss",), lambda value: f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"),
-    Column("val acc", 7, ("validation_accuracy",), _percent),
-    Column("test acc", 8, ("test_accuracy",), _percent),
-    *_layer_columns("layers", "*"),
-    Column("time", 7, ("seconds",), _duration),
-)
-LAYER_COLUMNS = (
-    _DENSITY,
-    Column("live", 6, ("alive_units",), lambda value: f"{int(value)}"),
-    *_layer_columns(),
-)
+_DENSITY = Column("density", 7, ("density",), _digits)
+
+
+def columns(room: int = WIDTH) -> tuple[Column, ...]:
+    """The columns of a round. Measures of users' own come behind tfimp's, and what can be left out makes room."""
+    found = [
+        _INDEX,
+        _DENSITY,
+        Column("loss", 6, ("train_loss",), lambda value: f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}", True),
+        Column("val", 5, ("validation_accuracy",), _percent, True),
+        Column("test", 5, ("test_accuracy",), _percent),
+        *_layer_columns("layers", "*"),
+        Column("time", 7, ("seconds",), _duration, True),
+    ]
+    for spare in [column for column in found if column.spare]:
+        if sum(column.width + 1 for column in found) > room:
+            found.remove(spare)
+    return tuple(found)
+
+
+def layer_columns() -> tuple[Column, ...]:
+    """The columns of one layer."""
+    return (_DENSITY, Column("live", 6, ("alive_units",), lambda value: f"{int(value)}"), *_layer_columns())
+
+
+def legend(criteria: Iterable[str]) -> str:
+    """What the columns are, and which criterion says what goes next in the runs of the table; fits a terminal."""
+    explained = [line.explained for line in catalogue.headlines() if line.title and line.explained]
+    text = f"val, test: accuracy in %. Of the first layer: {'; '.join(explained)}."
+    by = f"What goes next is decided by: {', '.join(dict.fromkeys(criteria))}."
+    return f"{textwrap.fill(text, WIDTH - 1)}\n{by}"
 
 
 def find(metrics: Mapping[str, Any], path: tuple[str, ...]) -> float | None:
@@ -92,44 +106,47 @@ def find(metrics: Mapping[str, Any], path: tuple[str, ...]) -> float | None:
 
 def heading(replicates: Sequence[str] = ()) -> str:
     """The titles of the columns, aligned as the rows are; with a first column where several runs share the table."""
-    titles = [column.title.rjust(column.width) for column in COLUMNS]
-    return " ".join(([" " * max(map(len, replicates))] if replicates else []) + titles)
+    first = max(map(len, replicates)) if replicates else 0
+    titles = [column.title.rjust(column.width) for column in columns(WIDTH - (first + 1 if first else 0))]
+    return " ".join(([" " * first] if first else []) + titles)
 
 
 def row(metrics: Mapping[str, Any], replicate: str = "") -> str:
     """A round's metrics as one line; what was not measured is a dash."""
-    return " ".join(([replicate] if replicate else []) + [_cell(column, metrics) for column in COLUMNS])
+    shown = columns(WIDTH - (len(replicate) + 1 if replicate else 0))
+    return " ".join(([replicate] if replicate else []) + [_cell(column, metrics) for column in shown])
 
 
 def layer_heading() -> str:
     """The titles above ``layer_row``."""
-    return " ".join([_INDEX.title, "layer".ljust(10), *(column.title.rjust(column.width) for column in LAYER_COLUMNS)])
+    titles = (column.title.rjust(column.width) for column in layer_columns())
+    return " ".join([_INDEX.title, "layer".ljust(10), *titles])
 
 
 def layer_row(index: int, name: str, metrics: Mapping[str, Any]) -> str:
     """One layer of one round as a line."""
-    cells = (_cell(column, metrics) for column in LAYER_COLUMNS)
+    cells = (_cell(column, metrics) for column in layer_columns())
     return " ".join([str(index).rjust(_INDEX.width), name.ljust(10), *cells])
 
 
 def headings() -> list[str]:
     """The titles of the columns."""
-    return [column.title for column in COLUMNS]
+    return [column.title for column in columns()]
 
 
 def cells(metrics: Mapping[str, Any]) -> list[str]:
     """A round's numbers in the order of the columns."""
-    return [_cell(column, metrics).strip() for column in COLUMNS]
+    return [_cell(column, metrics).strip() for column in columns()]
 
 
 def layer_headings() -> list[str]:
     """The titles of the columns about one layer."""
-    return ["layer", *(column.title for column in LAYER_COLUMNS)]
+    return ["layer", *(column.title for column in layer_columns())]
 
 
 def layer_cells(name: str, metrics: Mapping[str, Any]) -> list[str]:
     """One layer's numbers in the order of its columns."""
-    return [name, *(_cell(column, metrics).strip() for column in LAYER_COLUMNS)]
+    return [name, *(_cell(column, metrics).strip() for column in layer_columns())]
 
 
 def _cell(column: Column, metrics: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from tfimp.formulas.downstream import DenseLayer, dense_stack, downstream_effect
 from tfimp.formulas.fields import Coverage, Fields, coverage, receptive_fields
 from tfimp.formulas.fits import Fit, field_maps, fit_gabor, fit_gaussian
 from tfimp.formulas.localisation import inverse_participation_ratio
-from tfimp.formulas.locality import Locality, localities, locality
+from tfimp.formulas.locality import Locality, localities, locality, unit_locality
 from tfimp.formulas.magnitude import MagnitudeBins, comparison_at_threshold, comparison_by_magnitude
 from tfimp.formulas.moments import Moments, central_moments, excess_kurtosis, skewness
 from tfimp.formulas.negentropy import negentropy
@@ -99,5 +99,6 @@ __all__ = [
     "shapes",
     "skewness",
     "translation",
+    "unit_locality",
     "within_classes",
 ]

@@ -14,11 +14,11 @@ from tfimp.errors import DataError
 Start = Callable[[], Iterator[Any]]
 
 
-def first_pass(start: Start) -> tuple[int, np.ndarray, np.ndarray]:
+def first_pass(start: Start, at_least: int = 0) -> tuple[int, np.ndarray, np.ndarray]:
     """Number of rows, and mean and standard deviation (fan_in,) of the inputs; the deviation of a constant is 0."""
     count, pivot = 0, None
     sums: Any = None
-    for batch, rows in _padded(start):
+    for batch, rows in _padded(start, at_least):
         if pivot is None:
             # Deviations from the first row: a constant input gives exact zeros, and a large offset costs nothing.
             pivot = np.asarray(batch[0], np.float64)
@@ -32,7 +32,7 @@ def first_pass(start: Start) -> tuple[int, np.ndarray, np.ndarray]:
 
 
 def second_pass(
-    start: Start, kernel: np.ndarray, mean: np.ndarray, x_factor: np.ndarray, skewness: bool
+    start: Start, kernel: np.ndarray, mean: np.ndarray, x_factor: np.ndarray, skewness: bool, at_least: int = 0
 ) -> dict[str, tf.Tensor]:
     """Sums over all rows of the products of powers of h and x, in float64; the products have the kernel's type."""
     fan_in, units = kernel.shape
@@ -41,7 +41,7 @@ def second_pass(
     sums = {name: tf.zeros(shape, tf.float64) for name, shape in shapes.items()}
     weights = tf.constant(kernel)
     with _full_precision():
-        for batch, rows in _padded(start):
+        for batch, rows in _padded(start, at_least):
             sums = _add_products(sums, batch, tf.constant(rows), weights, mean, x_factor)
     return sums
 
@@ -54,9 +54,9 @@ def finish(
     return tuple(np.array(part) for part in parts)
 
 
-def _padded(start: Start) -> Iterator[tuple[tf.Tensor, int]]:
+def _padded(start: Start, at_least: int = 0) -> Iterator[tuple[tf.Tensor, int]]:
     """Batches filled up to the size of the largest so far, so that a shape compiles once, and their true rows."""
-    largest = 0
+    largest = at_least
     for batch in start():
         rows = int(batch.shape[0])
         if not rows:

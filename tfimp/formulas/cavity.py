@@ -28,9 +28,9 @@ class Cavity:
 
     Attributes:
         kurtosis: (units,) excess kurtosis of h; NaN for dead units (constant h).
-        delta: (fan_in, units) excess kurtosis of h without the weight, minus `kurtosis`. Positive: removing the weight
-            makes the unit more non-Gaussian. Exactly 0 where the weight is 0, NaN where h is constant with or without
-            the weight.
+        delta: (fan_in, units) excess kurtosis of h without the weight, minus `kurtosis`. Positive: the kurtosis grows
+            without the weight; whether the unit becomes more non-Gaussian is told by `absolute_delta`. Exactly 0 where
+            the weight is 0, NaN where h is constant with or without the weight.
         skewness: (units,) skewness of h, where it was asked for.
         skewness_delta: (fan_in, units) its change, where it was asked for.
     """
@@ -88,17 +88,29 @@ def cavity(
         Redman et al. 2024 (arXiv 2412.06545), the cavity method; the products are this package's. Which layer they
         show, how they normalise it and over which classes no accessible text says: what is done here is our reading.
     """
-    weights = _masked(kernel, mask)
     if precision not in (None, "float32", "float64"):
         raise DataError(f"precision: got {precision!r}; accepted: 'float32', 'float64' or None")
+    weights = _masked(kernel, mask)
+    return _compiled(weights, batches(inputs, batch_size, features=len(weights)), skewness, precision)
+
+
+def compiled_cavity(kernel: Any, inputs: Any, mask: Any, *, rows: int = 0) -> Cavity:
+    """`cavity` of one array or tensor of inputs, which is filled up to ``rows`` so that parts share a program."""
+    weights = _masked(kernel, mask)
+    return _compiled(weights, batches(inputs, max(4096, rows), features=len(weights)), False, None, rows)
+
+
+def _compiled(
+    weights: np.ndarray, start: Callable[[], Iterator[Any]], skewness: bool, precision: str | None, rows: int = 0
+) -> Cavity:
+    """The cavity of a masked kernel; batches are filled up to ``rows`` where they are shorter."""
     from tfimp.formulas import _cavity_graph as graph  # loads TensorFlow
 
-    start = batches(inputs, batch_size, features=len(weights))
-    count, mean, deviation = graph.first_pass(start)
+    count, mean, deviation = graph.first_pass(start, rows)
     if precision is None:
         precision = "float64" if count * weights.size <= _SMALL else "float32"
     scaled, x_scale = _scaled(weights, deviation, precision)
-    sums = graph.second_pass(start, scaled.astype(precision), mean, 1 / x_scale, skewness)
+    sums = graph.second_pass(start, scaled.astype(precision), mean, 1 / x_scale, skewness, rows)
     limits = _LITTLE_LEFT[precision], _CONSTANT[precision]
     kurtosis, delta, skew, skew_delta, again = graph.finish(scaled, sums, count, *limits)
     rows, units = np.nonzero(again)

@@ -102,15 +102,34 @@ def localities(
     return tuple(_locality(maps, counts, radius, periodic) for radius in radii)
 
 
+def unit_locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2, periodic: bool = False) -> np.ndarray:
+    """(units,): the locality ratio of every unit by itself; NaN for units with fewer than two inputs.
+
+    If a unit's connections fell anywhere with equal chance, any two of them would be any two inputs; so the share
+    expected by chance is that of a unit with every input, the same for all units.
+    """
+    if not np.size(mask):
+        return np.full(np.shape(mask)[1], np.nan)
+    maps = as_maps(mask, image_shape).astype(bool)
+    counts = maps.sum(axis=2, dtype=np.int64)
+    expected, _ = _null_anywhere(maps.shape[:3], np.zeros(maps.shape[3], np.int64), radius, periodic)
+    return _own_ratios(counts, expected, radius, periodic)
+
+
+def _own_ratios(counts: np.ndarray, expected: float, radius: int, periodic: bool) -> np.ndarray:
+    per_unit = counts.sum(axis=(0, 1))
+    pairs, near = per_unit * (per_unit - 1), near_pairs(counts, radius, periodic) - per_unit
+    share = np.divide(near, pairs, out=np.full(len(per_unit), np.nan), where=pairs > 0)
+    return share / expected if expected > 0 else np.full(len(per_unit), np.nan)
+
+
 def _locality(maps: np.ndarray, counts: np.ndarray, radius: int, periodic: bool) -> Locality:
     per_unit = counts.sum(axis=(0, 1))
-    own_pairs = per_unit * (per_unit - 1)
-    own_near = near_pairs(counts, radius, periodic) - per_unit
-    near, pairs = int(own_near.sum()), int(own_pairs.sum())
+    near = int(near_pairs(counts, radius, periodic).sum() - per_unit.sum())
+    pairs = int((per_unit * (per_unit - 1)).sum())
     expected, variance = _null_anywhere(maps.shape[:3], per_unit, radius, periodic)
     expected_usage, variance_usage = excess_under_usage(maps, radius, periodic)
     share = _ratio(near, pairs)
-    own_share = np.divide(own_near, own_pairs, out=np.full(len(per_unit), np.nan), where=own_pairs > 0)
     return Locality(
         ratio=_ratio(share, expected),
         ratio_usage=_ratio(share, expected_usage),
@@ -120,7 +139,7 @@ def _locality(maps: np.ndarray, counts: np.ndarray, radius: int, periodic: bool)
         expected=expected,
         expected_usage=expected_usage,
         pairs=pairs,
-        per_unit=own_share / expected if expected > 0 else np.full(len(per_unit), np.nan),
+        per_unit=_own_ratios(counts, expected, radius, periodic),
         sd=_ratio(variance**0.5, expected * pairs),
         radius=radius,
     )

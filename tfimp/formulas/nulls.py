@@ -15,6 +15,7 @@ from tfimp.formulas.pre_activations import PreActivations, average, multiplied
 _RESAMPLES = 200
 _MOST_OPERATIONS = 2**31  # of all draws' products; beyond, some of the units are drawn for all
 _FEWEST_UNITS = 32
+_MOST_WEIGHTS = 2**20  # drawn for the participation ratio
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def median_of_random_masks(
     return Null(float(values.mean()), float(values.std(ddof=1) * (1 + 1 / draws) ** 0.5))
 
 
-def participation_after_pruning(connections: Any, density: float, *, draws: int = 20, seed: int = 0) -> Null:
+def participation_after_pruning(connections: Any, density: float, *, draws: int = 8, seed: int = 0) -> Null:
     """The median inverse participation ratio of Gaussian weights of which pruning by magnitude left some.
 
     Gaussian weights masked at random have 3 / n for n of them; but pruning leaves the large ones, whose magnitudes
@@ -152,8 +153,10 @@ def participation_after_pruning(connections: Any, density: float, *, draws: int 
     if not len(counts):
         return Null(float("nan"), float("nan"))
     rng = np.random.default_rng(seed)
-    if len(counts) > 256:  # the median of many units is known from some of them
-        counts = np.quantile(counts, (np.arange(256) + 0.5) / 256, method="nearest")
+    units = len(counts)
+    some = max(_FEWEST_UNITS, min(256, int(_MOST_WEIGHTS / (draws * counts.mean()))))
+    if units > some:  # the median of many units is known from some of them
+        counts = np.quantile(counts, (np.arange(some) + 0.5) / some, method="nearest")
     rows = np.arange(counts.max())[:, None] < counts
     medians = []
     for _ in range(draws):
@@ -161,4 +164,5 @@ def participation_after_pruning(connections: Any, density: float, *, draws: int 
         # the sizes of Gaussian weights above the threshold that keeps this share
         weights[rows] = -ndtri(rng.random(int(counts.sum())) * min(density, 1.0) / 2)
         medians.append(np.median(inverse_participation_ratio(weights)))
-    return Null(float(np.mean(medians)), float(np.std(medians, ddof=1) * (1 + 1 / draws) ** 0.5))
+    variance = float(np.var(medians, ddof=1))
+    return Null(float(np.mean(medians)), (variance * len(counts) / units + variance / draws) ** 0.5)

@@ -1,21 +1,26 @@
-"""What is measured after a round: the probes applied to one network; numbers for metrics.json, arrays for plots."""
+"""What is measured of a trained network: the formulas applied to it; numbers for metrics.json, arrays for figures.
+
+Which measures there are says `tfimp.catalogue`; `measuring.measure` is the one path by which they are computed.
+"""
 
 from __future__ import annotations
 
-from tfimp.measures.inputs import ConnectedInputs, KernelInputs, probe_samples
-from tfimp.measures.layers import Inputs, measure_layers
-from tfimp.measures.numbers import summary
-from tfimp.measures.requested import Requested, measure_at_the_end
-from tfimp.measures.stored import measure_round
+from tfimp.measures.inputs import ConnectedInputs, Inputs, KernelInputs
+from tfimp.measures.layer import Layer
+from tfimp.measures.measuring import measure
+from tfimp.measures.network import Network, Sight
+from tfimp.measures.samples import seen
+from tfimp.measures.stored import StoredNetworks, measure_at_the_end
 
 __all__ = [
     "ConnectedInputs",
     "Inputs",
     "KernelInputs",
-    "Requested",
+    "Layer",
+    "Network",
+    "Sight",
+    "StoredNetworks",
+    "measure",
     "measure_at_the_end",
-    "measure_layers",
-    "measure_round",
-    "probe_samples",
-    "summary",
+    "seen",
 ]

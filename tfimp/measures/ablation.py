@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tfimp import formulas
-from tfimp.measures.network import Found, Network
-from tfimp.measures.numbers import Arrays
+from tfimp.measures.network import Network
+from tfimp.measures.numbers import Arrays, Found
 
 STEPS, REPEATS = 16, 3
 
@@ -21,7 +21,7 @@ def ablation(network: Network) -> Found:
     """
     arrays: Arrays = {}
     for first, name in enumerate(network.names[:-1]):
-        connections = network.masks[name].sum(axis=0)
+        connections = network.mask(name).sum(axis=0)
         units = {"ablation": int((connections > 0).sum()), "kernel_ablation": len(connections)}
         for kind, count in units.items():
             curves = formulas.ablation_curves(

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tfimp import formulas
-from tfimp.measures.network import Found, Network
-from tfimp.measures.numbers import Arrays
+from tfimp.measures.network import Network
+from tfimp.measures.numbers import Arrays, Found
 from tfimp.network.forward import activate
 
 
@@ -30,7 +30,7 @@ def downstream(network: Network) -> Found:
         for deeper, effect in zip(network.names[first + 1 :], effects, strict=True):
             values = network.per_weight(name, effect)
             arrays[f"{name}/effect_on_{deeper}"] = values
-            spread = np.where(network.masks[name], effect, np.nan)
-            comparison = formulas.removal_statistics(spread, network.removed[name], resamples=200)
+            spread = np.where(network.mask(name), effect, np.nan)
+            comparison = formulas.removal_statistics(spread, network.removed(name), resamples=200)
             numbers[name][f"effect_on_{deeper}"] = dataclasses.asdict(comparison)
     return numbers, arrays

@@ -4,14 +4,40 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfimp.data.dataset import Split
 from tfimp.measures.numbers import Arrays
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow has a GPU: what kernels multiply stays there for the compiled cavity."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def on_device(values: Any) -> Any:
+    """A tensor where it is, if that is a GPU, else as an array."""
+    return values if has_gpu() else np.asarray(values)
+
+
+class Inputs(Protocol):
+    """What measures need of a network; ``KernelInputs`` is one.
+
+    Attributes:
+        names: Its dense layers in order.
+        convolutions: Its convolutions.
+        gpu: Whether what it gives are tensors on one.
+    """
+
+    names: list[str]
+    convolutions: list[str]
+    gpu: bool
+
+    def __call__(self, images: np.ndarray) -> Mapping[str, Any]:
+        """(n, features) raw images -> {dense layer: (n, fan_in) float32, what its kernel multiplies}."""
 
 
 class KernelInputs:
@@ -26,12 +52,13 @@ class KernelInputs:
         dense = [layer for layer in model.layers if isinstance(getattr(layer, "layer", layer), tf_keras.layers.Dense)]
         self.names = [getattr(layer, "layer", layer).name for layer in dense]
         self.convolutions = [layer.name for layer in plain if isinstance(layer, tf_keras.layers.Conv2D)]
+        self.gpu = has_gpu()
         self._model = tf_keras.Model(model.input, [layer.input for layer in dense])
 
     def __call__(self, images: np.ndarray) -> Arrays:
         """(n, features) raw images -> {dense layer: (n, fan_in) float32}."""
         outputs = self._forward(tf.constant(images))
-        return {name: output.numpy() for name, output in zip(self.names, outputs, strict=True)}
+        return {name: on_device(output) for name, output in zip(self.names, outputs, strict=True)}
 
     @tf.function(jit_compile=True)
     def _forward(self, images: Any) -> Any:
@@ -51,14 +78,8 @@ class ConnectedInputs:
     names: list[str]
     compute: Callable[[np.ndarray], Mapping[str, Any]]
     convolutions: list[str] = dataclasses.field(default_factory=list)
+    gpu: bool = dataclasses.field(default_factory=lambda: has_gpu())
 
     def __call__(self, images: np.ndarray) -> Mapping[str, Any]:
         """(n, features) raw images -> {dense layer: (n, fan_in) float32}."""
-        return self.compute(images)
-
-
-def probe_samples(split: Split, samples: int) -> Split:
-    """Samples spread evenly over a part, at most ``samples``: always the same ones."""
-    count = min(samples, len(split))
-    chosen = np.arange(count) * len(split) // count
-    return Split(split.images[chosen], split.labels[chosen])
+        return {name: on_device(values) for name, values in self.compute(images).items()}

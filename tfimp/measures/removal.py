@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tfimp import formulas
-from tfimp.measures.network import Found, Network
-from tfimp.measures.numbers import Arrays, summary
+from tfimp.measures.network import Network
+from tfimp.measures.numbers import Arrays, Found, summary
 from tfimp.network.seeds import Stream, generator
 
 RESAMPLES = 400
@@ -23,20 +23,18 @@ def removal(network: Network) -> Found:
         Numbers ``removal_kurtosis``, ``removal_absolute_kurtosis``, ``removal_skewness`` and
         ``removal_absolute_skewness``: each as `RemovalStatistics`, with ``auc_at_threshold``, the AUC among the
         weights of nearly equal magnitude at the threshold, and ``auc_rewound``, that of pairs of equal magnitude at the
-        start of the round. Arrays ``LAYER/skewness_delta`` (survivors,) in row-major order, ``LAYER/skewness``
-        (units,), and ``LAYER/random_set_delta`` (units,): the kurtosis change for a random set of as many weights of
-        the layer.
+        start of the round. Arrays ``LAYER/skewness_delta`` (survivors,) in row-major order, and
+        ``LAYER/random_set_delta`` (units,): the kurtosis change for a random set of as many weights of the layer.
     """
     numbers: dict[str, dict[str, Any]] = {}
     arrays: Arrays = {}
     rng = generator(network.seed, Stream.RANDOM_REMOVALS)
     for name in network.names:
-        mask, removed, kernel = network.masks[name], network.removed[name], network.weights[f"{name}/kernel"]
+        mask, removed, kernel = network.mask(name), network.removed(name), network.weights[f"{name}/kernel"]
         x = network.x[name]
         cavity = formulas.cavity(kernel, x, skewness=True)
         assert cavity.skewness is not None
         assert cavity.skewness_delta is not None
-        arrays[f"{name}/skewness"] = cavity.skewness.astype(np.float32)
         arrays[f"{name}/skewness_delta"] = network.per_weight(name, cavity.skewness_delta)
         absolute_skewness = np.abs(cavity.skewness + cavity.skewness_delta) - np.abs(cavity.skewness)
         changes = {

@@ -1,47 +1,66 @@
-"""A stored round measured again."""
+"""Stored rounds measured again, and the measures of a run's end."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from tfimp._settings import own_settings
+from tfimp import catalogue
 from tfimp.config import ProbeConfig
 from tfimp.data.dataset import Dataset
 from tfimp.errors import StoreError
 from tfimp.measures.inputs import KernelInputs
-from tfimp.measures.layers import measure_layers
+from tfimp.measures.measuring import measure
+from tfimp.measures.network import Network, Sight
 from tfimp.measures.numbers import Arrays
-from tfimp.network import Network
 from tfimp.network.keras import build_network
 from tfimp.pruning.keras.tf_keras_models import model_variables
 from tfimp.rounds import next_masks
-from tfimp.store import Round, Run
+from tfimp.store import Round, Run, write_requested
 
 
-@own_settings()
-def measure_round(
-    run: Run, index: int, dataset: Dataset, config: ProbeConfig | None = None
-) -> tuple[dict[str, Any], Arrays]:
-    """Measure a stored round again, with the run's measures or with others.
+class StoredNetworks:
+    """The networks of a run's rounds, for measures; one that is compiled once takes the weights of each.
 
     Args:
         run: A stored run.
-        index: The round.
-        dataset: The run's inputs.
-        config: Which measures; by default those of the run.
-
-    Returns:
-        As ``measure_layers``.
-
-    Raises:
-        StoreError: arrays that are missing, or do not fit the network of the run's configuration.
+        dataset: Its inputs.
+        probe: Settings in place of the run's own.
     """
-    stored = run.rounds[index]
-    described = Network.of(run.config.model, dataset.image_shape, len(dataset.class_names))
-    network = build_network(described, dataset.mean, dataset.scale, run.config.seed)
-    weights, masks = load_round(stored, network), stored.masks
-    following = next_masks(run, index)
-    return measure_layers(KernelInputs(network), weights, masks, following, dataset, config or run.config.probe)
+
+    def __init__(self, run: Run, dataset: Dataset, probe: ProbeConfig | None = None) -> None:
+        self.run = run
+        self.sight = Sight.of(run.config, dataset, probe)
+        self._network = build_network(self.sight.described, dataset.mean, dataset.scale, 0)
+        self._inputs = KernelInputs(self._network)
+
+    def measure(self, index: int) -> tuple[dict[str, Any], Arrays]:
+        """Numbers per layer and arrays of one round, of what the settings name for every round.
+
+        Raises:
+            StoreError: arrays that are missing, or do not fit the network of the run's configuration.
+            ConfigError: an unknown measure.
+        """
+        network = self._round(index)
+        layers, arrays = measure(network, catalogue.chosen(self.sight.probe.what, "round"))
+        return {name: {**found, **layers.get(name, {})} for name, found in network.counts().items()}, arrays
+
+    def store(self, index: int, what: Iterable[str]) -> dict[str, Any]:
+        """Measure a round and add what was found to the run's folder, whose lock the caller holds; the numbers."""
+        layers, arrays = measure(self._round(index), catalogue.chosen(what))
+        write_requested(self.run.rounds[index], layers, arrays)
+        return layers
+
+    def _round(self, index: int) -> Network:
+        stored = self.run.rounds[index]
+        return Network(
+            inputs=self._inputs,
+            weights=load_round(stored, self._network),
+            masks=stored.masks,
+            next_masks=next_masks(self.run, index),
+            sight=self.sight,
+            rewound=stored.initial_weights,
+        )
 
 
 def load_round(stored: Round, network: Any) -> Arrays:
@@ -58,3 +77,12 @@ def load_round(stored: Round, network: Any) -> Arrays:
             )
         variable.assign(weights[name])
     return weights
+
+
+def measure_at_the_end(run: Run, dataset: Dataset) -> None:
+    """Measure in every round what the run's configuration asks for beyond what rounds measure themselves."""
+    what = [one.name for one in catalogue.chosen(run.config.probe.what, "end")]
+    if what and run.rounds:
+        networks = StoredNetworks(run, dataset)
+        for stored in run.rounds:
+            networks.store(stored.index, what)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tfimp import formulas
-from tfimp.measures.network import Found, Network
-from tfimp.measures.numbers import Arrays, summary
+from tfimp.measures.network import Network
+from tfimp.measures.numbers import Arrays, Found, summary
 from tfimp.network.seeds import Stream, generator
 
 
@@ -38,7 +38,7 @@ def untrained(network: Network) -> Found:
         for name in network.names:
             weights = weights_of(name)
             x = _normalised(x, weights, network.described.epsilon) if network.described.batch_norm else x
-            layer = formulas.pre_activations(weights["kernel"], x, network.masks[name])
+            layer = formulas.pre_activations(weights["kernel"], x, network.mask(name))
             of_h, of_x = layer.shapes(), layer.input_shapes()
             found = {"": of_h, "input_": of_x}
             for prefix, shape in found.items():
@@ -57,7 +57,7 @@ def _rewound(network: Network, name: str) -> dict[str, np.ndarray]:
 
 def _random(network: Network, name: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """As a new network would have them: Glorot-normal kernel, no bias, plain batch-norm."""
-    mask = network.masks[name]
+    mask = network.mask(name)
     fan_in, units = mask.shape
     kernel = rng.standard_normal(mask.shape, np.float32) * np.float32((2 / (fan_in + units)) ** 0.5)
     ones, zeros = np.ones(fan_in, np.float32), np.zeros(fan_in, np.float32)

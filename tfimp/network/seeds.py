@@ -19,6 +19,8 @@ class Stream(enum.IntEnum):
     INITIAL_MASKS = 4
     UNTRAINED = 5
     RANDOM_REMOVALS = 6
+    NULLS = 20
+    SEEN_CLASSES = 21
 
 
 def sequence(seed: int, stream: Stream, *words: int) -> np.random.SeedSequence:

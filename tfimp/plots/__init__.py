@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from tfimp import catalogue
 from tfimp.errors import ConfigError, nearest
 from tfimp.plots import read
 from tfimp.plots.ablations import node_ablation
@@ -22,14 +24,17 @@ from tfimp.plots.patterns import field_fits, pairs_by_connectivity, translation
 from tfimp.plots.removals import beyond_magnitude, cavity_signs, cavity_statistics, deeper_effects
 from tfimp.plots.structure import deeper_fields, field_size, mask_overlap
 from tfimp.plots.style import DEFAULT, DPI, Layout, laid_out, missing_figure, says_nothing, styled
+from tfimp.plots.within import headline_figure, within_class_cavity, within_classes
 from tfimp.store import Run
 from tfimp.store.derived import deriving
 from tfimp.store.files import make_folder, write_whole
 
-__all__ = ["CORE", "FIGURES", "FORMATS", "draw", "figure"]
+__all__ = ["CORE", "FIGURES", "FORMATS", "draw", "figure", "own_figures"]
 
 FIGURES: dict[str, Callable[[Run], Figure]] = {
     "accuracy": accuracy,
+    "within-classes": within_classes,
+    "within-class-cavity": within_class_cavity,
     "kurtosis": kurtosis,
     "negentropy": negentropy,
     "stages": stages,
@@ -65,6 +70,19 @@ CORE = ("receptive-fields", "accuracy", "locality", "kurtosis", "cavity")  # wha
 FORMATS = ("png", "pdf", "svg")
 
 
+def own_figures() -> dict[str, Callable[[Run], Figure]]:
+    """The figures of users' own measures: what they draw, or their headlines against density."""
+    found: dict[str, Callable[[Run], Figure]] = {}
+    for measure in catalogue.registered():
+        if callable(measure.figure):
+            found[measure.name] = measure.figure
+        elif not measure.figure and measure.headline:
+            found[measure.name] = functools.partial(
+                headline_figure, name=measure.name, lines=measure.headline, caption=measure.caption
+            )
+    return {name: draw_one for name, draw_one in found.items() if name not in FIGURES}
+
+
 def figure(run: Run, name: str, *, rounds: Sequence[int] | None = None, layout: Layout = DEFAULT) -> Figure:
     """One figure in the project's style; it says what is missing where the run did not store it.
 
@@ -84,7 +102,7 @@ def figure(run: Run, name: str, *, rounds: Sequence[int] | None = None, layout: 
     with styled(), laid_out(layout), read.choosing(rounds):
         if not run.rounds:
             return missing_figure(name.replace("-", " ").capitalize(), "This run has no complete round yet.")
-        return FIGURES[name](run)
+        return {**FIGURES, **own_figures()}[name](run)
 
 
 def draw(
@@ -115,7 +133,7 @@ def draw(
         StoreError: the run holds links where its figures would be.
         OSError: the folder cannot be written.
     """
-    names, kinds = list(figures or FIGURES), list(dict.fromkeys(formats))
+    names, kinds = list(figures or [*FIGURES, *own_figures()]), list(dict.fromkeys(formats))
     check_names(names)
     for kind in kinds:
         if kind not in FORMATS:
@@ -151,7 +169,8 @@ def save(drawn: Figure, root: Path, *parts: str) -> None:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse names that are not in ``FIGURES``."""
+    """Refuse names of figures that there are not."""
+    known = [*FIGURES, *own_figures()]
     for name in names:
-        if name not in FIGURES:
-            raise ConfigError(f"unknown figure {name!r}{nearest(name, FIGURES)}; accepted: {', '.join(FIGURES)}")
+        if name not in known:
+            raise ConfigError(f"unknown figure {name!r}{nearest(name, known)}; accepted: {', '.join(known)}")

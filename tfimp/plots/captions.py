@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from tfimp import catalogue
+
 
 @dataclasses.dataclass(frozen=True)
 class Caption:
@@ -12,6 +14,13 @@ class Caption:
     title: str
     text: str
     terms: tuple[str, ...] = ()
+
+
+def caption(name: str) -> Caption:
+    """That of a figure; of a user's own measure, what the measure says of itself."""
+    if name in CAPTIONS:
+        return CAPTIONS[name]
+    return Caption(name, catalogue.MEASURES.get(name).caption)
 
 
 CAPTIONS = {
@@ -38,7 +47,8 @@ CAPTIONS = {
     ),
     "kurtosis": Caption(
         "Non-Gaussianity of the pre-activations",
-        "How far each unit's input is from a Gaussian over the images, as the density falls.",
+        "Kurtosis of each unit's input over the images of all classes together, as the density falls. Its sign says "
+        "which way it differs from a Gaussian; the mixture of classes alone does not give 0.",
         ("kurtosis",),
     ),
     "negentropy": Caption(
@@ -46,6 +56,17 @@ CAPTIONS = {
         "Another measure of the same: how much less random than a Gaussian of equal variance, which also sees what "
         "the kurtosis misses and is less moved by a few outliers.",
         ("negentropy",),
+    ),
+    "within-classes": Caption(
+        "Non-Gaussianity within classes",
+        "How far each unit's input is from a Gaussian over the images of one class, beside the same weights at random "
+        "inputs: what lies above the grey band is the choice of inputs.",
+        ("within", "kurtosis", "negentropy"),
+    ),
+    "within-class-cavity": Caption(
+        "Cavity within classes: removed against kept weights",
+        "Do the weights that go next differ in what they do to their unit's kurtosis within classes, or to its size?",
+        ("within", "cavity", "auc"),
     ),
     "stages": Caption(
         "Non-Gaussianity from stage to stage",
@@ -60,12 +81,13 @@ CAPTIONS = {
     ),
     "inverse-participation-ratio": Caption(
         "Localisation of the masked weights",
-        "How few weights carry a unit. The dotted line shows what sparsity alone would do to Gaussian weights.",
+        "How few weights carry a unit. The grey band is what pruning by magnitude alone does to Gaussian weights.",
         ("participation",),
     ),
     "locality": Caption(
         "Locality of the masks",
-        "Whether the inputs that a unit keeps lie close together, against two ideas of chance.",
+        "Whether the inputs that a unit keeps lie close together: over all pairs, carried by the best connected units, "
+        "and of the median unit, each beside chance.",
         ("locality",),
     ),
     "translation": Caption(
@@ -123,8 +145,8 @@ CAPTIONS = {
     ),
     "cavity": Caption(
         "Cavity: removed against kept weights",
-        "Does pruning remove the weights that hold a unit's non-Gaussianity down? Then the removed "
-        "weights have the larger mean, and the AUC lies above 0.5.",
+        "Does pruning remove the weights that hold a unit's kurtosis down? Then the removed weights have the larger "
+        "mean, and the AUC lies above 0.5. Over all inputs together: the mixture of the classes counts too.",
         ("cavity", "auc"),
     ),
     "set-cavity": Caption(

@@ -1,4 +1,4 @@
-"""The cavity: does pruning remove the weights that hold a unit's non-Gaussianity down?"""
+"""The cavity: does pruning remove the weights that hold a unit's kurtosis down?"""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def cavity(run: Run) -> Figure:
     if not found:
         return missing_figure(title, "This run has no stored comparison of removed and kept weights.")
     note = (
-        "Δ: change of a unit's excess kurtosis when one weight is removed; positive: the unit becomes more "
-        f"non-Gaussian. Removed: the weights that go after the round, by {run.removes_by}. AUC: chance that a removed "
-        "weight has a larger Δ than a kept one; 0.5 (dashed) is no difference; bars: 95% bootstrap over units."
+        "Δ: change of a unit's excess kurtosis, over all classes together, when one weight is removed; positive: it "
+        f"grows. Removed: the weights that go after the round, by {run.removes_by}. AUC: chance that a removed weight "
+        "has a larger Δ than a kept one; 0.5 (dashed) is no difference; bars: 95% bootstrap over units."
     )
     figure = new_figure(title, PAGE, 3.0, note)
     panels = figure.subplots(1, min(len(found), MEANS) + 1, squeeze=False)[0]

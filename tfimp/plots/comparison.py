@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,15 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tfimp.catalogue import Headline
 from tfimp.plots.style import COLOURS, DASHED, MARKERS, PAGE, density_axis, legible, missing, new_figure, styled
 
 Line = tuple[str, np.ndarray, np.ndarray, np.ndarray]  # label, density, mean, spread: each (rounds,)
-SHARES = ("test accuracy", "share of live units", "cavity AUC")
-LOG = ("inverse participation ratio",)
-REFERENCE = {"locality ratio": 1.0, "cavity AUC": 0.5, "excess kurtosis": 0.0}
 
 
-def compare_figure(panels: Mapping[str, Sequence[Line]], note: str) -> Figure:
+def compare_figure(panels: Mapping[Headline, Sequence[Line]], note: str) -> Figure:
     """One panel per measure, one line per group of runs, a band of one standard deviation over seeds.
 
     Args:
@@ -35,9 +34,9 @@ def compare_figure(panels: Mapping[str, Sequence[Line]], note: str) -> Figure:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
-        for axes, (name, entries) in zip(grid, panels.items(), strict=False):
-            axes.set_title(name)
-            _panel(axes, name, entries, labels)
+        for axes, (headline, entries) in zip(grid, panels.items(), strict=False):
+            axes.set_title(textwrap.fill(headline.name, 26))
+            _panel(axes, headline, entries, labels)
         handles: dict[str, Any] = {}
         for axes in grid:
             handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
@@ -46,25 +45,25 @@ def compare_figure(panels: Mapping[str, Sequence[Line]], note: str) -> Figure:
         return figure
 
 
-def _panel(axes: Axes, name: str, entries: Sequence[Line], labels: Sequence[str]) -> None:
+def _panel(axes: Axes, headline: Headline, entries: Sequence[Line], labels: Sequence[str]) -> None:
     shown = [entry for entry in entries if np.isfinite(entry[2]).any()]
     if not shown:
         missing(axes, "Not stored in any of the runs.")
         return
-    if name in REFERENCE:
-        axes.axhline(REFERENCE[name], **DASHED)
+    if headline.reference is not None:
+        axes.axhline(headline.reference, **DASHED)
     for label, density, mean, spread in shown:
         position = labels.index(label)
         colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position % len(MARKERS)]
-        factor = 100 if name == "test accuracy" else 1
+        factor = 100 if headline.name == "test accuracy" else 1
         low, high = factor * (mean - spread), factor * (mean + spread)
-        if name in SHARES:
+        if headline.share:
             low, high = np.maximum(low, 0), np.minimum(high, factor)
         if (spread > 0).any():
             axes.fill_between(density, low, high, color=colour, alpha=0.18, linewidth=0)
         axes.plot(density, factor * mean, marker=marker, color=colour, label=legible(label))
     density_axis(axes, np.concatenate([entry[1] for entry in shown]), narrow=True)
-    if name == "test accuracy":
+    if headline.name == "test accuracy":
         axes.set_ylabel("%")
-    if name in LOG:
+    if headline.log:
         axes.set_yscale("log", nonpositive="mask")

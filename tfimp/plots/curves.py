@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from tfimp.formulas.locality import unit_locality as own_ratios
+from tfimp.formulas.nulls import Null, median_of_random_masks, participation_after_pruning
 from tfimp.plots import read
-from tfimp.plots.locality_share import unit_ratios
 from tfimp.plots.style import (
     COLOURS,
     COLUMN,
@@ -20,8 +21,9 @@ from tfimp.plots.style import (
     missing_figure,
     new_figure,
 )
-from tfimp.store import Run
+from tfimp.store import Round, Run
 
+MOST_ENTRIES = 250_000  # of a mask that is drawn at random
 WIDE = 4.0  # a locality ratio from which the axis is logarithmic
 BAND = "Line and band: median and quartiles over living units."
 
@@ -71,22 +73,29 @@ def negentropy(run: Run) -> Figure:
 
 def inverse_participation_ratio(run: Run) -> Figure:
     """Localisation of the masked weights against density, over units."""
-    note = BAND + " Dotted: Gaussian weights, 3 / (inputs kept): what sparsity alone gives."
+    note = BAND + " Grey: Gaussian weights pruned by magnitude to as few, two standard deviations either way."
     title = "Localisation of the masked weights"
     figure = _over_units(run, "ipr", title, "inverse participation ratio", note)
     for axes in figure.axes:
         if not axes.axison:
             continue
         axes.set_yscale("log")
-        for position, layer in enumerate(read.layers(run)):
-            kept = np.array([_mean_connections(read.mask(stored, layer)) for stored in run.rounds])
-            expected = np.where(kept >= 3, 3 / np.maximum(kept, 3), np.nan)
-            axes.plot(read.densities(run), expected, ":", color=COLOURS[position % len(COLOURS)], linewidth=1.0)
+        for layer in read.layers(run):
+            nulls = [_pruned_gaussian(stored, layer) for stored in run.rounds]
+            mean, sd = np.array([null.mean for null in nulls]), np.array([null.sd for null in nulls])
+            low = np.maximum(mean - 2 * sd, mean / 3)
+            axes.fill_between(read.densities(run), low, mean + 2 * sd, color="#000000", alpha=0.22, linewidth=0)
     return figure
 
 
-def _mean_connections(mask: np.ndarray) -> float:
-    return float(mask.sum() / mask.shape[1]) if mask.size else 0.0
+def _pruned_gaussian(stored: Round, layer: str) -> Null:
+    """As the round stored it, else drawn now."""
+    known = [read.number(stored, "layers", layer, "ipr", "null", word) for word in ("mean", "sd")]
+    if np.isfinite(known).all():
+        return Null(*known)
+    mask = read.mask(stored, layer)
+    density = float(mask.mean()) if mask.size else 0.0
+    return participation_after_pruning(mask.sum(axis=0), density)
 
 
 def _over_units(run: Run, measure: str, title: str, label: str, note: str) -> Figure:
@@ -118,28 +127,35 @@ def locality(run: Run) -> Figure:
     layer = read.image_layer(run)
     if layer is None:
         return missing_figure(title, "No pruned layer sees the image: locality is not defined.")
-    shape, densities = read.image_shape(run), read.densities(run)
+    densities, radius = read.densities(run), run.config.probe.radius[0]
+    goes_round = ", round the edges" if run.config.data.goes_round else ""
     note = (
-        "Share of pairs of surviving inputs within Chebyshev distance 2, over the share by chance (two nulls). Band: "
-        "quartiles over units (any placement). Dashed: no locality."
+        f"Share of pairs of surviving inputs within Chebyshev distance {radius}{goes_round}, over what chance gives: "
+        "of all pairs, against two nulls, and of the median unit with three inputs or more, with quartiles. Grey: "
+        "random masks of equal counts, two standard deviations either way, dark of all pairs, light of the median unit."
     )
-    figure = new_figure(title, COLUMN, 2.9, note)
+    figure = new_figure(title, COLUMN, 3.2, note)
     axes = figure.add_subplot()
-    spread = np.stack([read.quartiles_of(unit_ratios(read.mask(stored, layer), shape)) for stored in run.rounds], 1)
+    units = [unit_locality(run, read.mask(stored, layer)) for stored in run.rounds]
+    spread = np.stack([read.quartiles_of(values) for values in units], axis=1)
     stored_ratios = {
-        "any placement": read.series(run, "layers", layer, "locality", "ratio"),
-        "placement by usage": read.series(run, "layers", layer, "locality", "ratio_usage"),
+        "all pairs": read.series(run, "layers", layer, "locality", "ratio"),
+        "by usage": read.series(run, "layers", layer, "locality", "ratio_usage"),
+        "median unit": spread[1],
     }
-    if not any(np.isfinite(values).any() for values in (spread, *stored_ratios.values())):
+    if not any(np.isfinite(values).any() for values in stored_ratios.values()):
         missing(axes, "No round has a unit with two surviving inputs.")
         return figure
+    sd = read.series(run, "layers", layer, "locality", "sd")
+    nulls = [_null_of_the_median(run, read.mask(stored, layer)) for stored in run.rounds]
+    mean, own_sd = np.array([null.mean for null in nulls]), np.array([null.sd for null in nulls])
+    axes.fill_between(densities, mean - 2 * own_sd, mean + 2 * own_sd, color="#000000", alpha=0.08, linewidth=0)
+    axes.fill_between(densities, 1 - 2 * sd, 1 + 2 * sd, color="#000000", alpha=0.22, linewidth=0)
     axes.axhline(1, **DASHED)
-    axes.fill_between(densities, spread[0], spread[2], color=COLOURS[0], alpha=0.18, linewidth=0)
+    axes.fill_between(densities, spread[0], spread[2], color=COLOURS[2], alpha=0.15, linewidth=0)
     for position, (name, values) in enumerate(stored_ratios.items()):
         if np.isfinite(values).any():
             axes.plot(densities, values, marker=MARKERS[position], color=COLOURS[position], label=name)
-    if not axes.get_legend_handles_labels()[0]:
-        axes.plot(densities, spread[1], marker=MARKERS[0], color=COLOURS[0], label="median unit (no stored ratio)")
     density_axis(axes, densities)
     if np.nanmax(spread, initial=1.0) > WIDE:  # a few units far above the rest would flatten the curves
         axes.set_yscale("log")
@@ -149,3 +165,15 @@ def locality(run: Run) -> Figure:
     axes.set_ylabel("locality ratio")
     legend_above(axes)
     return figure
+
+
+def unit_locality(run: Run, mask: np.ndarray) -> np.ndarray:
+    """(units,): the locality ratio of units of the layer that sees the image; NaN below three inputs."""
+    ratios = own_ratios(mask, read.image_shape(run), run.config.probe.radius[0], run.config.data.goes_round)
+    return np.where(mask.sum(axis=0) >= 3, ratios, np.nan)
+
+
+def _null_of_the_median(run: Run, mask: np.ndarray) -> Null:
+    """The median unit's ratio in random masks of equal counts; of large layers, some of the units stand for all."""
+    units = np.flatnonzero(mask.sum(axis=0) >= 3)[:: max(1, mask.size // MOST_ENTRIES)]
+    return median_of_random_masks(mask[:, units], lambda drawn: unit_locality(run, drawn), draws=10)

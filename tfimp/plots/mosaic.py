@@ -9,7 +9,6 @@ from __future__ import annotations
 import matplotlib
 import numpy as np
 
-from tfimp.plots.locality_share import unit_ratios
 from tfimp.plots.style import DIVERGING
 
 GAP = np.array([255, 255, 255], np.uint8)
@@ -31,7 +30,7 @@ def most_connected(mask: np.ndarray, count: int) -> np.ndarray:
 
 def measured_ratios(mask: np.ndarray, image_shape: tuple[int, int, int], periodic: bool = False) -> np.ndarray:
     """(units,) locality ratios; NaN for units with fewer than ``LEAST_INPUTS`` inputs."""
-    return np.where(mask.sum(axis=0) >= LEAST_INPUTS, unit_ratios(mask, image_shape, periodic=periodic), np.nan)
+    return np.where(mask.sum(axis=0) >= LEAST_INPUTS, unit_locality(mask, image_shape, periodic=periodic), np.nan)
 
 
 def most_local(mask: np.ndarray, image_shape: tuple[int, int, int], count: int, periodic: bool = False) -> np.ndarray:

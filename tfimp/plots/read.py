@@ -40,7 +40,7 @@ def image_shape(run: Run) -> tuple[int, int, int]:
 
 def periodic(run: Run) -> bool:
     """Whether the ends of the image meet, so that distances wrap around."""
-    return run.config.data.source.startswith("nlgp") and run.config.data.periodic
+    return run.config.data.goes_round
 
 
 def image_layer(run: Run) -> str | None:

@@ -17,9 +17,9 @@ import tfimp
 from tfimp import compare
 from tfimp.display import table
 from tfimp.errors import ConfigError
-from tfimp.plots import FIGURES, read
+from tfimp.plots import FIGURES, own_figures, read
 from tfimp.plots import figure as draw_figure
-from tfimp.plots.captions import CAPTIONS
+from tfimp.plots.captions import caption as caption_of
 from tfimp.plots.comparison import compare_figure
 from tfimp.plots.style import COLUMN, DPI, says_nothing, styled
 from tfimp.report import facts
@@ -108,7 +108,7 @@ def _section(run: Run, position: int, several: bool) -> dict[str, Any]:
 def _chapters(run: Run) -> list[dict[str, Any]]:
     """The chapters, with the figures of what was measured."""
     found = []
-    for chapter in chapters(FIGURES):
+    for chapter in chapters([*FIGURES, *own_figures()]):
         drawn = {name: draw_figure(run, name) for name in chapter.figures}
         figures = [_figure_entry(name, picture) for name, picture in drawn.items() if not says_nothing(picture)]
         if figures:
@@ -123,7 +123,7 @@ def _chapters(run: Run) -> list[dict[str, Any]]:
 
 
 def _figure_entry(name: str, drawn: Figure) -> dict[str, Any]:
-    caption = CAPTIONS[name]
+    caption = caption_of(name)
     words = {"name": name, "title": caption.title, "text": caption.text, "terms": caption.terms}
     return words | as_image(drawn)
 

@@ -174,20 +174,29 @@ def _participation(run: Run) -> str:
     if ends is None:
         return ""
     text = f"The median inverse participation ratio of {layer} {_change(*ends, _half(run, f'{layer}/ipr'))}"
-    mask = read.mask(run.rounds[-1], layer)
-    kept = mask.sum() / mask.shape[1] if mask.size else 0
-    if len(run.rounds) > 1 and kept >= 3:
-        text += f" (Gaussian weights on as many inputs per unit would give {significant(3 / kept, 2)})"
+    by_chance = read.number(run.rounds[-1], "layers", layer, "ipr", "null", "mean")
+    if len(run.rounds) > 1 and math.isfinite(by_chance):
+        text += f" (Gaussian weights pruned by magnitude to as few would give {significant(by_chance, 2)})"
     return text + "."
 
 
 def _non_gaussianity(run: Run) -> str:
-    layer = first_layer(run)
-    ends = _ends(read.series(run, "layers", layer, "excess_kurtosis", "median"))
+    layer, last = first_layer(run), run.rounds[-1]
+    place = ("layers", layer, "within_class")
+    ends = _ends(read.series(run, *place, "absolute_kurtosis"))
     if ends is None:
         return ""
-    change = _change(*ends, _half(run, f"{layer}/excess_kurtosis"))
-    return f"The median excess kurtosis of {layer}'s pre-activations, over living units, {change}."
+    change = _change(*ends, _half(run, f"{layer}/within_absolute_kurtosis"))
+    text = (
+        f"Within classes, the size of the excess kurtosis of {layer}'s median unit with three inputs or more {change}"
+    )
+    mean, z = (read.number(last, *place, "absolute_kurtosis_null", word) for word in ("mean", "z"))
+    if math.isfinite(mean) and math.isfinite(z):
+        text += (
+            f"; with each unit's weights at random inputs it is {significant(mean, 2)} in the last round "
+            f"(z = {significant(z, 2)})"
+        )
+    return text + "."
 
 
 def _half(run: Run, name: str) -> float:

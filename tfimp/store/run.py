@@ -316,20 +316,21 @@ def read_round(run: Run, index: int) -> Round:
     return Round(run, index, metrics, files)
 
 
+MOST_TABLES = 4  # inside each other: a layer's numbers by measure, the cavity's within classes, those of several radii
+
+
 def _are_metrics(metrics: dict[str, Any]) -> bool:
     """Whether every value is a number, and every layer a name with numbers and tables of numbers."""
 
-    def is_number(value: Any) -> bool:
+    def are_numbers(value: Any, deeper: int) -> bool:
+        if isinstance(value, dict):
+            return deeper > 0 and all(are_numbers(item, deeper - 1) for item in value.values())
         return value is None or (type(value) in (int, float) and abs(value) <= LARGEST)
 
     layers = metrics.get("layers", {})
-    if not isinstance(layers, dict) or not all(is_number(v) for word, v in metrics.items() if word != "layers"):
+    if not isinstance(layers, dict) or not all(are_numbers(v, 0) for word, v in metrics.items() if word != "layers"):
         return False
-    for name, measured in layers.items():
-        if not is_name(name) or not isinstance(measured, dict):
-            return False
-        for value in measured.values():
-            inner = value.values() if isinstance(value, dict) else [value]
-            if not all(map(is_number, inner)):
-                return False
-    return True
+    return all(
+        is_name(name) and isinstance(measured, dict) and are_numbers(measured, MOST_TABLES)
+        for name, measured in layers.items()
+    )

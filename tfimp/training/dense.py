@@ -314,11 +314,11 @@ class DenseEngine(Engine):
             lambda images, labels: replicas.program.gradients(images, labels, replicas.mean, weights),
         )
 
-    def kernel_inputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """(n, features) raw images -> {dense layer: (n, fan_in)}, what its kernel multiplies after training."""
+    def kernel_inputs(self, images: np.ndarray) -> dict[str, Any]:
+        """(n, features) raw images -> {dense layer: (n, fan_in) tensor}, what its kernel multiplies after training."""
         program = self.replicas.program
         inputs, _ = program.kernel_inputs(images, self.replicas.mean, self.replicas.weights(self.index))
-        return {name: array.numpy() for name, array in zip(program.network.names, inputs, strict=True)}
+        return dict(zip(program.network.names, inputs, strict=True))
 
 
 def dense_engine(
