@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tfimp import probes as probes
     from tfimp.api import preset as preset
     from tfimp.api import run as run
+    from tfimp.catalogue import measure as measure
     from tfimp.config import RunConfig as RunConfig
     from tfimp.export import load_saved_model as load_saved_model
     from tfimp.inference.keras_models import compact as compact
@@ -49,6 +50,7 @@ _HOME = {
     "data": "tfimp.data",
     "load_saved_model": "tfimp.export",
     "masks": "tfimp.pruning.wrapper",
+    "measure": "tfimp.catalogue",
     "open_run": "tfimp.runs",
     "preset": "tfimp.api",
     "probes": "tfimp.probes",

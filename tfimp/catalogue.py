@@ -260,6 +260,27 @@ def _length(word: str, known: Mapping[str, int]) -> int | None:
     return None if match is None or value is None else int(match[1] or 1) * value + int(match[3] or 0)
 
 
+def documentation(leave_out: Iterable[str] = ()) -> str:
+    """The measures, their numbers and arrays, as Markdown: ``docs/measures.md``."""
+    left = set(leave_out)
+    lines = [
+        "# Measures",
+        "",
+        "Made from `tfimp/catalogue.py` by `python -m tfimp.catalogue > docs/measures.md`; `tfimp probe --list` prints",
+        "the same. Numbers lie in `metrics.json` below `layers` and the layer, arrays in `probes.safetensors` as",
+        "`LAYER/name`; `survivors` are the True entries of the mask, row-major.",
+    ]
+    for one in (one for one in registered() if one.name not in left):
+        when = "after every round" if one.when == ROUND else "when asked for: `probe.what`, `tfimp probe --what`"
+        lines += ["", f"## {one.name}", "", f"{one.caption} Measured {when}.", ""]
+        lines += [f"- {line.name}: `{'.'.join(line.path)}`" for line in one.headline]
+        lines += ["", "| array | shape |", "| --- | --- |"] if one.arrays else []
+        lines += [f"| `LAYER/{name}` | `{shape}` |" for name, shape in one.arrays.items()]
+        if isinstance(one.figure, tuple) and one.figure:
+            lines += ["", f"Figures: {', '.join(one.figure)}."]
+    return re.sub("\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+
+
 _OF_UNITS = "median over live units with at least three inputs"
 _SHAPES = {
     **{f"{kind}_{word}": "(units,)" for kind in ("rewound", "random") for word in ("kurtosis", "negentropy")},
@@ -422,3 +443,6 @@ _BUILT_IN = (
 )  # fmt: skip
 for _one in _BUILT_IN:
     MEASURES.register(_one.name, _one, origin="tfimp")
+
+if __name__ == "__main__":
+    print(documentation(), end="")

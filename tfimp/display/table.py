@@ -60,7 +60,7 @@ def _fixed(digits: int) -> Callable[[float], str]:
 
 
 _INDEX = Column("round", 5, ("round",), lambda value: f"{int(value)}")
-_DENSITY = Column("density", 7, ("density",), _digits)
+_DENSITY = Column("density", 8, ("density",), _digits)
 
 
 def columns(room: int = WIDTH) -> tuple[Column, ...]:
