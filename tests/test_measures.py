@@ -123,7 +123,7 @@ def test_a_users_measure_appears_in_table_figures_report_and_comparison(run: Run
     assert "spread median" in drawn
     page = render([run])
     assert "How far inputs lie apart." in page
-    assert "spread median" in page
+    assert ">spread<" in page
 
 
 @pytest.mark.parametrize(

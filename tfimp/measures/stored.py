@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tfimp import catalogue
+from tfimp._settings import own_settings
 from tfimp.config import ProbeConfig
 from tfimp.data.dataset import Dataset
 from tfimp.errors import StoreError
@@ -34,6 +35,7 @@ class StoredNetworks:
         self._network = build_network(self.sight.described, dataset.mean, dataset.scale, 0)
         self._inputs = KernelInputs(self._network)
 
+    @own_settings()
     def measure(self, index: int) -> tuple[dict[str, Any], Arrays]:
         """Numbers per layer and arrays of one round, of what the settings name for every round.
 
@@ -45,6 +47,7 @@ class StoredNetworks:
         layers, arrays = measure(network, catalogue.chosen(self.sight.probe.what, "round"))
         return {name: {**found, **layers.get(name, {})} for name, found in network.counts().items()}, arrays
 
+    @own_settings()
     def store(self, index: int, what: Iterable[str]) -> dict[str, Any]:
         """Measure a round and add what was found to the run's folder, whose lock the caller holds; the numbers."""
         layers, arrays = measure(self._round(index), catalogue.chosen(what))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import matplotlib
 import numpy as np
 
+from tfimp.formulas.locality import unit_locality
 from tfimp.plots.style import DIVERGING
 
 GAP = np.array([255, 255, 255], np.uint8)

@@ -28,14 +28,14 @@ CHAPTERS = (
         "gaussianity",
         "Non-Gaussianity",
         "How far from a Gaussian are the pre-activations, and where does it come from?",
-        ("kurtosis", "negentropy", "stages", "untrained-weights"),
+        ("within-classes", "stages", "kurtosis", "negentropy", "untrained-weights"),
     ),
     Chapter(
         "cavity",
         "Cavity",
         "What does a single weight do to its unit, and does pruning remove those that hold it back?",
-        ("cavity", "cavity-statistics", "cavity-beyond-magnitude", "cavity-by-magnitude", "set-cavity",
-         "cavity-signs", "deeper-effects"),
+        ("within-class-cavity", "cavity", "cavity-statistics", "cavity-beyond-magnitude", "cavity-by-magnitude",
+         "set-cavity", "cavity-signs", "deeper-effects"),
     ),
     Chapter(
         "connections",
