@@ -34,7 +34,7 @@ def test_runs_that_differ_in_their_seeds_only_are_one_group(runs: list[Run]) -> 
 
 
 def test_a_curve_is_mean_and_standard_deviation_over_seeds(runs: list[Run]) -> None:
-    curve = compare.curve(compare.group_runs(runs)[0], compare.MEASURES[0])
+    curve = compare.curve(compare.group_runs(runs)[0], compare.compared()[0])
     numbers = np.array([[stored.metrics["test_accuracy"] for stored in run.rounds] for run in runs[:3]])
     np.testing.assert_allclose(curve.mean, numbers.mean(axis=0))
     np.testing.assert_allclose(curve.spread, numbers.std(axis=0, ddof=1))
@@ -57,14 +57,14 @@ def test_single_runs_have_intervals_over_what_they_hold_and_say_so(runs: list[Ru
     half = 1.959964 * np.sqrt(sum(p * (1 - p) / 200 for p in (accuracy.first_value, accuracy.second_value)))
     np.testing.assert_allclose(accuracy.high - accuracy.difference, half, rtol=1e-5)
     assert accuracy.basis == "test samples of one run"
-    kurtosis = rows["excess kurtosis"]
+    kurtosis = rows["excess kurtosis, all classes"]
     assert kurtosis.low < kurtosis.difference < kurtosis.high
     assert kurtosis.basis == "units of one run"
-    assert np.isnan(rows["cavity AUC"].low)
+    assert np.isnan(rows["cavity AUC, all classes"].low)
 
 
 def test_between_rounds_a_measure_is_interpolated_in_the_logarithm_of_the_density(runs: list[Run]) -> None:
-    measure = compare.MEASURES[0]
+    measure = compare.compared()[0]
     metrics = [stored.metrics for stored in runs[0].rounds[:2]]
     middle = float(np.sqrt(metrics[0]["density"] * metrics[1]["density"]))
     expected = (metrics[0]["test_accuracy"] + metrics[1]["test_accuracy"]) / 2
