@@ -46,6 +46,11 @@ def round_metrics(index: int) -> dict[str, Any]:
         "alive_units": 3,
         "units": 3,
         "excess_kurtosis": {"mean": 0.5 + index, "median": 0.4},
+        "within_class": {
+            "negentropy": 0.01 + 0.01 * index,
+            "absolute_kurtosis": 0.5 + index,
+            "absolute_kurtosis_null": {"mean": 0.4, "sd": 0.1},
+        },
         "ipr": {"mean": 0.01 * (index + 1), "median": 0.01},
         "locality": {"ratio": 1.0 + 0.1 * index, "ratio_usage": 1.0, "z": 0.1, "z_usage": 0.2},
         "cavity": {"mean_delta_kept": 0.0, "mean_delta_removed": 0.1, "auc": None},

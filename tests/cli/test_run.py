@@ -52,7 +52,7 @@ def test_on_a_pipe_there_are_plain_lines_with_a_row_per_round_and_what_was_writt
     assert "\x1b" not in out
     rows = [line.split() for line in out.splitlines() if re.match(r"\s+\d+ \s*[\d.]+ ", line)]
     assert [row[0] for row in rows] == ["0", "1", "2"]
-    assert rows[2][1:] == ["0.4900", "0.3333", "52.0", "42.0", "2.500", "0.0300", "1.20", "-", "1.2", "s"]
+    assert rows[2][1:] == ["0.4900", "0.3333", "52.0", "42.0", "0.0300", "2.50", "0.40", "-", "1.20", "0.1", "1.2", "s"]
     assert "a note" in out
     assert "all rounds are done" in out
     assert f"runs{os.sep}photos{os.sep}" in out
@@ -165,7 +165,7 @@ def test_a_run_ends_with_its_figures_and_last_of_all_its_report(tmp_path: Path) 
     assert lines[-1] == "open in a browser: runs/photos/report.html"
     assert "<svg" in (tmp_path / "runs" / "photos" / "report.html").read_text(encoding="utf-8")
     drawn = sorted((tmp_path / "runs" / "photos" / "figures").iterdir())
-    assert {file.stem for file in drawn} == {"receptive-fields", "accuracy", "locality", "cavity"}  # kurtosis: no units
+    assert {file.stem for file in drawn} == {"receptive-fields", "accuracy", "locality", "within-classes"}  # no AUC
     for file in drawn:
         assert f"  runs/photos/figures/{file.name}" in lines
     assert max(map(len, lines)) <= 120

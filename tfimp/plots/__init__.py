@@ -66,7 +66,7 @@ FIGURES: dict[str, Callable[[Run], Figure]] = {
     "deeper-fields": deeper_fields,
     "mask-overlap": mask_overlap,
 }
-CORE = ("receptive-fields", "accuracy", "locality", "kurtosis", "cavity")  # what a run ends with
+CORE = ("receptive-fields", "accuracy", "locality", "within-classes", "within-class-cavity")  # what a run ends with
 FORMATS = ("png", "pdf", "svg")
 
 
