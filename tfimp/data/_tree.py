@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import unicodedata
 from collections import Counter
 from pathlib import Path
 
+from tfimp._files import open_regular
 from tfimp.data._pictures import OTHER_SUFFIXES, SUFFIXES
 from tfimp.data._sampling import PARTS
 from tfimp.errors import DataError, nearest
@@ -104,7 +106,7 @@ def clean(name: str) -> str:
 def words_of(path: Path) -> dict[str, str]:
     """The names of WordNet ids, from Tiny-ImageNet's ``words.txt``; empty where there is none."""
     try:
-        with (path / "words.txt").open(encoding="utf-8", errors="replace") as file:
+        with io.TextIOWrapper(open_regular(path / "words.txt"), "utf-8", "replace") as file:
             pairs = [line.rstrip("\n").partition("\t") for line in file.readlines(16 * 2**20)]
     except OSError:
         return {}
@@ -245,7 +247,7 @@ def _annotated(root: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     list_of = root / _ANNOTATIONS
     try:
-        with list_of.open(encoding="utf-8") as file:
+        with io.TextIOWrapper(open_regular(list_of), "utf-8") as file:
             lines = [line.split("\t") for line in file.readlines(16 * 2**20)]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {str(list_of)!r}: {getattr(error, 'strerror', 'it is not UTF-8 text')}") from None

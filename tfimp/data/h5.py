@@ -113,6 +113,7 @@ def opened(file: Path) -> Iterator[Any]:
         raise DataError("data.source 'h5:...' needs h5py: pip install tfimp[data]") from None
     try:
         open_regular(file).close()
+        open_regular(file).close()  # HDF5 opens it by its name, and would wait at a pipe
         with h5py.File(file, "r", locking=False) as content:
             yield content
     except DataError:
