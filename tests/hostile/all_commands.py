@@ -75,14 +75,14 @@ def build(folder: Path, class_names: tuple[str, ...] | None = None) -> None:
         call(folder, command.format(run="group"))
 
 
-def call(folder: Path, command: str) -> tuple[int, str]:
+def call(folder: Path, command: str, separator: str = " ") -> tuple[int, str]:
     """Call a command in a folder; its code, and all that it says. Nothing takes longer than a moment."""
     out, err = io.StringIO(), io.StringIO()
     before = os.getcwd()
     os.chdir(folder)
     try:
         with in_time(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = _call(command.split(" "))
+            code = _call(command.split(separator))
     finally:
         os.chdir(before)
     said = err.getvalue()
