@@ -130,8 +130,8 @@ def test_numbers_that_do_not_fit_together(
 
 def test_a_report_of_arrays_that_do_not_fit_says_what_is_wrong(fresh: Callable[[], Path], call: Call) -> None:
     path = fresh()
-    weights = dict(unpack_arrays((path / "rounds" / "02" / "weights.safetensors").read_bytes(), "here"))
-    put_arrays(path, 2, "weights", pack_arrays({**weights, "dense_0/kernel": np.ones((3, 3), np.float32)}))
+    masks = dict(unpack_masks((path / "rounds" / "02" / "masks.safetensors").read_bytes(), "here"))
+    put_arrays(path, 2, "masks", pack_masks({**masks, "dense_0/kernel": np.ones((3, 3), bool)}))
     code, said = call("report", path)
     assert code == 2
     assert "is not sound: round" in said
