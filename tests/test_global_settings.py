@@ -107,7 +107,7 @@ def test_every_policy_is_tried() -> None:
 
 
 @pytest.mark.usefixtures("policies_set")
-def test_the_bytes_of_a_run_are_the_same(policy: str, undisturbed: tuple[RunConfig, list[Any]], tmp_path: Path) -> None:
+def test_the_bytes_of_a_run_are_the_same(undisturbed: tuple[RunConfig, list[Any]], tmp_path: Path) -> None:
     config, expected = undisturbed
     before = state()
     assert hashes(run(config, tmp_path / "run")) == expected

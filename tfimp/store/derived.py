@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tfimp.errors import StoreError
-from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, inside, read_whole, sha256, write_whole
+from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, check_held, inside, read_whole, sha256, write_whole
 
 DERIVED = "derived.sha256"
 _LINE = re.compile(r"([0-9a-f]{64})  ((?:(?:figures|events)/)?[^/\0\n]{1,255})")
@@ -34,6 +34,7 @@ def deriving(root: Path, files: Iterable[Path]) -> Iterator[None]:
     if not names:
         yield
         return
+    check_held(root)
     with _alone(root):
         _write(root, {name: digest for name, digest in _entries(root)[0].items() if name not in names})
     yield

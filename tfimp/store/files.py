@@ -26,8 +26,8 @@ MAX_ARRAYS = min(4 * 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAG
 _TEMPORARY = re.compile(r"\..+\.\d+-\d+\.tmp")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _counter = itertools.count()
-_held: dict[str, Held] = {}
-"""The folders that this process has locked, by absolute path."""
+_held: list[Held] = []
+"""The folders that this process has locked."""
 
 
 class DamagedError(StoreError):
@@ -217,12 +217,12 @@ class Held:
     def lock_is(self, name: str, status: os.stat_result) -> None:
         """From now on the folder is held, by the lock on this file of it."""
         self._lock = name, _identity(status)
-        _held[self.path] = self
+        _held.append(self)
 
     def release(self) -> None:
         """Hold it no longer."""
-        if _held.get(self.path) is self:
-            del _held[self.path]
+        if self in _held:
+            _held.remove(self)
         os.close(self.descriptor)
 
     def check(self, found: os.stat_result | None = None) -> None:
@@ -270,7 +270,7 @@ def check_held(folder: Path, found: os.stat_result | None = None) -> None:
         StoreError: the folder was moved, deleted or replaced.
     """
     path = os.path.abspath(folder)
-    for held in list(_held.values()):
+    for held in list(_held):
         if path == held.path:
             held.check(found)
         elif path.startswith(held.path + os.sep):
@@ -281,10 +281,16 @@ def named_folder(path: str | Path) -> Path:
     """The folder of a path that somebody named; an empty text would be the folder that the program is in.
 
     Raises:
-        StoreError: nothing is named.
+        StoreError: nothing is named, or what no folder can be called.
     """
     if not str(path).strip():
         raise StoreError(f"a run needs a folder of its own, got {str(path)!r}")
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{str(path)!r} cannot be a run's folder: {_reason(error)}") from None
     return Path(path)
 
 
