@@ -19,6 +19,8 @@ import numpy as np
 import tfimp
 from tfimp.errors import ConfigError, PruningWarning
 from tfimp.pruning import wrapper
+from tfimp.pruning.criteria import CRITERIA
+from tfimp.registry import load_plugin
 
 SCHEDULE = tfimp.IterativeMagnitudeSchedule
 RNG = np.random.default_rng(0)
@@ -683,6 +685,35 @@ def gradients_patterns_and_criteria_of_ones_own(keras, folder):
     mask = tfimp.masks(model)["h/kernel"]
     assert (mask.reshape(3, 2, 8).sum(axis=1) == 1).all()
     refused(lambda: compiled(keras, SCHEDULE(2, 3), pattern="5:2"), "5:2")
+
+
+@claim
+def a_criterion_in_a_file_of_the_users_goes_by_its_name(keras, folder):
+    file = Path(folder) / "mine.py"
+    file.write_text(
+        "import tfimp\n\n\n@tfimp.criterion('grown')\ndef grown(weight, initial):\n"
+        "    return abs(weight) - abs(initial)\n"
+    )
+
+    class Record(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            wrapper.home(self.model).synchronise(self.model)
+            ends.append(weights(self.model))
+
+    refused(lambda: tfimp.Rewind(criterion="grown"), "unknown criterion 'grown'")
+    load_plugin(file)
+    try:
+        ends, model = [], compiled(keras, SCHEDULE(3, 3, 0.5))
+        before = weights(model)["h/kernel"]
+        fit(keras, model, 3, callbacks=[Record()], rewind=tfimp.Rewind(criterion="grown"))
+        left = np.ones(30, bool)
+        for step, survivors in ((2, 15), (5, 7)):
+            score = (np.abs(ends[step]["h/kernel"]) - np.abs(before)).ravel()
+            left[np.flatnonzero(left)[np.argsort(score[left], kind="stable")[: left.sum() - survivors]]] = False
+            before = before * left.reshape(before.shape)
+        assert np.array_equal(tfimp.masks(model)["h/kernel"].ravel(), left)
+    finally:
+        CRITERIA._found.pop("grown", None)
 
 
 @claim
