@@ -129,8 +129,8 @@ def load_plugin(path: str | Path) -> ModuleType:
     """
     file = Path(path).expanduser()
     if file.suffix != ".py" or not file.is_file():
-        problem = "is no Python file (.py)" if file.is_file() else "does not exist"
-        raise ConfigError(f"the plugin {str(path)!r} {problem}; accepted: a file that registers criteria, as mine.py")
+        problem = "is no Python file (.py)" if file.exists() else "does not exist"
+        raise ConfigError(f"the plugin {str(path)!r} {problem}; accepted: a file such as mine.py")
     file = file.resolve()
     if file not in _PLUGINS:
         name = f"tfimp_plugin_{re.sub(r'[^a-zA-Z0-9]', '_', file.stem)}_{hashlib.sha256(bytes(file)).hexdigest()[:8]}"

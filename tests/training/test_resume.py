@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,13 @@ class StopAt:
                 raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("engine", ["dense", "sparse"])
-def test_a_run_stopped_inside_rounds_ends_with_the_same_bytes(tmp_path: Path, engine: str) -> None:
+@pytest.mark.parametrize(("engine", "criterion"), [("dense", "magnitude"), ("sparse", "gradient")])
+def test_a_run_stopped_inside_rounds_ends_with_the_same_bytes(tmp_path: Path, engine: str, criterion: str) -> None:
     settings = config(tmp_path, engine=engine, checkpoint_seconds=0)
+    if criterion == "gradient":  # which is that of the last step, so that no step before it can decide
+        settings = dataclasses.replace(
+            settings, prune=dataclasses.replace(settings.prune, criterion=criterion, prune_step=0)
+        )
     whole = tfimp.run(settings, tmp_path / "whole")
     first, second = StopAt(0, 200), StopAt(2, 70)
     with pytest.raises(KeyboardInterrupt):
@@ -58,7 +63,8 @@ def test_a_run_stopped_inside_rounds_ends_with_the_same_bytes(tmp_path: Path, en
     assert second.blocks[0] == (0, 250), "round 0 goes on from step 200"
     assert last.blocks[0] == (2, 170), "round 2 goes on from step 70"
     assert [done.files for done in cut.rounds] == [done.files for done in whole.rounds]
-    assert all("deciding.safetensors" in done.files for done in cut.rounds)
+    kept = "gradients" if criterion == "gradient" else "deciding"
+    assert all(f"{kept}.safetensors" in done.files for done in cut.rounds)
     bests = [[done.metrics["best_validation_accuracy"] for done in run.rounds] for run in (cut, whole)]
     assert bests[0] == bests[1]
     assert verify(cut.path) == []
