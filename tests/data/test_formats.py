@@ -363,3 +363,19 @@ def test_tiny_imagenet(tmp_path: Path) -> None:
     (tmp_path / "val" / "val_annotations.txt").write_text("../../x.png\tn00000001\n")
     with pytest.raises(DataError, match=r"names 'x\.png', which is not in"):
         load(f"folder:{tmp_path}", side=64)
+
+
+def test_an_archive_beyond_memory_is_mapped_where_it_is_not_compressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays = {"x_train": COLOUR[TRAIN], "y_train": LABELS[TRAIN], "x_test": COLOUR[TEST], "y_test": LABELS[TEST]}
+    np.savez(tmp_path / "x.npz", **arrays)
+    np.savez_compressed(tmp_path / "y.npz", **arrays)
+    before = load(f"npz:{tmp_path}/x.npz")
+    assert not is_mapped(before.train.images)
+    monkeypatch.setattr(_archive, "free_memory", lambda: 2**20)
+    dataset = load(f"npz:{tmp_path}/x.npz")
+    assert is_mapped(dataset.train.images)
+    assert dataset.fingerprint == before.fingerprint
+    with pytest.raises(DataError, match=r"claims to hold .* GB of memory are free"):
+        load(f"npz:{tmp_path}/y.npz")

@@ -12,7 +12,7 @@ from PIL import Image
 
 import tfimp.data
 from tfimp.config import DataConfig
-from tfimp.data import Split, _stored
+from tfimp.data import Split, _choosing
 from tfimp.errors import ConfigError, DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8)
@@ -152,7 +152,7 @@ def test_cifar10_as_its_site_packs_it(tmp_path):
 def test_held_out_samples_are_exchanged_in_place_and_none_is_lost():
     images = np.arange(5000, dtype=np.float32)[:, None].repeat(3, axis=1)
     split = Split(images, np.arange(5000, dtype=np.int32))
-    kept, held = _stored.hold_out(split, 1200, np.random.default_rng(0))
+    kept, held = _choosing.hold_out(split, 1200, np.random.default_rng(0))
     assert kept.images.base is not None
     assert np.shares_memory(kept.images, images)
     assert np.shares_memory(held.images, images)
@@ -160,7 +160,7 @@ def test_held_out_samples_are_exchanged_in_place_and_none_is_lost():
     assert all(np.array_equal(part.images[:, 0], part.labels) for part in (kept, held))
     assert 0.2 < np.mean(held.labels < 1250) < 0.3, "a random share of everything, not the tail"
     for count in (400, 4000):
-        chosen = _stored.choose(Split(images.copy(), split.labels.copy()), count, np.random.default_rng(1))
+        chosen = _choosing.choose(Split(images.copy(), split.labels.copy()), count, np.random.default_rng(1))
         assert len(set(chosen.labels)) == count
         assert np.array_equal(chosen.images[:, 0], chosen.labels)
 

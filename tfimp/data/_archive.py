@@ -43,7 +43,12 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     """
     with _open(path) as archive:
         members = {name: archive.getinfo(f"{name}.npy") for name in names if f"{name}.npy" in archive.namelist()}
-        check_size(path, sum(member.file_size for member in members.values()))
+        size = sum(member.file_size for member in members.values())
+        if size > LARGEST_SHARE * free_memory() and all(
+            m.compress_type == zipfile.ZIP_STORED for m in members.values()
+        ):
+            return {name: _mapped(path, archive, member) for name, member in members.items()}
+        check_size(path, size)
         return {name: _read(path, archive, member) for name, member in members.items()}
 
 
@@ -96,6 +101,29 @@ def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.n
         _checked_header(path, member, file)
     with archive.open(member) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _mapped(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """An array that is not compressed, as a copy-on-write map of where it lies in the archive."""
+    with archive.open(member) as file:
+        shape, dtype = _checked_header(path, member, file)
+        before = file.tell()
+        order = "F" if _is_fortran(archive, member) else "C"
+    with open_regular(path) as plain:
+        plain.seek(member.header_offset)
+        head = plain.read(30)
+    # a member's own header: thirty bytes, its name and extra fields, whose lengths are at 26 and 28
+    start = member.header_offset + 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+    if not all(shape):
+        return np.empty(shape, dtype)
+    return np.memmap(path, dtype, "c", start + before, shape, order)  # type: ignore[call-overload,no-any-return]
+
+
+def _is_fortran(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        return read(file)[1]
 
 
 def _checked_header(path: Path, member: zipfile.ZipInfo, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:

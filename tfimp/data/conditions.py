@@ -15,9 +15,10 @@ import scipy.fft
 
 from tfimp._inputs import Condition, parse_condition
 from tfimp._text import read_text
+from tfimp.data._choosing import choose, divided
 from tfimp.data._quantise import CHUNK, transform_images, writeable
 from tfimp.data._sampling import stream
-from tfimp.data._stored import MOST_CLASSES, choose, divided
+from tfimp.data._stored import MOST_CLASSES
 from tfimp.data.clones import gaussian_clone
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError, DataError
