@@ -51,7 +51,7 @@ def summarise(path: Path, runs: Sequence[Run], finished: Finished | None, drawn:
     """After one run, or several that trained together: what came out, what was written and where, what to do next."""
     from tfimp.display.pace import clock_text
 
-    click.echo(f"\n{_table.legend(run.removes_by for run in runs)}\n")
+    click.echo(f"\n{_table.legend((run.removes_by for run in runs), test_part=all(map(_table.has_test_part, runs)))}\n")
     reason = finished.reason if finished and finished.reason else count(len(runs[0].rounds), "round")
     say(f"complete after {clock_text(seconds)}: {reason}")
     for run in runs:
@@ -60,7 +60,7 @@ def summarise(path: Path, runs: Sequence[Run], finished: Finished | None, drawn:
         if best is not None:
             say(
                 f"{name}best sparse round {best.index}: density {best.metrics['density']:.3g}, "
-                f"test accuracy {accuracy_text(best.metrics)} (dense: {accuracy_text(run.rounds[0].metrics)})"
+                f"{' '.join(accuracy_text(best.metrics))} (dense: {accuracy_text(run.rounds[0].metrics)[1]})"
             )
     say("written:")
     for run in runs:
@@ -75,10 +75,12 @@ def summarise(path: Path, runs: Sequence[Run], finished: Finished | None, drawn:
         say(f"open in a browser: {drawn[-1]}")
 
 
-def accuracy_text(metrics: Mapping[str, Any]) -> str:
-    """The test accuracy of a round."""
-    accuracy = _table.find(metrics, ("test_accuracy",))
-    return "-" if accuracy is None else f"{100 * accuracy:.1f}%"
+def accuracy_text(metrics: Mapping[str, Any]) -> tuple[str, str]:
+    """The test accuracy of a round, or the best validation accuracy where there is no test part: what it is, and it."""
+    for name in ("test_accuracy", "best_validation_accuracy"):
+        if (accuracy := _table.find(metrics, (name,))) is not None:
+            return name.replace("_", " "), f"{100 * accuracy:.1f}%"
+    return "test accuracy", "-"
 
 
 def count(number: int, noun: str) -> str:

@@ -47,7 +47,9 @@ def command(run: Path, as_json: bool) -> None:
     for name, rounds in zip(names or [""], metrics, strict=True):
         for found in rounds:
             say(_table.row(found, name))
-    click.echo(f"\n{_table.legend(stored.removes_by for stored in runs)}")
+    click.echo(
+        f"\n{_table.legend((stored.removes_by for stored in runs), test_part=all(map(_table.has_test_part, runs)))}"
+    )
 
 
 def essentials(run: Run) -> list[str]:

@@ -115,7 +115,7 @@ class Run(store.Run):
     def _repr_html_(self) -> str:
         heading = f"{self.path}: {self.status}, {len(self.rounds)} rounds"
         rows = [table.headings(), *(table.cells(found.metrics) for found in self.rounds)]
-        return html_table(heading, rows, table.legend([self.removes_by]))
+        return html_table(heading, rows, table.legend([self.removes_by], test_part=table.has_test_part(self)))
 
 
 def flat(numbers: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

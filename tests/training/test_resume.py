@@ -71,6 +71,33 @@ def test_a_run_stopped_inside_rounds_ends_with_the_same_bytes(tmp_path: Path, en
     assert not (cut.path / "checkpoint").exists()
 
 
+@pytest.mark.parametrize("engine", ["dense", "sparse"])
+def test_fresh_samples_of_every_step_are_the_same_after_a_stop(tmp_path: Path, engine: str) -> None:
+    settings = RunConfig.from_dict(
+        {
+            "data": {
+                "source": "nlgp-or-gaussian",
+                "side": 4,
+                "stream": True,
+                "train": 60,
+                "validation": 40,
+                "test": 40,
+            },
+            "model": {"hidden": [8], "activation": "erf", "batch_norm": False},
+            "train": {"steps": 150, "batch_size": 10, "loss": "mse", "checkpoint_seconds": 0, "engine": engine},
+            "prune": {"rounds": 2, "rewind_step": 30},
+            "probe": {"samples": 50},
+            "export": {"rounds": [], "tensorboard": False},
+        }
+    )
+    whole = tfimp.run(settings, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        tfimp.run(settings, tmp_path / "cut", progress=StopAt(1, 70))
+    cut = tfimp.run(settings, tmp_path / "cut", resume=True)
+    assert [done.files for done in cut.rounds] == [done.files for done in whole.rounds]
+    assert verify(cut.path) == []
+
+
 def test_checkpoints_are_written_as_time_passes_and_cost_at_most_a_fiftieth_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -85,11 +85,22 @@ def layer_columns() -> tuple[Column, ...]:
     return (_DENSITY, Column("live", 6, ("alive_units",), lambda value: f"{int(value)}"), *_layer_columns())
 
 
-def legend(criteria: Iterable[str]) -> str:
-    """What the columns are, and which criterion says what goes next in the runs of the table; fits a terminal."""
+def has_test_part(run: Any) -> bool:
+    """Whether a run's data have test samples, as far as its run.json says."""
+    return bool(run.info["data"].get("test", 1))
+
+
+def legend(criteria: Iterable[str], *, test_part: bool = True) -> str:
+    """What the columns are, and which criterion says what goes next in the runs of the table; fits a terminal.
+
+    Args:
+        criteria: Of the runs.
+        test_part: False where there are no test samples.
+    """
     explained = [line.explained for line in catalogue.headlines() if line.title and line.explained]
     text = f"val, test: accuracy in %. Of the first layer: {'; '.join(explained)}."
     by = f"What goes next is decided by: {', '.join(dict.fromkeys(criteria))}."
+    by = by if test_part else f"No test part: all samples that do not train validate.\n{by}"
     return f"{textwrap.fill(text, WIDTH - 1)}\n{by}"
 
 

@@ -38,6 +38,8 @@ def accuracy(run: Run) -> Figure:
     if not any(np.isfinite(values).any() for values in parts.values()):
         return missing_figure(title, "No round has a stored accuracy.")
     note = "Dashed: test accuracy of the dense network (round 0)."
+    if not np.isfinite(parts["test"]).any():
+        note = "There is no test part: all samples that do not train validate."
     figure = new_figure(title, COLUMN, 2.7, note)
     axes = figure.add_subplot()
     if np.isfinite(parts["test"][0]):

@@ -26,10 +26,13 @@ def first_screen(run: Run) -> list[dict[str, Any]]:
         return []
     density = read.densities(run)
     drawn = []
-    accuracy = 100 * read.series(run, "test_accuracy")
+    part = facts.judged_by(run)
+    accuracy = 100 * read.series(run, f"{part}_accuracy")
     if np.isfinite(accuracy).any():
         half = np.array([facts.accuracy_half(run, value / 100) for value in accuracy]) * 100
-        drawn.append({"title": "Test accuracy (%)", "svg": _curve(density, accuracy, accuracy[0], half)})
+        drawn.append(
+            {"title": f"{part.capitalize()} accuracy (%)", "svg": _curve(density, accuracy, accuracy[0], half)}
+        )
     layer = read.image_layer(run)
     if layer is not None:
         ratio = read.series(run, "layers", layer, "locality", "ratio")

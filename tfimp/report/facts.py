@@ -102,9 +102,14 @@ def sentences(run: Run) -> dict[str, str]:
     return {"performance": _best(run), "connections": _participation(run), "gaussianity": _non_gaussianity(run)}
 
 
+def judged_by(run: Run) -> str:
+    """The part whose accuracy is told: ``test``, or ``validation`` where all samples that do not train validate."""
+    return "validation" if data_facts(run).get("test") == 0 else "test"
+
+
 def accuracy_half(run: Run, accuracy: float) -> float:
-    """Half of a 95% interval of an accuracy by the number of test samples; NaN where that is not known."""
-    count = data_facts(run).get("test")
+    """Half of a 95% interval of an accuracy by the number of its samples; NaN where that is not known."""
+    count = data_facts(run).get(judged_by(run))
     if not isinstance(count, int) or count < 1 or not math.isfinite(accuracy):
         return math.nan
     return Z * math.sqrt(accuracy * (1 - accuracy) / count)
@@ -112,15 +117,16 @@ def accuracy_half(run: Run, accuracy: float) -> float:
 
 def _accuracy(run: Run) -> str:
     dense, last = run.rounds[0], run.rounds[-1]
-    start, found = read.number(dense, "test_accuracy"), read.number(last, "test_accuracy")
+    part = judged_by(run)
+    start, found = read.number(dense, f"{part}_accuracy"), read.number(last, f"{part}_accuracy")
     if not math.isfinite(start):
         return ""
     if len(run.rounds) == 1:
-        return f"The dense network classifies {_with_half(run, start)} of the test samples right; no sparse round yet"
+        return f"The dense network classifies {_with_half(run, start)} of the {part} samples right; no sparse round yet"
     density = significant(100 * read.number(last, "density"), 2)
     return (
         f"With {density}% of its weights left (round {last.index}) the network classifies {_with_half(run, found)} of "
-        f"the test samples right, {_against(run, start, found)}"
+        f"the {part} samples right, {_against(run, start, found)}"
     )
 
 
@@ -137,7 +143,7 @@ def _against(run: Run, first: float, second: float) -> str:
     if not math.isfinite(half) or abs(gain) < 5e-4:
         return dense
     if abs(gain) <= half:
-        return f"{dense}: no difference that {data_facts(run).get('test')} samples can tell"
+        return f"{dense}: no difference that {data_facts(run).get(judged_by(run))} samples can tell"
     return f"{dense}: {100 * abs(gain):.1f} points {'more' if gain > 0 else 'less'}"
 
 
@@ -157,10 +163,11 @@ def _locality(run: Run) -> str:
 
 def _best(run: Run) -> str:
     dense, best = run.rounds[0], run.best_sparse
-    start = read.number(dense, "test_accuracy")
+    accuracy = f"{judged_by(run)}_accuracy"
+    start = read.number(dense, accuracy)
     if best is None or not math.isfinite(start):
         return ""
-    found, density = read.number(best, "test_accuracy"), read.number(best, "density")
+    found, density = read.number(best, accuracy), read.number(best, "density")
     return (
         f"The best sparse round (round {best.index}, chosen by validation accuracy) keeps "
         f"{significant(100 * density, 2)}% of the weights and classifies {_with_half(run, found)} right, "
