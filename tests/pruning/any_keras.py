@@ -7,7 +7,6 @@ test_every_keras.py, which runs it, and runs the same with tf_keras.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 import traceback
@@ -97,7 +96,9 @@ def watcher(keras):
             for name, value in values.items():
                 mask = masks.get(name.split("/", 2)[-1] if name.startswith("optimizer/") else name)
                 if mask is not None and mask.shape == value.shape:
-                    assert not value[~mask].any(), f"{name} after step {self.steps}: pruned entries are not 0"
+                    tiny = 1e-20 if name.startswith("optimizer/v/") else 0  # Adafactor adds its epsilon, 1e-30
+                    gone = np.abs(value[~mask].astype("float32"))
+                    assert not (gone > tiny).any(), f"{name} after step {self.steps}: pruned entries are not 0"
 
     return Watch()
 
@@ -170,7 +171,7 @@ def check(keras, model, x=X, y=Y, schedule=None, save=True, **options):
 
 # Optimisers.
 
-VARIANTS = ("plain", "constraint", "decay", "average", "clipping")
+VARIANTS = ("plain", "constraint", "everything")
 
 
 def optimizers(keras):
@@ -206,15 +207,11 @@ def optimizers(keras):
     return found
 
 
-def options_of(keras, name, variant):
-    legacy = name.startswith("legacy.") or name == "LossScaleOptimizer"
-    if variant == "clipping":
-        return {"clipnorm": 0.1}
-    if legacy:
+def options_of(name, variant):
+    if variant != "everything" or name == "LossScaleOptimizer":
         return {}
-    return {"decay": {"weight_decay": 0.05}, "average": {"use_ema": True, "ema_overwrite_frequency": 2}}.get(
-        variant, {}
-    )
+    newer = {"weight_decay": 0.05, "use_ema": True, "ema_overwrite_frequency": 2}
+    return {"clipnorm": 0.1} | ({} if name.startswith("legacy.") else newer)
 
 
 def registered(keras):
@@ -231,14 +228,15 @@ def mover(keras):
 
 
 def check_optimizer(keras, name, variant, eager=True):
+    """Two rounds: zeros after every step, in the slots too."""
     keras.utils.set_random_seed(1)
-    constraint = mover(keras) if variant == "constraint" else None
-    model = tfimp.prune(network(keras, kernel_constraint=constraint), SCHEDULE(2, 3, 0.5, 1), layers="*")
-    optimizer = optimizers(keras)[name](0.01, **options_of(keras, name, variant))
+    constraint = mover(keras) if variant != "plain" else None
+    model = tfimp.prune(network(keras, kernel_constraint=constraint), SCHEDULE(2, 2, 0.5, 1), layers="*")
+    optimizer = optimizers(keras)[name](0.01, **options_of(name, variant))
     model.compile(optimizer, loss(keras), run_eagerly=eager)
-    fit(keras, model, epochs=3)
+    fit(keras, model, epochs=2)
     values, masks = weights(model), tfimp.masks(model)
-    assert {name: int(mask.sum()) for name, mask in masks.items()} == {"h/kernel": 15, "out/kernel": 8}
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == {"h/kernel": 15, "out/kernel": 7}
     for name, mask in masks.items():
         assert not values[name][~mask].any(), f"{name} at the end"
         assert values[name][mask].any()
@@ -361,7 +359,7 @@ def nadams_running_product_is_rewound(keras, folder):
 def functional_models_with_bare_operations_and_masks(keras, folder):
     inputs = keras.Input((6,))
     hidden = keras.layers.Dense(5, name="h")(inputs)
-    hidden = (hidden + hidden)[:, ::-1]
+    hidden = (hidden + hidden)[:, 1:]
     if is_tf_keras(keras):
         import tensorflow as tf
 
@@ -529,7 +527,7 @@ def strip_finds_wrappers_wherever_they_are(keras, folder):
 
     model = Subclassed()
     model.compile("adam", loss(keras))
-    model.build((None, 6))
+    model(X[:1])
     fit(keras, model)
     before = model.predict(X, verbose=0)
     assert np.allclose(tfimp.strip(model).predict(X, verbose=0), before, atol=1e-6)
@@ -573,12 +571,13 @@ def steps_per_execution_is_refused_at_the_start(keras, folder):
     model = compiled(keras, SCHEDULE(3, 4, 0.5))
     before = weights(model)
     if backend(keras) == "torch":
-        return
+        return "PyTorch's fit has no executions of several steps"
     model.compile("adam", loss(keras), steps_per_execution=3)
-    refused(lambda: fit(keras, model, 3), "steps_per_execution")
+    line = refused(lambda: fit(keras, model, 3), "steps_per_execution")
     if not is_tf_keras(keras):
         refused(lambda: model.fit(unknown_length(keras, 3), verbose=0, callbacks=[tfimp.Rewind()]), "known length")
     assert all(np.array_equal(value, before[name]) for name, value in weights(model).items())
+    return line
 
 
 @claim
@@ -730,6 +729,8 @@ def tflite_files_compute_what_the_model_computes(keras, folder):
 
     model = compiled(keras, SCHEDULE(2, 3, 0.5), layers="*")
     fit(keras, model)
+    if backend(keras) not in ("tf_keras", "tensorflow"):
+        return refused(lambda: tfimp.save_stripped(model, f"{folder}/model.tflite"), "KERAS_BACKEND=tensorflow")
     path = tfimp.save_stripped(model, f"{folder}/model.tflite")
     interpreter = tf.lite.Interpreter(str(path))
     interpreter.allocate_tensors()
@@ -773,7 +774,7 @@ for title, shape, layers in (
     ("stacked cells in an RNN", TIMES, lambda k: [k.RNN([k.LSTMCell(3), k.GRUCell(3)], name="h")]),
     ("Bidirectional", TIMES, lambda k: [k.Bidirectional(k.LSTM(3), name="h")]),
     ("TimeDistributed", TIMES, lambda k: [k.TimeDistributed(k.Dense(5), name="h")]),
-    ("EinsumDense", TIMES, lambda k: [k.EinsumDense("abc,cd->abd", (None, 5), name="h")]),
+    ("EinsumDense", TIMES, lambda k: [k.EinsumDense("abc,cd->abd", (4, 5), name="h")]),
 ):  # fmt: skip
     kind(title)(
         checked(lambda keras, shape=shape, layers=layers: sequence(keras, *layers(keras.layers), shape=shape), shape)
@@ -853,7 +854,7 @@ def _(keras, folder):
             return self.h(x)
 
     model = Subclassed()
-    model.build((None, 6))
+    model(X[:1])
     return refused(lambda: tfimp.prune(model, SCHEDULE(2, 3)), "Subclassed", "where they are made")
 
 
@@ -891,44 +892,37 @@ def _(keras, folder):
     assert tfimp.masks(model)["h/kernel"].sum() == 15
 
 
-def run(keras, only=""):
-    """What became of each claim, kind and optimiser: {"claims/…": line}, "" where it holds."""
-    found = {}
-
-    def attempt(name, function, *arguments):
-        if only and only not in name:
-            return
-        try:
-            with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                found[name] = function(*arguments, folder) or ""
-        except Exception:
-            found[name] = "WRONG\n" + traceback.format_exc(limit=-6)
-        print(name, "|", found[name][:60].replace("\n", " "), file=sys.stderr, flush=True)
-
-    for name, function in CLAIMS.items():
-        attempt(f"claims/{name}", function, keras)
-    for name, function in KINDS.items():
-        attempt(f"kinds/{name}", function, keras)
-    for name in optimizers(keras):
-        for variant in VARIANTS:
-            if options_of(keras, name, variant) or variant in ("plain", "constraint"):
-                attempt(f"optimizers/{name}/{variant}", lambda *a: check_optimizer(*a[:-1]), keras, name, variant)
-    return found
+def names(keras):
+    """All that `attempt` takes."""
+    optimisers = [f"optimizers/{name}/{variant}" for name in optimizers(keras) for variant in VARIANTS]
+    return [f"claims/{name}" for name in CLAIMS] + [f"kinds/{name}" for name in KINDS] + optimisers
 
 
-if __name__ == "__main__":
-    if os.environ.get("KERAS_BACKEND") == "torch":
+def attempt(keras, name):
+    """What became of a claim, a kind or an optimiser: "" where it holds, or the line of a refusal."""
+    part, _, rest = name.partition("/")
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if part == "optimizers":
+            return check_optimizer(keras, *rest.split("/")) or ""
+        return {"claims": CLAIMS, "kinds": KINDS}[part][rest](keras, folder) or ""
+
+
+def main(out, package, *wanted):
+    """Try what begins with one of the wanted texts; a file gets what became of it, as JSON."""
+    if backend(keras := __import__(package)) == "torch":
         import torch
 
         torch.set_num_threads(1)
-    if sys.argv[2] == "tf_keras":
-        import tf_keras as chosen
-    else:
-        import keras as chosen
-    result = run(chosen, *sys.argv[3:])
-    Path(sys.argv[1]).write_text(json.dumps(result))
-    for name, line in result.items():
-        if line.startswith("WRONG"):
-            print(name, line)
-    print(len(result), "tried")
+    found = {}
+    for name in names(keras):
+        if name.startswith(wanted or ("",)):
+            try:
+                found[name] = attempt(keras, name)
+            except Exception:
+                found[name] = "WRONG\n" + traceback.format_exc(limit=-6)
+    Path(out).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -144,24 +144,24 @@ class PrunedLayer(PrunedBase, keras.layers.Wrapper):
 
     def _zeroed(self, mask: Any, weight: Any) -> Any:
         value = ops.convert_to_tensor(weight)
-        kept = mask.value
-        if keras.backend.backend() == "jax":
-            kept = self._mask_of_this_trace(value, mask)
+        kept = self._mask_of_this_step(value, mask) if keras.backend.backend() == "jax" else mask.value
         return ops.where(kept != 0, value, ops.zeros_like(value))
 
-    def _mask_of_this_trace(self, value: Any, mask: Any) -> Any:
-        """The mask beside a weight that the optimiser assigns: within jit, the one passed in with the model."""
+    def _mask_of_this_step(self, value: Any, mask: Any) -> Any:
+        """The mask beside a weight that is assigned: within `fit` variables are empty and the state is passed."""
         import jax
 
+        passed = self._traced.get(id(mask))
+        if not isinstance(passed, jax.core.Tracer):
+            return mask.value if passed is None else passed
         if not isinstance(value, jax.core.Tracer):
-            return mask.value
-        traced = self._traced.get(id(mask))
-        if isinstance(traced, jax.core.Tracer) and traced._trace is not value._trace:
+            return mask.value  # what was passed belongs to a compiled function of before
+        if passed._trace is not value._trace:
             raise ConfigError(
                 f"the masks of {self.layer.name!r} are not at hand where this training step assigns its weights; call "
                 "the model in the same jitted function"
             )
-        return mask.value if traced is None else traced
+        return passed
 
 
 @contextmanager

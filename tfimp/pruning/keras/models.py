@@ -407,14 +407,16 @@ def _attributes(owner: Any) -> dict[str, Any]:
 def _put(owner: Any, key: Any, value: Any) -> None:
     if isinstance(owner, tuple):
         return
-    # Keras 3 locks what a built layer holds.
-    tracker = getattr(owner, "_tracker", None) or getattr(owner, "tracker", None)
+    in_place = isinstance(owner, (dict, list))
+    # Keras 3 locks what a built layer holds, and forgets nothing by itself.
+    tracker = getattr(owner, "tracker", None) if in_place else getattr(owner, "_tracker", None)
     locked = tracker is not None and tracker.locked
-    if locked:
+    if tracker is not None:
         tracker.unlock()
+        tracker.untrack(owner[key] if in_place else getattr(owner, key))
     try:
-        if isinstance(owner, (dict, list)):
-            owner[key] = value
+        if in_place:
+            owner[key] = value if tracker is None else tracker.track(value)
         else:
             delattr(owner, key)
             setattr(owner, key, value)

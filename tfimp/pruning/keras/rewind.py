@@ -200,7 +200,9 @@ class Rewind(Callback):
             )
         self._schedule, self._scope, self._pattern = self._home.schedule_of(self.model)
         if not self._home.prunable_variables(self.model):
-            raise ConfigError("the model has no weights yet, so there is nothing to rewind to; call model.build first")
+            raise ConfigError(
+                "the model has no weights yet, so there is nothing to rewind to; call it on a batch first"
+            )
         self._progress: Progress = self._home.progress_of(self.model)
         self._progress.adopt_names(list(self._home.variables(self.model)))
         self._after_step: Callable[[], None] = lambda: None
@@ -340,6 +342,8 @@ class Rewind(Callback):
           ConfigError: masks of a training whose rewind point is not here.
         """
         progress, variable = self._progress, next(self._home.pruned_layers(self.model)).position
+        if getattr(variable, "_value", variable) is None:
+            return  # JAX: the first batch of all had no data, and Keras has taken the variables' values away
         found = tuple(int(value) for value in wrapper.to_numpy(variable))
         if found == progress.written:
             self._write_position(synchronised=True)

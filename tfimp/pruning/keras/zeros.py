@@ -14,9 +14,9 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-# Their update of a weight whose value, gradient and slots are 0 is 0.
+# Their update of a weight whose value, gradient and slots are 0 is 0. Not so Ftrl's: it divides by an accumulator.
 _ELEMENTWISE = {
-    "SGD", "RMSprop", "Adam", "AdamW", "Adadelta", "Adagrad", "Adamax", "Adafactor", "Nadam", "Ftrl", "Lion", "Lamb",
+    "SGD", "RMSprop", "Adam", "AdamW", "Adadelta", "Adagrad", "Adamax", "Adafactor", "Nadam", "Lion", "Lamb",
     "ScheduleFreeAdamW",
 }  # fmt: skip
 _AROUND_OTHERS = {"LossScaleOptimizer", "LossScaleOptimizerV3", "MultiOptimizer"}
