@@ -59,7 +59,7 @@ def test_every_figure_of_what_was_measured_is_in_a_chapter_once_and_the_navigati
     figures = [attributes["id"] for tag, attributes in page.tags if tag == "figure" and "id" in attributes]
     assert len(figures) == len(set(figures)) == text.count("data:image/png")
     shown = {str(name).removeprefix("run-0-figure-") for name in figures}
-    assert {"accuracy", "kurtosis", "cavity", "locality"} <= shown
+    assert {"accuracy", "locality", "stages"} <= shown
     assert not shown & (LEFT_OUT | {"node-ablation", "untrained-weights"})  # shown above, or not measured
     placed = [name for chapter in CHAPTERS for name in chapter.figures]
     assert len(placed) == len(set(placed))

@@ -22,20 +22,19 @@ CHAPTERS = (
         "locality",
         "Locality",
         "Do the inputs that a unit keeps lie close together?",
-        ("locality", "displacement-enrichment", "radial-profile", "pairs-by-connectivity", "field-size", "input-usage"),
+        ("locality", "displacement-enrichment", "field-size", "input-usage"),
     ),
     Chapter(
         "gaussianity",
         "Non-Gaussianity",
         "How far from a Gaussian are the pre-activations, and where does it come from?",
-        ("within-classes", "stages", "kurtosis", "negentropy", "untrained-weights"),
+        ("within-classes", "stages", "untrained-weights"),
     ),
     Chapter(
         "cavity",
         "Cavity",
         "What does a single weight do to its unit, and does pruning remove those that hold it back?",
-        ("within-class-cavity", "cavity", "cavity-statistics", "cavity-beyond-magnitude", "cavity-by-magnitude",
-         "set-cavity", "cavity-signs", "deeper-effects"),
+        ("within-class-cavity", "cavity-beyond-magnitude", "cavity-signs", "deeper-effects"),
     ),
     Chapter(
         "connections",
@@ -49,10 +48,11 @@ CHAPTERS = (
     ),
 )  # fmt: skip
 OTHER = Chapter("more", "More", "What else was measured.", ())
-# The first screen shows the fields themselves; the others say what a figure above says, or take long to draw.
+# The first screen shows the fields themselves; the others ask what a figure above asks, or take long to draw.
 LEFT_OUT = {
-    "receptive-fields", "receptive-field-masks", "receptive-fields-channels", "displacements", "field-fits",
-    "translation",
+    "receptive-fields", "receptive-field-masks", "receptive-fields-channels", "displacements", "radial-profile",
+    "pairs-by-connectivity", "field-fits", "translation", "kurtosis", "negentropy", "cavity", "cavity-statistics",
+    "cavity-by-magnitude", "set-cavity",
 }  # fmt: skip
 
 
