@@ -20,5 +20,5 @@ ROUNDS = (0, 5, 8)
 nlgp, gaussian, out = sys.argv[1:]
 with styled(), laid_out(Layout(width=9.0, title=False)):
     runs = {"NLGP": tfimp.open_run(nlgp), "Gaussian twin": tfimp.open_run(gaussian)}
-    figure = fields_side_by_side(runs, ROUNDS)
+    figure = fields_side_by_side(runs, ROUNDS, across=6, down=3)  # room for all sixteen units
 plots.save(figure, Path(out).parent, Path(out).name)

@@ -107,7 +107,7 @@ def _fields(run: Run, title: str, draw: Draw, note: str, per_channel: bool = Fal
 
 
 def fields_side_by_side(runs: Mapping[str, Run], rounds: Sequence[int], across: int = 6, down: int = 3) -> Figure:
-    """The fields of several runs, a row of panels each: the units that are most surely local in the last of the rounds.
+    """The fields of several runs, a row of panels each: the first units as they are, none chosen.
 
     Args:
         runs: By what each is called in the figure; their inputs have the same shape.
@@ -118,7 +118,7 @@ def fields_side_by_side(runs: Mapping[str, Run], rounds: Sequence[int], across: 
     for name, run in runs.items():
         layer, shape = read.image_layer(run), read.image_shape(run)
         assert layer is not None, "no pruned layer sees the image"
-        units = most_local(read.mask(run.rounds[rounds[-1]], layer), shape, across * down, read.periodic(run))
+        units = np.arange(min(across * down, read.mask(run.rounds[0], layer).shape[1]))
         for index in rounds:
             found = _panel(run.rounds[index], layer, units)
             panels.append(dataclasses.replace(found, title=f"{name}: {found.title}"))
