@@ -1,7 +1,7 @@
 """The picture at the top of the README: units on non-Gaussian inputs and on their Gaussian twin, as weights go.
 
-tfimp run --preset nlgp --out runs/nlgp
-tfimp run --preset nlgp-gaussian --out runs/nlgp-gaussian
+tfimp run --preset nlgp --seed 3 --out runs/nlgp
+tfimp run --preset nlgp-gaussian --seed 3 --out runs/nlgp-gaussian
 python examples/readme_picture.py runs/nlgp runs/nlgp-gaussian docs/receptive-fields.png
 """
 
