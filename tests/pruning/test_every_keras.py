@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import any_keras
+import any_keras_program as program
 import pytest
 import tf_keras
 
@@ -27,21 +27,21 @@ COLUMNS = {
 }
 TABLE = Path(__file__).parents[2] / "docs" / "models.md"
 FEW = ("claims/rounds", "claims/weights", "optimizers/Muon", "optimizers/Multi", "optimizers/Nadam")
-HERE = [name for name in any_keras.names(tf_keras) if not name.startswith("kinds/")]
+HERE = [name for name in program.names(tf_keras) if not name.startswith("kinds/")]
 
 
 @functools.cache
 def found(package, backend=""):
     """name -> what became of it."""
     if package == "tf_keras":
-        return {name: any_keras.attempt(tf_keras, name) for name in any_keras.names(tf_keras) if "kinds/" in name}
+        return {name: program.attempt(tf_keras, name) for name in program.names(tf_keras) if "kinds/" in name}
     wanted = () if ALL else ("claims/", "optimizers/") if backend == "tensorflow" else FEW
     out = Path(os.environ.get("TMPDIR", "/tmp")) / f"tfimp-every-keras-{backend}-{os.getpid()}.json"
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     environment.pop("TF_USE_LEGACY_KERAS", None)  # TF-MOT sets it in this process
-    command = [sys.executable, any_keras.__file__, str(out), "keras", *wanted]
-    program = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert program.returncode == 0, program.stderr[-3000:]
+    command = [sys.executable, program.__file__, str(out), "keras", *wanted]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert ran.returncode == 0, ran.stderr[-3000:]
     result = json.loads(out.read_text())
     out.unlink()
     return result
@@ -49,7 +49,7 @@ def found(package, backend=""):
 
 @pytest.mark.parametrize("name", HERE)
 def test_it_holds_for_tf_keras(name):
-    any_keras.attempt(tf_keras, name)
+    program.attempt(tf_keras, name)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -66,11 +66,11 @@ def rows():
     """The table's rows as the documentation has them: kind -> cells."""
     lines = [line for line in TABLE.read_text().splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
-    return {first: others for first, *others in cells[1:]}
+    return {first: others for first, *others in cells[2:]}  # below the head and its line
 
 
 def test_the_table_in_the_documentation_has_every_kind():
-    assert list(rows()) == list(any_keras.KINDS)
+    assert list(rows()) == list(program.KINDS)
 
 
 @pytest.mark.skipif(not ALL, reason="everything is tried where TFIMP_EVERY_KERAS is set, as in .ci/run")
