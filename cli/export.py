@@ -74,7 +74,8 @@ def command(
         if refusal:
             raise refusal
         say(f"{folder}{os.sep}")
-        say(export.summary(folder))
+        for line in export.summary(folder).splitlines():
+            say(line)
 
 
 def own_directory(run: Run) -> Path:

@@ -18,7 +18,8 @@ import tensorflow as tf
 networks = Path(__file__).parent.parent / "saved_models" / "photos-example"
 folder = Path(sys.argv[1]) if len(sys.argv) > 1 else sorted(networks.iterdir())[-1]
 ticket = json.loads((folder / "ticket.json").read_text())
-print(f"{folder.name}: density {ticket['density']:.4f}, test accuracy {ticket['test_accuracy']:.3f}")
+size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.name != "ticket.json")
+print(f"{folder.name}: density {ticket['density']:.4f}, test accuracy {ticket['test_accuracy']:.3f}, {size:,} bytes")
 
 # Raw pixels go in, flattened as (height, width, channel); the normalisation is part of the network.
 height, width, _ = ticket["image_shape"]

@@ -40,7 +40,11 @@ class SavedNetwork:
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
-        """Every weight by name, ``dense_0/kernel`` for example; pruned entries are zero."""
+        """Every weight by name, ``dense_0/kernel`` for example; pruned entries are zero.
+
+        A compact network has what compaction left; in a sparse one ``dense_0/values`` are a kernel's survivors, and
+        ``dense_0/entries`` their (unit, input).
+        """
         return {variable.name.split(":")[0]: variable.numpy() for variable in self.module.variables}
 
     def __call__(self, images: np.ndarray) -> Prediction:
