@@ -54,6 +54,30 @@ def heavy_tailed(samples: int, features: int, classes: int) -> Dataset:
     return Dataset("made", **parts, image_shape=(1, features, 1), class_names=tuple("abcdef"[:classes]), scale=255.0)
 
 
+@pytest.mark.parametrize(("dtype", "size"), [(np.uint8, 4), (np.float32, 5)])
+def test_a_square_of_frequencies_is_the_sum_of_their_waves(dtype: type, size: int) -> None:
+    """By sums over waves from -size/2 to size/2 - 1 along each axis (size 5: to 2)."""
+    generator = np.random.default_rng(0)
+    images = generator.uniform(0, 255, (6, 8, 7, 2)) if dtype is np.uint8 else generator.standard_normal((6, 8, 7, 2))
+    images = images.astype(dtype)
+    parts = {part: Split(images.reshape(6, -1).copy(), np.arange(6, dtype=np.int32) % 2) for part in PARTS}
+    before = Dataset("made", **parts, image_shape=(8, 7, 2), class_names=("a", "b"), scale=255.0)
+
+    def wave(side: int) -> np.ndarray:
+        gap = np.subtract.outer(np.arange(side), np.arange(side))
+        frequencies = range(-(size // 2), size // 2 + size % 2)
+        return sum(np.exp(2j * np.pi * k * gap / side) for k in frequencies) / side
+
+    back = np.einsum("ab,cd,nbdk->nack", wave(8), wave(7), images.astype(np.float64))
+    expected = (np.abs(back) if dtype is np.uint8 else back.real).reshape(6, -1)
+    found = after(before, f"low-pass-square:{size}")
+    step = before.scale / found.scale if dtype is np.uint8 else 0
+    seen = real(found) + expected.mean(axis=0) if dtype is np.uint8 else found.train.images
+    np.testing.assert_allclose(seen, expected, atol=step + 1e-4)
+    with pytest.raises(ConfigError, match="low-pass-square"):
+        after(before, "low-pass-square:0.5")
+
+
 def test_gaussian_clone_of_3072_inputs_keeps_means_and_covariances_and_nothing_else():
     before = heavy_tailed(3000, 3072, 2)
     cloned = after(before, "gaussian-clone")

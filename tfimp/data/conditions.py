@@ -82,8 +82,10 @@ def _square(dataset: Dataset, condition: Condition, seed: int, salt: str) -> Dat
     """A square of N x N frequencies kept, what Redman et al. call lpf10 for N = 10 (Data.py of IMPforFCN).
 
     Theirs is the square from -N/2 to N/2 - 1 around the centre of the shifted spectrum, so that the lowest frequency
-    has no partner, and the images are the moduli of what comes back; both as there.
+    has no partner, and images of pixels are the moduli of what comes back; both as there. Of signed inputs it is the
+    real part.
     """
+    pixels = dataset.train.images.dtype == np.uint8
     height, width, _ = dataset.image_shape
     size = int(condition.number)
     rows, columns = (_centred(side, size) for side in (height, width))
@@ -92,7 +94,8 @@ def _square(dataset: Dataset, condition: Condition, seed: int, salt: str) -> Dat
     def low(part: str, chunk: int, values: np.ndarray) -> np.ndarray:
         images = values.reshape(-1, height, width, dataset.image_shape[2])
         spectrum = scipy.fft.fft2(images, axes=(1, 2)) * kept[..., None]
-        return np.abs(scipy.fft.ifft2(spectrum, axes=(1, 2))).astype(np.float32).reshape(values.shape)
+        back = scipy.fft.ifft2(spectrum, axes=(1, 2))
+        return (np.abs(back) if pixels else back.real).astype(np.float32).reshape(values.shape)
 
     return transform_images(dataset, low)
 
