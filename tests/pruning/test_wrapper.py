@@ -151,3 +151,29 @@ def test_fit_without_pruned_layers_or_weights_is_one_clear_error():
         tfimp.prune(model, tfimp.IterativeMagnitudeSchedule(2, 1), layers=["frist"])
     with pytest.raises(ConfigError, match="expected a Keras model"):
         tfimp.prune(3, tfimp.IterativeMagnitudeSchedule(2, 1))
+
+
+def test_tfmots_own_callbacks_and_strip_pruning_work_on_it(tmp_path, monkeypatch):
+    from tensorflow_model_optimization.python.core.sparsity.keras import pruning_schedule, pruning_wrapper
+    from tensorflow_model_optimization.sparsity import keras as tfmot
+
+    model = tfimp.prune(sequential(), tfimp.IterativeMagnitudeSchedule(2, 3, 0.5), layers="*")
+    layers = list(wrapper.home(model).pruned_layers(model))
+    assert all(isinstance(layer, pruning_wrapper.PruneLowMagnitude) for layer in layers)
+    assert all(isinstance(layer.pruning_schedule, pruning_schedule.PruningSchedule) for layer in layers)
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).normal(size=(24, *model.input_shape[1:])).astype("float32")
+    y = np.zeros((24, model.output_shape[-1]))
+    callbacks = [tfimp.Rewind(), tfmot.UpdatePruningStep()]
+    model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
+    assert all(mask.mean() == 0.5 for mask in tfimp.masks(model).values())
+    logged = {}  # writing them needs the package tensorboard
+    write = lambda self, logs, prefix, step: logged.update(logs)  # noqa: E731
+    monkeypatch.setattr(tfmot.PruningSummaries, "_log_pruning_metrics", write)
+    summaries = tfmot.PruningSummaries(str(tmp_path))
+    summaries.model = model
+    summaries.on_epoch_begin(0)
+    assert [value for name, value in logged.items() if name.endswith("sparsity")] == [0.5, 0.5]
+    plain = tfmot.strip_pruning(model)
+    assert not any(isinstance(layer, pruning_wrapper.PruneLowMagnitude) for layer in plain.layers)
+    assert np.array_equal(plain(x), model(x))

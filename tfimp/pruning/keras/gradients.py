@@ -77,14 +77,20 @@ class MeanGradients:
 
         assert self.batches is not None
         model = self._model
-        trainable, state, metrics = (
+        trainable, state, metrics, slots = (
             [variable.value for variable in variables]
-            for variables in (model.trainable_variables, model.non_trainable_variables, model.metrics_variables)
+            for variables in (
+                model.trainable_variables,
+                model.non_trainable_variables,
+                model.metrics_variables,
+                model.optimizer.variables,
+            )
         )
 
         def loss(values: Any, batch: Any) -> Any:
+            data = unpack_x_y_sample_weight(batch)
             return model.compute_loss_and_updates(
-                values, state, metrics, *unpack_x_y_sample_weight(batch), training=True
+                values, state, metrics, *data, training=True, optimizer_variables=slots
             )[0]
 
         sums = [np.zeros(value.shape, np.float32) for value in trainable]

@@ -277,7 +277,7 @@ class KerasModels(LayerTree):
         before, after = self.mask_variables(old), self.mask_variables(new)
         for name, mask in before.items():
             if name in after:
-                after[name].assign(mask)
+                after[name].assign(self.numpy(mask))  # JAX's fit destroys arrays that it was given
 
     def _clone(self, model: Any, finish: Finish, configure: Callable[[Any], Any] | None = None) -> Any:
         """A copy of a Sequential or functional model, wrappers taken off.
