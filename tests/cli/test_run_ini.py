@@ -45,16 +45,16 @@ def test_print_config_is_the_equivalent_toml_and_repeats_itself(call: Callable[.
     result = call("run", "--ini", "input.ini", "--print-config")
     assert result.code == 0
     assert RunConfig.from_toml(result.out) == read_ini("input.ini").config
-    assert "data_ratio takes a random share" in result.err, "what differs is told, and not inside the TOML"
+    assert "preload has no effect" in result.err, "what differs is told, and not inside the TOML"
     Path("printed.toml").write_text(result.out)
     again = call("run", "--config", "printed.toml", "--print-config")
     assert (again.code, again.out, again.err) == (0, result.out, "")
 
 
 def test_set_and_seed_apply_after_the_input_file(call: Callable[..., Any]) -> None:
-    settings = ("--set", "train.steps=7", "--set", "data.condition=[]", "--seed", 5)
+    settings = ("--set", "train.steps=70", "--set", "data.condition=[]", "--seed", 5)
     found = RunConfig.from_toml(call("run", "--ini", "input.ini", *settings, "--print-config").out).to_dict()
-    assert (found["seed"], found["train"]["steps"], found["data"]["condition"]) == (5, 7, [])
+    assert (found["seed"], found["train"]["steps"], found["data"]["condition"]) == (5, 70, [])
     assert found["train"]["batch_size"] == 40
 
 
