@@ -73,9 +73,9 @@ def table(measured: Mapping[str, Mapping[str, Any]], written: str, recommended: 
     lines = ["  form                bytes    1 sample   64 samples"]
     for name, row in measured.items():
         star = "*" if name == written else " "
-        times = [f"{1e6 * row[f'seconds_batch_{batch}']:,.0f} µs" for batch in BATCHES]
+        spent = [f"{1e6 * row[f'seconds_batch_{batch}']:,.0f} µs" for batch in BATCHES]
         label = f"{name}, {row['bits']} bits" if row["bits"] != 32 else name
-        lines.append(f"{star} {label:<15}{_size(row['bytes']):>9}  {times[0]:>10}  {times[1]:>11}")
+        lines.append(f"{star} {label:<15}{_size(row['bytes']):>9}  {spent[0]:>10}  {spent[1]:>11}")
     part = ratios(measured, recommended)
     times = f"{part['seconds_batch_1']:.2g} and {part['seconds_batch_64']:.2g} of the time"
     words = f"{part['bytes']:.2g} of the bytes, {times} of the dense form"
