@@ -66,7 +66,8 @@ def _there(stream: TextIO | None) -> TextIO:
     # A name that the terminal's encoding cannot show must not end a run.
     reconfigure: Any = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
-        reconfigure(errors="replace")
+        with contextlib.suppress(OSError):  # what it has still to write cannot be written
+            reconfigure(errors="replace")
     return stream
 
 

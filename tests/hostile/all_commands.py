@@ -120,7 +120,7 @@ def _call_python(arguments: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def in_time(seconds: int = 20) -> Iterator[None]:
+def in_time(seconds: int = 120) -> Iterator[None]:
     """A reader that waits for ever, for a pipe's other end, fails instead."""
 
     def late(*_: object) -> None:
@@ -153,9 +153,6 @@ def made_quick() -> Iterator[None]:
             write_requested(self.run.rounds[index], {"dense_0": {"x": 1.0}}, {"dense_0/removal": np.zeros(3)})
             return {"dense_0": {"x": 1.0}}
 
-    def save(module: object, model: object, format: str, folder: Path) -> None:
-        (folder / "saved_model.pb").write_bytes(b"a network")
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_tensorflow, "start", lambda verbose=False: None)
         patch.setattr(data, "load", lambda config, progress=None: dataset)
@@ -164,11 +161,13 @@ def made_quick() -> Iterator[None]:
         patch.setattr("tfimp.plots.animation._gif", lambda pictures: b"moving")
         patch.setattr("tfimp.plots.animation.has_ffmpeg", lambda: False)
         patch.setattr(report, "render", lambda runs: "a page")
-        patch.setattr(measures, "Requested", Requested)
+        patch.setattr(measures, "StoredNetworks", Requested)
         patch.setattr(export, "_network", lambda *_: None)
-        patch.setattr(export, "ExportedNetwork", lambda *_: None)
+        made = types.SimpleNamespace(name="dense", bits=32, predict=None, files={("saved_model.pb",): b"a network"})
+        patch.setattr(export, "_forms", lambda *_: (made, {}, {}))
+        patch.setattr(export, "recommend", lambda *_: "dense")
+        patch.setattr(export, "summary", lambda folder: "")
         patch.setattr(export, "_accuracies", lambda *_: {})
-        patch.setattr(export, "_save", save)
         patch.setitem(sys.modules, "tfimp.experiment", _experiment())
         yield
 
