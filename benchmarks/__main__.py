@@ -24,7 +24,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-NAMES = ("dense", "sparse", "whole_run", "overhead", "cavity", "locality", "wrapper", "inference", "memory")
+NAMES = (
+    "dense",
+    "sparse",
+    "whole_run",
+    "overhead",
+    "cavity",
+    "cavity_paths",
+    "locality",
+    "wrapper",
+    "inference",
+    "memory",
+)
 RESULTS = Path(__file__).parent / "results.json"
 
 
