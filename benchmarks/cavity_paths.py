@@ -4,7 +4,7 @@
 
 Every survivor's cavity, over all inputs together and over all and within ten classes, of a layer of 1024 inputs and 256
 units over 2,000 inputs: by the loop (`PreActivations.single_removals`) and by the products of whole matrices in a
-tf.function (`compiled_removals`), in turns, at several densities. What one of them costs over the other at each density,
+tf.function (`compiled_removals`), in turns, at several densities. What one costs over the other at each density,
 and the density from which on the compiled one is faster: `tfimp.formulas.cavity_paths` decides by these. (wanted: the
 decision is at most a third slower than the better of the two)
 """
