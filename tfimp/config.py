@@ -104,13 +104,13 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Section ``model``: a network of the papers; what is not set is theirs."""
+    """Section ``model``: a network of the papers; what is not set is theirs, but for the epsilon, which is Keras's."""
 
     hidden: tuple[int, ...] = key((256, 256), "units of each hidden layer", every(between(1, 1_000_000)))
     activation: str = key("relu", "activation of the hidden layers", one_of(*ACTIVATIONS))
     batch_norm: bool = key(True, "batch normalisation on each layer's input")
     batch_norm_momentum: float = key(0.99, "momentum of its moving averages", between(0, 1, open_high=True))
-    batch_norm_epsilon: float = key(1e-10, "what is added to its variances", between(0, 1, open_low=True))
+    batch_norm_epsilon: float = key(1e-3, "added to its variances (papers: 1e-10)", between(0, 1, open_low=True))
     batch_norm_start: str = key(
         "first_batch",
         "its moving averages in each round: begin with the first batch's moments, as in the papers, or are rewound",

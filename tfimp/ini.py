@@ -56,7 +56,7 @@ def read_ini(path: str | Path) -> IniRun:
     model, prune_layers, output_layer = _network(values, notes)
     config = {
         "data": _data(values, Path(path).parent, notes),
-        "model": {**model, "batch_norm_momentum": values["batch_norm_beta"]},
+        "model": {**model, "batch_norm_epsilon": 1e-10, "batch_norm_momentum": values["batch_norm_beta"]},
         "train": {
             "optimizer": values["minimizer"].lower(),
             "learning_rate": values["learning_rate"],

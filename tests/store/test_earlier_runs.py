@@ -68,6 +68,6 @@ def test_its_configuration_repeats_it_and_a_new_one_is_the_papers() -> None:
     stored = RunConfig.from_toml(text)
     assert resolve(parse_toml(text, "it")) == stored
     assert stored.model.batch_norm_epsilon == 1e-3
-    assert RunConfig.from_toml("[model]\nhidden = [8]").model.batch_norm_epsilon == 1e-10
+    assert RunConfig.from_toml("[model]\nhidden = [8]").model.batch_norm_start == "first_batch"
     assert RunConfig.from_toml(RunConfig().to_toml()) == RunConfig()
     assert json.loads((BEFORE / "dense" / "run.json").read_text())["status"] == "complete"
