@@ -35,7 +35,7 @@ def found(package, backend=""):
     """name -> what became of it."""
     if package == "tf_keras":
         return {name: program.attempt(tf_keras, name) for name in program.names(tf_keras) if "kinds/" in name}
-    wanted = () if ALL else ("claims/", "optimizers/") if backend == "tensorflow" else FEW
+    wanted = () if ALL else FEW
     out = Path(os.environ.get("TMPDIR", "/tmp")) / f"tfimp-every-keras-{backend}-{os.getpid()}.json"
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     environment.pop("TF_USE_LEGACY_KERAS", None)  # TF-MOT sets it in this process

@@ -90,7 +90,7 @@ def prune(
     if scope not in SCOPES:
         raise ConfigError(f"unknown scope {scope!r}; accepted: 'layer', 'global'")
     Pattern.of(pattern)
-    asked = {"density": density, "rounds": rounds, "epochs_per_round": epochs_per_round}
+    asked: dict[str, Any] = {"density": density, "rounds": rounds, "epochs_per_round": epochs_per_round}
     if schedule is None:
         schedule = _schedule(**asked)
     elif given := [name for name, value in asked.items() if value is not None]:

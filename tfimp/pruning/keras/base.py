@@ -58,6 +58,8 @@ class PrunedBase:
     layer: Any
     pruning_schedule: Any
     pruning_vars: Any
+    driven: bool
+    gradients: dict[int, Any]
 
     def _set_up(self, scope: str, include_bias: bool, pattern: str) -> None:
         self.scope, self.include_bias, self.pattern = scope, include_bias, pattern
@@ -96,9 +98,6 @@ class PrunedBase:
             PruningWarning,
             stacklevel=2,
         )
-
-    def _gradient_of(self, weight: Any) -> Any:
-        return self.gradients.get(id(weight))
 
 
 def watch_legacy_files(module: Any) -> None:

@@ -65,8 +65,10 @@ class _Models(KerasModels):
                     for weight, slot in zip(trained, value, strict=True):
                         if isinstance(slot, keras.Variable) and id(slot) not in weights and id(weight) in weights:
                             slots[id(slot)] = f"optimizer/{attribute.strip('_')}/{weights[id(weight)]}"
-                elif isinstance(value, keras.Variable) and id(value) not in variables:
-                    variables[id(value)] = value  # Nadam's running product
+                elif isinstance(value, keras.Variable):
+                    variables.setdefault(id(value), value)
+                    if value.name.startswith("variable"):  # Nadam's running product has a number for a name
+                        slots[id(value)] = f"optimizer/{attribute.strip('_')}"
         named: dict[str, Any] = {}
         for identity, variable in variables.items():
             named[unique(slots.get(identity, f"optimizer/{variable.name}"), named)] = variable

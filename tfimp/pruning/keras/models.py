@@ -236,9 +236,11 @@ class KerasModels(LayerTree):
         able = [name for name, layer in plain.items() if self._can_prune(layer)]
         left = {name: "frozen" for name in able if not plain[name].trainable}
         output = self._output_layer(model) if self.is_graph(model) else None
-        named = isinstance(schedule.fraction, Mapping)
+        asked_for = (
+            [name for name in schedule.fraction if name != "*"] if isinstance(schedule.fraction, Mapping) else []
+        )
         for name in able:
-            asked = named and any(matches(name, pattern) for pattern in schedule.fraction if pattern != "*")  # type: ignore[union-attr]
+            asked = any(matches(name, pattern) for pattern in asked_for)
             if plain[name] is output and not asked and len(able) > 1:
                 left[name] = "the output layer"
         return left if len(left) < len(able) else {}
@@ -421,5 +423,5 @@ def _put(owner: Any, key: Any, value: Any) -> None:
             delattr(owner, key)
             setattr(owner, key, value)
     finally:
-        if locked:
+        if locked and tracker is not None:
             tracker.lock()

@@ -89,6 +89,7 @@ class Rewind(Callback):
         self._before_round: dict[str, Any] | None = None
         self._strict = False
         self._rates: Rates | None = None
+        self._after_step: Callable[[], None] = lambda: None
         if model is not None:
             self._begin()
             self._strict = optimizer is None and getattr(model, "optimizer", None) is None
@@ -205,7 +206,6 @@ class Rewind(Callback):
             )
         self._progress: Progress = self._home.progress_of(self.model)
         self._progress.adopt_names(list(self._home.variables(self.model)))
-        self._after_step: Callable[[], None] = lambda: None
         self._follow_position()
         variables = self._home.optimizer_variables(self.model, self._optimizer)
         for name, value in (self._progress.optimizer or {}).items():
@@ -344,18 +344,18 @@ class Rewind(Callback):
         progress, variable = self._progress, next(self._home.pruned_layers(self.model)).position
         if getattr(variable, "_value", variable) is None:
             return  # JAX: the first batch of all had no data, and Keras has taken the variables' values away
-        found = tuple(int(value) for value in wrapper.to_numpy(variable))
-        if found == progress.written:
+        round, step, epoch = (int(value) for value in wrapper.to_numpy(variable))
+        if (round, step, epoch) == progress.written:
             self._write_position(synchronised=True)
             return
-        round, step, epoch = found
         if progress.point is None and (epoch if self._schedule.unit == "epochs" else step) > self._schedule.rewind_step:
             raise ConfigError(
                 f"these weights are of round {round}, but the rewind point of their training is not here: legacy .h5 "
                 "files and set_weights do not bring it along; save as .keras to go on pruning later, or give the masks "
                 "to a new training: tfimp.transfer(tfimp.masks(model), plain_model)"
             )
-        progress.round, progress.step, progress.epoch, progress.written = round, step, epoch, found
+        progress.round, progress.step, progress.epoch = round, step, epoch
+        progress.written = (round, step, epoch)
 
     def _write_position(self, synchronised: bool = False) -> None:
         progress = self._progress
