@@ -13,7 +13,9 @@ from tfimp.errors import ConfigError, DataError
 from tfimp.ini import read_ini
 
 SMALL = [name for name in preset_names() if name.endswith("-small")]
-BIG = [name for name in preset_names() if name.startswith(("pellegrini-", "redman-")) and name not in SMALL]
+# redman-feedback is a demonstration on generated inputs, small as it is, and no recipe of the paper
+RECIPES = [name for name in preset_names() if not name.startswith("redman-feedback")]
+BIG = [name for name in RECIPES if name.startswith(("pellegrini-", "redman-")) and name not in SMALL]
 PROCEDURES = {"one-shot": "one_shot", "random": "random", "fine-tune": "fine_tune", "reinitialise": "reinitialise"}
 
 # What a twin may have of its own: its data, and sizes.
