@@ -35,6 +35,7 @@ NAMES = (
     "wrapper",
     "inference",
     "memory",
+    "sweeps",
 )
 RESULTS = Path(__file__).parent / "results.json"
 
