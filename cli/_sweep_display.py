@@ -40,7 +40,7 @@ class SweepDisplay:
             left = "" if event.left != event.left else f", about {clock_text(event.left)} left"
             text = f"{running} running, {waiting} waiting, {100 * event.share:.0f}% of the rounds{left}"
             if self._live:
-                print(f"\r\x1b[K{text}", end="", flush=True)
+                self._draw(one_line(text))
                 self._drawn = True
             elif time.monotonic() - self._spoken > _PLAIN_EVERY:
                 self.say(text)
@@ -55,10 +55,16 @@ class SweepDisplay:
         """Straight to stderr: a print that the signal has interrupted cannot be entered again."""
         os.write(2, b"\nstopping: cells write their checkpoints; Ctrl-C again ends at once\n")
 
+    def _draw(self, text: str) -> None:
+        """Over the line that is there: the only one who steers the terminal."""
+        terminal = getattr(sys.stdout, "terminal", sys.stdout)
+        terminal.write(f"\r\x1b[K{text}")
+        terminal.flush()
+
     def close(self) -> None:
         """Take the live line away."""
         if self._drawn:
-            print("\r\x1b[K", end="", flush=True)
+            self._draw("")
             self._drawn = False
 
 

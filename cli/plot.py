@@ -40,6 +40,7 @@ class Width(click.ParamType):
     tfimp plot runs/photos --animation
     tfimp plot runs/photos --figure receptive-fields --round 0 --round 12
     tfimp plot runs/photos --figure locality --width 85mm --no-title --no-caption --format pdf --out paper/
+    tfimp plot runs/grid --heat prune.fraction,model.hidden --at density=0.05      (a sweep)
     """,
 )
 @_options.run_argument
@@ -50,6 +51,13 @@ class Width(click.ParamType):
 @click.option("--title/--no-title", default=True, help="Whether the figure has a title (default: yes).")
 @click.option("--caption/--no-caption", default=True, help="Whether a note below explains the marks (default: yes).")
 @click.option("--animation", is_flag=True, help="Also the fields round after round: GIF, and MP4 where ffmpeg is.")
+@click.option("--heat", metavar="KEY,KEY", help="Of a sweep: two of the keys that it varies against each other.")
+@click.option(
+    "--measure", default="test accuracy", metavar="NAME", help="With --heat: of what (default: test accuracy)."
+)
+@click.option(
+    "--at", metavar="density=D", help="With --heat: at which density; default: the sparsest that all reached."
+)
 @click.option("--out", metavar="DIR", type=_options.PATH, help="Folder; default: RUN/figures.")
 def command(
     run: Path,
@@ -60,12 +68,21 @@ def command(
     title: bool,
     caption: bool,
     animation: bool,
+    heat: str | None,
+    measure: str,
+    at: str | None,
     out: Path | None,
 ) -> None:
     """Draw from stored numbers only; says which files were written, and which figures were not measured."""
     from tfimp import plots, store
+    from tfimp.cli import _sweep
     from tfimp.plots.style import Layout
 
+    if store.is_sweep(run):
+        _sweep.plot(run, [_sweep.heat(run, heat, measure, at)] if heat else [], formats, out)
+        return
+    if heat:
+        raise ConfigError(f"--heat belongs to a sweep; {str(run)!r} holds none")
     runs = [store.open_run(folder) for folder in store.members(run)]
     known = [*plots.FIGURES, *plots.own_figures()]
     if "list" in figures:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     "Show the rounds of a stored run.",
     """
     tfimp show runs/photos
+    tfimp show runs/grid      (a sweep: a row per condition)
     tfimp show runs/photos --json | python -m json.tool
     """,
 )
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
 def command(run: Path, as_json: bool) -> None:
     """A table, or all metrics as JSON (of replicates: a list for each by its name); TensorFlow is not needed."""
     from tfimp import store
+    from tfimp.cli import _sweep
 
+    if store.is_sweep(run):
+        _sweep.show(run, as_json)
+        return
     runs = [store.open_run(folder) for folder in store.members(run)]
     names = [stored.path.name for stored in runs] if store.is_group(run) else []
     metrics = [[stored_round.metrics for stored_round in stored.rounds] for stored in runs]

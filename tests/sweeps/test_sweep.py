@@ -10,13 +10,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sweep_helpers import LONG, alive, arrays, checkpointed, everything, grid, process_of, wait_for
 
+from tfimp.cli import main
 from tfimp.errors import ConfigError, StoreError
 from tfimp.experiment import run
 from tfimp.store import open_run
-from tfimp.sweeps import Sweep, open_sweep, read_grid, sweep
+from tfimp.sweeps import Sweep, open_sweep, read_grid, summary, sweep
 from tfimp.sweeps.drive import CellDone, SweepEvent
 from tfimp.sweeps.engines import DaskEngine, cores, worker_environments
 
@@ -212,3 +214,45 @@ def test_a_sweep_is_opened_as_its_runs(swept: tuple[Sweep, Any]) -> None:
     assert set(found.runs) == {state.cell.name for state in found.states if state.rounds}
     for name, stored in found.runs.items():
         assert stored.path == open_run(found.path / name).path
+
+
+def test_show_plot_report_and_compare_take_a_sweep(
+    swept: tuple[Sweep, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = swept[0].path
+    commands = [
+        ["show", str(path)],
+        ["plot", str(path), "--heat", "prune.procedure,seed", "--measure", "inverse participation ratio"],
+        ["report", str(path)],
+        ["compare", str(path), "--json"],
+    ]
+    for command in commands:
+        with pytest.raises(SystemExit) as ended:
+            main(command)
+        assert not ended.value.code
+    shown = capsys.readouterr().out
+    assert "are complete" in shown
+    assert "n = 2 of" in shown
+    assert {file.name for file in (path / "figures").iterdir()} == {"conditions.png", "heat-procedure-seed.png"}
+    page = (path / "report.html").read_text(encoding="utf-8")
+    assert all(state.cell.name in page for state in swept[0].states)
+    assert page.index("data:image/png") < page.index("<table>")
+
+
+def test_two_factors_are_the_means_of_their_cells(swept: tuple[Sweep, Any]) -> None:
+    found, _ = swept
+    name = "inverse participation ratio"
+    drawn = summary.heat(found, ["prune.procedure", "seed"], name, density=1.0)
+    for row, procedure in enumerate(drawn.labels[0]):
+        for column, seed in enumerate(drawn.labels[1]):
+            cells = [cell for cell in found.cells if found.grid.over.keys() <= cell.settings.keys()]
+            here = [
+                cell.name for cell in cells if cell.settings["prune.procedure"] == procedure and str(cell.seed) == seed
+            ]
+            numbers = [found.runs[cell].rounds[0].metrics["layers"]["dense_0"]["ipr"]["median"] for cell in here]
+            if len(numbers) == drawn.count[row, column]:
+                assert drawn.mean[row, column] == pytest.approx(np.mean(numbers))
+    with pytest.raises(ConfigError, match="did you mean 'prune.procedure'"):
+        summary.heat(found, ["prune.procedur", "seed"])
+    with pytest.raises(ConfigError, match="two different keys"):
+        summary.heat(found, ["seed"])

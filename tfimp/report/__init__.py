@@ -6,7 +6,7 @@ import base64
 import contextlib
 import io
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from tfimp.store import Run
 from tfimp.store.derived import deriving
 from tfimp.store.files import make_folder, write_whole
 
-__all__ = ["render", "write"]
+__all__ = ["as_image", "render", "write"]
 
 CSS = 110  # pixels of the page for an inch of a figure, whose own pixels are finer
 COMPARISON = ["comparison", "report.html"]
@@ -66,8 +66,13 @@ def write(runs: Sequence[Run], out: str | Path | None = None) -> Path:
     return file
 
 
-def render(runs: Sequence[Run]) -> str:
-    """The report as a page of HTML that refers to nothing outside itself."""
+def render(runs: Sequence[Run], sweep: Mapping[str, Any] | None = None) -> str:
+    """The report as a page of HTML that refers to nothing outside itself.
+
+    Args:
+        runs: What it is about; more than one are compared.
+        sweep: What `tfimp.sweeps.report` says of them as one sweep: then it comes first, and single runs are left out.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tfimp.report"),
         autoescape=True,
@@ -77,13 +82,18 @@ def render(runs: Sequence[Run]) -> str:
     )
     with_rounds = [run for run in runs if run.rounds]
     page = {
-        "title": " · ".join(read.name_of(run) for run in runs[:3]) + (" …" if len(runs) > 3 else ""),
+        "title": sweep["name"] if sweep else _title(runs),
         "version": tfimp.__version__,
-        "runs": [_section(run, position, len(runs) > 1) for position, run in enumerate(runs)],
+        "sweep": sweep,
+        "runs": [] if sweep else [_section(run, position, len(runs) > 1) for position, run in enumerate(runs)],
         "comparison": _comparison(with_rounds) if len(with_rounds) > 1 else None,
         "scales": colour_scales(),
     }
     return environment.get_template("report.html").render(page)
+
+
+def _title(runs: Sequence[Run]) -> str:
+    return " · ".join(read.name_of(run) for run in runs[:3]) + (" …" if len(runs) > 3 else "")
 
 
 def _section(run: Run, position: int, several: bool) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""What a sweep found: a row per condition with its spread over seeds, and two factors against each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfimp import compare
+from tfimp.catalogue import Headline
+from tfimp.errors import ConfigError, nearest
+from tfimp.sweeps.folder import Sweep
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """A number over the seeds of a condition: mean, standard deviation (n - 1; NaN for one seed), and how many."""
+
+    mean: float
+    spread: float
+    count: int
+
+    @classmethod
+    def of(cls, numbers: Sequence[float]) -> Value:
+        """Of those numbers that are finite."""
+        known = np.array([number for number in numbers if math.isfinite(number)])
+        if not len(known):
+            return cls(math.nan, math.nan, 0)
+        spread = float(known.std(ddof=1)) if len(known) > 1 else math.nan
+        return cls(float(known.mean()), spread, len(known))
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A condition.
+
+    Args:
+        condition: Its name.
+        complete, cells: How many of its cells are complete, and how many there are.
+        values: By measure, at the density of the table.
+    """
+
+    condition: str
+    complete: int
+    cells: int
+    values: dict[str, Value]
+
+
+def measures() -> list[Headline]:
+    """What conditions are compared by."""
+    return compare.compared()
+
+
+def density_of(found: Sweep, density: float | None = None) -> float:
+    """The density of a table: as asked for, or the sparsest that every stored run reached.
+
+    Raises:
+        ConfigError: no cell has a complete round.
+    """
+    if density is not None:
+        return density
+    runs = list(found.runs.values())
+    if not runs:
+        raise ConfigError(f"no cell of {str(found.path)!r} has a complete round yet")
+    return compare.common_densities(compare.group_runs(runs))[-1]
+
+
+def rows(found: Sweep, density: float | None = None) -> tuple[float, list[Row]]:
+    """A row per condition, in the grid's order.
+
+    Returns:
+        The density, and the rows.
+    """
+    at, runs = density_of(found, density), found.runs
+    states = found.states
+    lines = []
+    for condition in dict.fromkeys(state.cell.condition for state in states):
+        members = [state for state in states if state.cell.condition == condition]
+        stored = [runs[state.cell.name] for state in members if state.cell.name in runs]
+        values = {
+            measure.name: Value.of([compare.at_density(run, measure, at) for run in stored]) for measure in measures()
+        }
+        complete = sum(state.status == "complete" for state in members)
+        lines.append(Row(condition, complete, len(members), values))
+    return at, lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Heat:
+    """A measure over two factors, the mean of the cells that share both.
+
+    Args:
+        measure: Which.
+        density: At which.
+        keys: The factors, of the rows and of the columns.
+        labels: Their values, as texts.
+        mean, count: (rows, columns): mean over cells, NaN where none has the number, and how many have.
+        expected: (rows, columns): how many cells the grid has there.
+    """
+
+    measure: Headline
+    density: float
+    keys: tuple[str, str]
+    labels: tuple[list[str], list[str]]
+    mean: np.ndarray
+    count: np.ndarray
+    expected: np.ndarray
+
+
+def heat(found: Sweep, keys: Sequence[str], measure: str = "test accuracy", density: float | None = None) -> Heat:
+    """A measure over two factors.
+
+    Args:
+        found: The sweep.
+        keys: Two keys that it varies: rows and columns.
+        measure: Its name.
+        density: At which; by default the sparsest that every run reached.
+
+    Raises:
+        ConfigError: a key that is not varied, or an unknown measure.
+    """
+    factors = {key: values for key, values in found.grid.factors.items() if len(values) > 1}
+    if len(keys) != 2 or keys[0] == keys[1]:
+        raise ConfigError(f"a heat map takes two different keys, got {', '.join(keys) or 'none'}")
+    for key in keys:
+        if key not in factors:
+            accepted = ", ".join(factors) or "none"
+            raise ConfigError(f"the sweep does not vary {key!r}{nearest(key, factors)}; accepted: {accepted}")
+    known = {headline.name: headline for headline in measures()}
+    if measure not in known:
+        raise ConfigError(f"unknown measure {measure!r}{nearest(measure, known)}; accepted: {', '.join(known)}")
+    at, runs = density_of(found, density), found.runs
+    places = [{repr(value): index for index, value in enumerate(factors[key])} for key in keys]
+    size = (len(places[0]), len(places[1]))
+    numbers: dict[tuple[int, int], list[float]] = {}
+    expected = np.zeros(size, int)
+    settings = {cell.name: cell.config.settings() | dict(cell.settings) for cell in found.cells}
+    for cell in found.cells:
+        chosen = [repr(settings[cell.name].get(key)) for key in keys]
+        if any(value not in place for value, place in zip(chosen, places, strict=True)):
+            continue
+        position = (places[0][chosen[0]], places[1][chosen[1]])
+        expected[position] += 1
+        if cell.name in runs:
+            number = compare.at_density(runs[cell.name], known[measure], at)
+            numbers.setdefault(position, []).append(number)
+    mean, count = np.full(size, np.nan), np.zeros(size, int)
+    for position, values in numbers.items():
+        value = Value.of(values)
+        mean[position], count[position] = value.mean, value.count
+    labels = tuple([_text(value) for value in factors[key]] for key in keys)
+    return Heat(known[measure], at, (keys[0], keys[1]), (labels[0], labels[1]), mean, count, expected)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)
