@@ -252,7 +252,7 @@ def test_two_factors_are_the_means_of_their_cells(swept: tuple[Sweep, Any]) -> N
             numbers = [found.runs[cell].rounds[0].metrics["layers"]["dense_0"]["ipr"]["median"] for cell in here]
             if len(numbers) == drawn.count[row, column]:
                 assert drawn.mean[row, column] == pytest.approx(np.mean(numbers))
-    with pytest.raises(ConfigError, match="did you mean 'prune.procedure'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'prune.procedure'"):
         summary.heat(found, ["prune.procedur", "seed"])
     with pytest.raises(ConfigError, match="two different keys"):
         summary.heat(found, ["seed"])
