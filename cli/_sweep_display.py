@@ -30,9 +30,9 @@ class SweepDisplay:
         from tfimp.sweeps.drive import CellDone, SweepStarted
 
         if isinstance(event, SweepStarted):
-            left = event.cells - event.done - event.left_alone
+            to_run = event.cells - event.done - event.left_alone
             alone = f", {event.left_alone} failed and left alone" if event.left_alone else ""
-            self.say(f"{event.path}: {event.cells} cells, {event.done} done before{alone}, {left} to run")
+            self.say(f"{event.path}: {event.cells} cells, {event.done} done before{alone}, {to_run} to run")
         elif isinstance(event, CellDone):
             self.say(f"{event.number}/{event.total}  {event.state.cell.name}  {ending(event.state, event.seconds)}")
         else:

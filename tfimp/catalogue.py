@@ -197,7 +197,7 @@ def measure(
     """
     if isinstance(headline, str):
         short = name if len(name) <= 8 else name[:8]
-        lines = (Headline(f"{name} {headline}", (name, headline), short, max(7, len(short))),)
+        lines: tuple[Headline, ...] = (Headline(f"{name} {headline}", (name, headline), short, max(7, len(short))),)
     else:
         lines = (headline,) if isinstance(headline, Headline) else tuple(headline)
 

@@ -117,7 +117,7 @@ def iterative_magnitude_pruning(
     if index:
         events.write(writer.run, index - 1)  # the run may have been killed before it had
         state = rules.stored_state(writer.run, index - 1)
-        rewind_point, masks, following = state.rewind_point, state.masks, rules.next_masks(state)
+        rewind_point, masks, following = dict(state.rewind_point), dict(state.masks), rules.next_masks(state)
     else:
         masks = laboratory.full_masks()
         rules.try_out(laboratory.dense.state(), masks)

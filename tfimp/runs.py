@@ -13,7 +13,7 @@ from tfimp.errors import ConfigError
 from tfimp.store.run import list_rounds
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas  # type: ignore[import-untyped]
     from matplotlib.figure import Figure
 
 

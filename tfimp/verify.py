@@ -154,8 +154,9 @@ def _shape_problems(stored: Round, shapes: dict[str, tuple[int, ...]]) -> Iterat
         yield f"masks are {', '.join(stored.masks) or 'none'}, the configuration says {', '.join(sorted(expected))}"
     decides = stored.deciding
     for name, mask in stored.masks.items():
-        if stored.gradients is not None and np.shape(stored.gradients.get(name)) != mask.shape:
-            yield f"gradients of {name} have shape {np.shape(stored.gradients.get(name))}, its mask {mask.shape}"
+        gradient = mask if stored.gradients is None else stored.gradients.get(name, np.zeros(()))
+        if gradient.shape != mask.shape:
+            yield f"gradients of {name} have shape {gradient.shape}, its mask {mask.shape}"
         if np.shape(decides.get(name, mask)) != mask.shape:
             yield f"the weights {name} that decide have shape {np.shape(decides[name])}, its mask {mask.shape}"
         if name in shapes and mask.shape != shapes[name]:
@@ -176,7 +177,7 @@ def _mask_problems(stored: Round, previous: Round | None) -> Iterator[str]:
     for name, mask in masks.items():
         if returned := int(np.sum(mask & ~before[name])):
             yield f"mask {name} is not inside the one before: {returned} pruned weights came back"
-    fraction = schedule_of(stored.run.config).fraction
+    fraction = schedule_of(stored.run.config).fraction_of(stored.index)
     for names in groups(masks, settings.scope) if not settings.pattern else ():
         survivors = sum(int(before[name].sum()) for name in names)
         removed = survivors - sum(int(masks[name].sum()) for name in names)

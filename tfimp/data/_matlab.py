@@ -134,7 +134,7 @@ def _encoding(stored: int, order: str) -> str:
 
 def _cell(path: Path, elements: Iterator[tuple[int, memoryview]], order: str) -> np.ndarray:
     """A cell's texts; empty where it holds anything else."""
-    texts = []
+    texts: list[str] = []
     for kind, content in elements:
         inner = _matrix(path, content, order, depth=1) if kind == _MATRIX and len(content) else None
         if inner is None or inner[1].dtype.kind != "U" or len(texts) >= _MOST_TEXTS:

@@ -43,8 +43,8 @@ def box_sum(maps: np.ndarray, radius: int, periodic: bool = False) -> np.ndarray
             above, below = (total.take(ends % side, axis) + _times(whole, ends // side, axis) for ends in (high, low))
             maps = above - below
         else:
-            whole = periodic and 2 * radius + 1 >= side  # all of the axis, each position once
-            high, low = (np.full(side, side), np.zeros(side, int)) if whole else (high, low)
+            if periodic:  # all of the axis, each position once
+                high, low = np.full(side, side), np.zeros(side, int)
             maps = total.take(np.minimum(high, side), axis) - total.take(np.maximum(low, 0), axis)
     return maps
 

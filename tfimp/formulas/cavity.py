@@ -113,10 +113,10 @@ def _compiled(
     sums = graph.second_pass(start, scaled.astype(precision), mean, 1 / x_scale, skewness, rows)
     limits = _LITTLE_LEFT[precision], _CONSTANT[precision]
     kurtosis, delta, skew, skew_delta, again = graph.finish(scaled, sums, count, *limits)
-    rows, units = np.nonzero(again)
-    if len(rows):
-        kurtosis_left, skew_left = _remeasured(start, scaled, mean, 1 / x_scale, (rows, units))
-        delta[rows, units] = kurtosis_left - kurtosis[units]
+    inputs_again, units = np.nonzero(again)
+    if len(units):
+        kurtosis_left, skew_left = _remeasured(start, scaled, mean, 1 / x_scale, (inputs_again, units))
+        delta[inputs_again, units] = kurtosis_left - kurtosis[units]
         if skewness:
             skew_delta[rows, units] = skew_left - skew[units]
     return Cavity(kurtosis, delta, skew, skew_delta) if skewness else Cavity(kurtosis, delta)

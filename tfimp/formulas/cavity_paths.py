@@ -61,7 +61,7 @@ def compiled_removals(kernel: Any, inputs: Any, mask: Any, starts: Any) -> Remov
     delta = pooled.delta[where]
     if len(begins) == 2:
         return Removals(delta, delta, pooled.absolute_delta[where])
-    rows = max(np.diff(begins))
+    rows = int(max(np.diff(begins)))
     parts = [compiled_cavity(kernel, inputs[a:b], where, rows=rows) for a, b in itertools.pairwise(begins)]
     return Removals(
         delta,

@@ -156,7 +156,7 @@ def participation_after_pruning(connections: Any, density: float, *, draws: int 
     units = len(counts)
     some = max(_FEWEST_UNITS, min(256, int(_MOST_WEIGHTS / (draws * counts.mean()))))
     if units > some:  # the median of many units is known from some of them
-        counts = np.quantile(counts, (np.arange(some) + 0.5) / some, method="nearest")
+        counts = np.quantile(counts, (np.arange(some) + 0.5) / some, method="nearest").astype(np.int64)
     rows = np.arange(counts.max())[:, None] < counts
     medians = []
     for _ in range(draws):

@@ -36,14 +36,14 @@ def constants(graph: Graph, samples: Mapping[int, np.ndarray]) -> Features:
     for step in graph.steps:
         known = [constant[value] for value in step.inputs]
         if step.inputs and not step.keeps_constants:  # beyond the border stand zeros, not the constant
-            known = [known[0] & (samples[step.inputs[0]] == 0)]
+            known = [np.asarray(known[0] & (samples[step.inputs[0]] == 0))]
         for value in step.outputs:
             constant[value] = np.zeros(graph.features(value), bool)
         if step.kind in ("dense", "convolution"):
             if step.is_elementwise:
-                constant[step.outputs[0]] = ~_reads(step)[~known[0]].any(axis=0)
+                constant[step.outputs[0]] = np.asarray(~_reads(step)[~known[0]].any(axis=0))
         elif step.kind == "scale":
-            constant[step.outputs[0]] = known[0] | (step.arrays["factor"] == 0)
+            constant[step.outputs[0]] = np.asarray(known[0] | (step.arrays["factor"] == 0))
         elif step.kind in ("centre", "features"):
             constant[step.outputs[0]] = known[0]
         elif step.kind == "merge":

@@ -166,7 +166,7 @@ class _Reader:
             self._read_normalization(step, features)
         elif kind == "Rescaling" and np.ndim(layer.scale) == 0 and np.ndim(layer.offset) == 0:
             vectors = {"factor": np.full(features, layer.scale), "offset": np.full(features, layer.offset)}
-            step.kind, step.arrays = "scale", {name: np.float32(value) for name, value in vectors.items()}
+            step.kind, step.arrays = "scale", {name: np.asarray(value, np.float32) for name, value in vectors.items()}
         elif kind in _BY_ITSELF:
             step.kind = "features" if kind != "Activation" or is_elementwise(layer.activation) else "whole"
         elif kind.startswith(_POOLS) and getattr(layer, "data_format", "channels_last") == "channels_last":

@@ -15,7 +15,6 @@ from tfimp.data.dataset import Dataset, Split
 from tfimp.formulas import DenseLayer
 from tfimp.measures.inputs import Inputs
 from tfimp.measures.layer import Layer, Once
-from tfimp.measures.numbers import Arrays
 from tfimp.measures.samples import Seen, seen
 from tfimp.network import Network as Description
 from tfimp.network.seeds import Stream, generator
@@ -183,7 +182,7 @@ class Network:
         """(fan_in, units) values of a layer as they are stored: survivors only, row-major, float32."""
         return values[self.mask(name)].astype(np.float32)
 
-    def counts(self) -> Arrays | dict[str, dict[str, Any]]:
+    def counts(self) -> dict[str, dict[str, Any]]:
         """Density and live units of every layer, of convolutions (whose channels are no dense units) only these."""
         return {name: _counts(self.mask(name)) for name in (*self.inputs.convolutions, *self.names)}
 

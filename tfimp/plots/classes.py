@@ -69,7 +69,10 @@ def _preferences(axes: Axes, run: Run, layers: list[str]) -> None:
     if not names or length > NAMED:
         for position, (layer, count) in enumerate(zip(layers, counts, strict=True)):
             units, classes = np.unique(count, return_counts=True)
-            shape = {"color": COLOURS[position % len(COLOURS)], "marker": MARKERS[position % len(MARKERS)]}
+            shape: dict[str, Any] = {
+                "color": COLOURS[position % len(COLOURS)],
+                "marker": MARKERS[position % len(MARKERS)],
+            }
             axes.plot(units, classes, label=layer, **shape)
         axes.set_xscale("symlog", linthresh=1)
         axes.set_yscale("log")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -195,7 +196,7 @@ def _drawn(
     return figure
 
 
-def _place_texts(figure: Figure, height: float) -> None:
+def _place_texts(figure: Any, height: float) -> None:
     if figure._suptitle is not None:
         figure._suptitle.set(y=1 - 0.07 / height, va="top")
     if figure._supxlabel is not None:

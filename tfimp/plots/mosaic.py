@@ -95,8 +95,8 @@ def weight_pictures(
         uint8 (units, height, width, 3).
     """
     fields = _images(kernel.astype(np.float64), image_shape).sum(axis=-1)
-    alive = _images(kernel != 0 if mask is None else mask, image_shape).any(axis=-1)
-    return _coloured(fields, alive)
+    alive = _images(np.asarray(kernel != 0 if mask is None else mask), image_shape).any(axis=-1)
+    return _coloured(fields, np.asarray(alive))
 
 
 def channel_pictures(

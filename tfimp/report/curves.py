@@ -71,14 +71,14 @@ def _curve(x: np.ndarray, y: np.ndarray, reference: float, half: np.ndarray | No
         parts.append(f'<line class="reference" x1="{LEFT}" x2="{WIDTH - RIGHT}" {place}/>')
     points = [(across(float(x[i])), y[i], spread[i], i) for i in np.flatnonzero(known)]
     if half is not None:
-        upper = [f"{place:.1f},{down(value + by):.1f}" for place, value, by, _ in points]
-        lower = [f"{place:.1f},{down(value - by):.1f}" for place, value, by, _ in reversed(points)]
+        upper = [f"{at:.1f},{down(value + by):.1f}" for at, value, by, _ in points]
+        lower = [f"{at:.1f},{down(value - by):.1f}" for at, value, by, _ in reversed(points)]
         parts.append(f'<polygon class="band" points="{" ".join(upper + lower)}"/>')
-    line = " ".join(f"{place:.1f},{down(value):.1f}" for place, value, _, _ in points)
+    line = " ".join(f"{at:.1f},{down(value):.1f}" for at, value, _, _ in points)
     parts.append(f'<polyline class="line" points="{line}"/>')
-    for place, value, _, index in points:
+    for at, value, _, index in points:
         parts.append(
-            f'<circle data-round="{index}" cx="{place:.1f}" cy="{down(value):.1f}" r="3.2">'
+            f'<circle data-round="{index}" cx="{at:.1f}" cy="{down(value):.1f}" r="3.2">'
             f"<title>round {index}: {value:.4g}</title></circle>"
         )
     return "".join([*parts, "</svg>"])

@@ -32,26 +32,27 @@ class FolderLock:
         self.folder = folder
         self._descriptor: int | None = None
         try:
-            self._held: Held | None = Held(folder)
+            held = Held(folder)
         except OSError as error:
             raise StoreError(f"cannot write to the folder {str(folder)!r}: {error.strerror}") from None
+        self._held: Held | None = held
         try:
-            self._take()
+            self._take(held)
         except BaseException:
             self.release()
             raise
 
-    def _take(self) -> None:
+    def _take(self, held: Held) -> None:
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            self._descriptor = descriptor = os.open(LOCK, flags, 0o666, dir_fd=self._held.descriptor)
+            self._descriptor = descriptor = os.open(LOCK, flags, 0o666, dir_fd=held.descriptor)
         except OSError as error:
             raise StoreError(f"cannot write to the folder {str(self.folder)!r}: {error.strerror}") from None
         try:
             _lock(descriptor)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}".encode(), 0)
-            self._held.lock_is(LOCK, os.fstat(descriptor))
+            held.lock_is(LOCK, os.fstat(descriptor))
         except BlockingIOError:
             holder = _holder(descriptor)
             os.close(descriptor)

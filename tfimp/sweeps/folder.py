@@ -95,7 +95,11 @@ def cell_state(root: Path, cell: Cell) -> CellState:
     if not folder.is_dir():
         return CellState(cell, "waiting")
     facts = read_cell(folder)
-    found = {"attempts": _whole(facts, "attempts"), "host": _word(facts, "host"), "error": _word(facts, "error")}
+    found: dict[str, Any] = {
+        "attempts": _whole(facts, "attempts"),
+        "host": _word(facts, "host"),
+        "error": _word(facts, "error"),
+    }
     status, rounds = "waiting", 0
     if os.path.lexists(folder / "run.json"):
         try:
