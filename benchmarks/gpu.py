@@ -94,6 +94,7 @@ def _training(path: Path, size: Size, batch_size: int, replicates: int) -> dict[
         [tf.constant(data.train.images), tf.constant(data.train.labels), tf.constant(data.mean, tf.float32)],
         tf.constant(np.stack(order)),
         tf.fill((replicates, len(order[0])), 0.1),
+        tf.fill((replicates, len(order[0])), 1 - program.network.momentum),
         tf.zeros(replicates, tf.int32),
         tf.constant(size.steps),
         {name: tf.stack([state[name] for state in states]) for name in program.network.variables},
