@@ -34,9 +34,15 @@ def dataset(train: int = 10_000, test: int = 1000) -> Dataset:
 def configuration(batch_size: int, steps: int, hidden: tuple[int, ...] = HIDDEN, **sections: Any) -> RunConfig:
     """The recipe with other numbers of steps; it rewinds to a step as early as in the papers, a fifth of the round."""
     prune = {"rounds": ROUNDS, "fraction": FRACTION, "rewind_step": steps // 5, "include_bias": True}
-    train = {"batch_size": batch_size, "steps": steps, "learning_rate": 0.1}
+    train = {
+        "batch_size": batch_size,
+        "steps": steps,
+        "learning_rate": 0.1,
+        "schedule": "constant",
+        "weight_decay": 0.0,
+    }
     given: dict[str, Any] = {
-        "model": {"hidden": list(hidden)},
+        "model": {"hidden": list(hidden), "batch_norm_epsilon": 1e-10},
         "train": train,
         "prune": prune,
         "export": {"rounds": []},
