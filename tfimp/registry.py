@@ -8,13 +8,14 @@ is.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -82,7 +83,7 @@ class Registry(Generic[T]):
         return self._found[name]
 
     def __contains__(self, name: str) -> bool:
-        return name in self._found or any(point.name == name for point in self._entry_points())
+        return name in self._found or any(point.name == name for point in self._offered)
 
     def known(self) -> list[str]:
         """The names that were registered in this process; entry points count once they were loaded."""
@@ -90,18 +91,20 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """All names, those of entry points included; nothing is imported for it."""
-        return list(dict.fromkeys([*self._found, *sorted(point.name for point in self._entry_points())]))
+        return list(dict.fromkeys([*self._found, *sorted(point.name for point in self._offered)]))
 
     def origin(self, name: str) -> str:
         """The module, file or package that a name comes from."""
         self.get(name)
         return self._origins[name]
 
-    def _entry_points(self) -> Iterator[importlib.metadata.EntryPoint]:
-        return iter(importlib.metadata.entry_points(group=self.group))
+    @functools.cached_property
+    def _offered(self) -> list[importlib.metadata.EntryPoint]:
+        # looked up once: it reads the metadata of every installed package, a twentieth of a second
+        return list(importlib.metadata.entry_points(group=self.group))
 
     def _from_entry_point(self, name: str) -> None:
-        points = {point.value: point for point in self._entry_points() if point.name == name}
+        points = {point.value: point for point in self._offered if point.name == name}
         if len(points) > 1:
             raise ConfigError(f"several packages offer a {self.kind} named {name!r}: {', '.join(sorted(points))}")
         for value, point in points.items():
