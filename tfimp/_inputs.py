@@ -96,7 +96,7 @@ _own("h5", "h5", "HDF5, named as in an archive", "PATH")
 _own("parquet", "parquet", "Parquet in the layout of Hugging Face: a file, or a folder of train-*, test-*", "PATH")
 _own("csv", "table", "a table with a label column: a file, or a folder of train.csv, test.csv", "PATH")
 
-_OWN = tuple(SOURCES.names())
+_OWN = tuple(SOURCES.known())  # entry points are not asked yet: they import tfimp.config
 
 CONDITIONS = ("gaussian-clone", "gaussian-clone-pooled", "phase-scrambled", "pixel-shuffled", "shuffled-labels")
 CONDITIONS_OF = {
