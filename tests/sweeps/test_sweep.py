@@ -150,7 +150,17 @@ def test_workers_of_a_scheduler_elsewhere(tmp_path: Path) -> None:
     file = tmp_path / "scheduler.json"
     launch = [sys.executable, "-m", "dask"]
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    scheduler = [*launch, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    scheduler = [
+        *launch,
+        "scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--no-dashboard",
+        "--dashboard-address",
+        "127.0.0.1:0",
+    ]
     worker = [*launch, "worker", "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard", "--no-nanny"]
     where = ["--scheduler-file", str(file)]
     processes = [subprocess.Popen([*scheduler, *where], **options)]

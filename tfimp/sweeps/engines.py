@@ -122,14 +122,19 @@ class DaskEngine:
         """Workers in processes of their own, on this machine's loopback address only."""
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tfimp-sweep-", ignore_cleanup_errors=True))
         common = {"nthreads": 1, "memory_limit": 0, "host": "127.0.0.1", "local_directory": folder}
-        common |= {"preload": ["tfimp.sweeps.worker"], "dashboard": False, "silence_logs": logging.ERROR}
+        common |= {
+            "preload": ["tfimp.sweeps.worker"],
+            "dashboard": False,
+            "dashboard_address": "127.0.0.1:0",
+            "silence_logs": logging.ERROR,
+        }
         workers = {
             number: {"cls": self._distributed.Nanny, "options": {**common, "name": number, "env": environment}}
             for number, environment in enumerate(self._environments)
         }
         scheduler = {
             "cls": self._distributed.Scheduler,
-            "options": {"host": "127.0.0.1", "port": 0, "dashboard": False},
+            "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
         }
         return self._distributed.SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
 
