@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 import tfimp
-from tfimp import compare, plots, report
+from tfimp import compare, experiment, plots, report
 from tfimp.config import RunConfig
+from tfimp.data import Dataset, Split
+from tfimp.errors import DataError
 from tfimp.verify import verify
 
 SIDE, COUNT = 5, 60
+REFUSED = ("one image", "black", "one class")
 SPLITS = ("train", "validation", "test")
 
 
@@ -55,7 +58,14 @@ def run_on(tmp_path: Path, kind: str, prune: dict[str, Any], engine: str = "auto
             "export": {"rounds": [], "dir": str(tmp_path / "networks")},
         }
     )
-    return tfimp.run(config, tmp_path / "run")
+    if kind not in REFUSED:
+        return tfimp.run(config, tmp_path / "run")
+    with pytest.raises(DataError):
+        tfimp.run(config, tmp_path / "refused")
+    # what a source refuses may still be given: by a source of one's own, or after a condition
+    split = Split(x.reshape(COUNT, -1), y.astype(np.int32))
+    dataset = Dataset("given", split, split, split, (SIDE, SIDE, 1), tuple("0123"), 255.0)
+    return experiment.run(config, tmp_path / "run", dataset=dataset)
 
 
 def check(run: tfimp.store.Run, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tfimp.verify import verify
 REQUESTED = [one.name for one in chosen(["all"], "end")]
 SETTINGS: dict[str, Any] = {
     "data": {"source": "photos", "patch": 6, "train": 300, "validation": 60, "test": 120},
-    "model": {"hidden": [12, 9]},
+    "model": {"hidden": [12, 9], "batch_norm_epsilon": 1e-10},
     "train": {"steps": 20, "batch_size": 30},
     "prune": {"rounds": 3, "rewind_step": 2},
     "probe": {"samples": 200, "what": ["kurtosis", "cavity", "untrained"]},

@@ -18,7 +18,7 @@ import tfimp.data
 from tfimp._inputs import SOURCES
 from tfimp.config import DataConfig
 
-GENERATED = ("photos", "mnist1d", "nlgp", "nlgp-gaussian")
+GENERATED = ("photos", "mnist1d", "nlgp", "nlgp-gaussian", "nlgp-or-gaussian")
 STORED = (
     "npz",
     "npy",

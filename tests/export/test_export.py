@@ -67,7 +67,9 @@ def forward(weights: dict[str, np.ndarray], images: np.ndarray, mean: np.ndarray
     x = (images.astype(np.float64) - mean) / 255.0
     for suffix, dense in (("0", "dense_0"), ("output", "output")):
         w = {name: array.astype(np.float64) for name, array in weights.items()}
-        x = (x - w[f"norm_{suffix}/moving_mean"]) / np.sqrt(w[f"norm_{suffix}/moving_variance"] + 1e-10)
+        x = (x - w[f"norm_{suffix}/moving_mean"]) / np.sqrt(
+            w[f"norm_{suffix}/moving_variance"] + CONFIG.model.batch_norm_epsilon
+        )
         x = x * w[f"norm_{suffix}/gamma"] + w[f"norm_{suffix}/beta"]
         x = x @ w[f"{dense}/kernel"] + w[f"{dense}/bias"]
         x = np.maximum(x, 0) if dense != "output" else x
