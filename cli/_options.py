@@ -87,15 +87,25 @@ def of_sound_runs(function: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(*arguments: Any, **options: Any) -> Any:
         try:
             return function(*arguments, **options)
-        except (TfimpError, OSError, MemoryError, Ended, click.ClickException, click.Abort, click.exceptions.Exit):
+        except (OSError, MemoryError, Ended, click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:
+            if isinstance(error, TfimpError) and not _of_formulas(error):
+                raise
             for run in options.get("runs") or [options.get("run")]:
                 if isinstance(run, Path) and (problem := first_problem(run)):
                     raise StoreError(f"the run {str(run)!r} is not sound: {problem}; see: tfimp verify") from error
             raise
 
     return guarded
+
+
+def _of_formulas(error: BaseException) -> bool:
+    """Whether the mathematics refused its arrays, which a user of the command line did not choose."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("tfimp.formulas")
 
 
 def first_problem(path: Path) -> str:

@@ -48,6 +48,13 @@ def command(runs: tuple[Path, ...], formats: tuple[str, ...], as_json: bool, out
     if len(folders) < 2:
         raise ConfigError(f"compare takes at least two different runs, got {str(folders[0])!r}")
     stored = [store.open_run(run) for run in folders]
+    if any(map(store.is_sweep, runs)):
+        begun = [run for run in stored if run.rounds]
+        if len(begun) < len(stored):
+            click.echo(f"left out: {len(stored) - len(begun)} cells without a complete round", err=True)
+        stored = begun
+        if len(stored) < 2:
+            raise ConfigError(f"compare takes at least two runs with a complete round, got {len(stored)}")
     groups = compare.group_runs(stored)
     rows, overlaps = compare.differences(groups), compare.overlaps(stored)
     if as_json:

@@ -26,7 +26,7 @@ def run_of(arch: str, engine: str = "auto") -> RunConfig:
         {
             "seed": 5,
             "data": {"source": "nlgp", "xi": [0.7, 1.5, 4.0], "side": 6, "train": 300, "validation": 200, "test": 50},
-            "model": {"arch": arch},
+            "model": {"arch": arch, "batch_norm_epsilon": 1e-10},
             "train": {**PLAIN, "steps": STEPS, "batch_size": BATCH, "validate_step": LOOK, "engine": engine},
             "prune": {"rounds": 3, "rewind_step": REWIND, "include_bias": True},
             "export": {"rounds": [], "tensorboard": False},

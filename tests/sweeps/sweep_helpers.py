@@ -19,7 +19,7 @@ SETTINGS = {
     "prune.rounds": 3,
     "probe.what": ["ipr"],
 }
-LONG = {"train.steps": 30_000, "train.checkpoint_seconds": 0.2}
+LONG = {"train.steps": 15_000, "train.checkpoint_seconds": 0.2}
 
 
 def grid(over: dict[str, Any], also: list[dict[str, Any]] = [], **settings: Any) -> dict[str, Any]:  # noqa: B006
