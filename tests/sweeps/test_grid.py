@@ -6,11 +6,10 @@ import itertools
 from pathlib import Path
 
 import pytest
-import tomllib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfimp.config import read_preset, resolve
+from tfimp.config import parse_toml, read_preset, resolve
 from tfimp.errors import ConfigError
 from tfimp.sweeps import parse_values, read_grid
 from tfimp.sweeps.grid import folder_name
@@ -81,7 +80,7 @@ def test_a_stored_grid_is_read_as_it_was() -> None:
         "also": [{"prune.procedure": "random"}],
     }
     grid, _ = read_grid(source)
-    again, _ = read_grid(tomllib.loads(grid.to_toml()))
+    again, _ = read_grid(parse_toml(grid.to_toml(), "the grid"))
     assert again.to_toml() == grid.to_toml()
     assert again.cells == grid.cells
 
