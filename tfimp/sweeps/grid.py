@@ -19,7 +19,7 @@ MOST_WORDS = 80  # characters of a folder's name, before a digest takes their pl
 NOT_IDENTITY = ("export.", "train.checkpoint_seconds")
 """Keys that change no number of a run: two cells that differ in them only are one."""
 _RANGE = re.compile(r"\s*(-?\d+)\s*\.\.\s*(-?\d+)\s*", re.ASCII)
-_SECTIONS = ("title", "preset", "config", "set", "over", "also", "workers", "small", "bases")
+_SECTIONS = ("title", "preset", "config", "set", "over", "also", "workers", "bases")
 
 Values = Mapping[str, Sequence[Any]]
 
