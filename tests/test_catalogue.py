@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 
 import tfimp
-from tfimp import catalogue, compare, data, plots
+from tfimp import catalogue, compare, data, plots, registry
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Split
 from tfimp.display import table
@@ -43,13 +43,12 @@ def spread(layer):
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A file with a measure of one's own, known by name while these tests run."""
-    from tfimp.registry import load_plugin
-
     file = tmp_path_factory.mktemp("plugin") / "mine.py"
     file.write_text(OWN)
-    load_plugin(file)
+    registry.load_plugin(file)
     yield file
     catalogue.MEASURES._found.pop("spread")
+    registry._PLUGINS.pop(file.resolve())
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +66,26 @@ def wait_for(what: Callable[[], bool], seconds: float = 120.0) -> None:
 def checkpointed(cell: Path) -> bool:
     """Whether a cell has a checkpoint to go on from."""
     return (cell / "checkpoint").exists() and os.path.getsize(cell / "cell.json") > 0
+
+
+@contextlib.contextmanager
+def worker_killed(cell: Path) -> Iterator[None]:
+    """SIGKILL the process that runs a cell as soon as the cell has a checkpoint; the sweep runs inside the block."""
+    ended, killed = threading.Event(), []
+
+    def kill() -> None:
+        while not ended.is_set() and not checkpointed(cell):
+            time.sleep(0.02)
+        if not ended.is_set():
+            killed.append(process_of(cell))
+            os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        killer.join()
+    cells = cell.parent.parent.glob("*/*/cell.json")
+    assert killed, f"no checkpoint was seen in {cell}: {[file.read_text() for file in cells]}"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from sweep_helpers import LONG, alive, arrays, checkpointed, everything, grid, process_of, wait_for
+from sweep_helpers import LONG, alive, arrays, checkpointed, everything, grid, process_of, wait_for, worker_killed
 
 from tfimp.cli import main
 from tfimp.errors import ConfigError, StoreError
@@ -30,25 +31,13 @@ ALSO = [{"train.learning_rate": 1e9}, {"data.source": "npz:/there/is/no/such/fil
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep, list[SweepEvent]]:
     """Four cells that end well, one that diverges and one that fails, on two workers, one of which is killed."""
     path = tmp_path_factory.mktemp("swept") / "grid"
-    victim = path / "procedure=imp" / "seed-0"
-    killed: list[int] = []
-
-    def kill() -> None:
-        wait_for(lambda: checkpointed(victim))
-        killed.append(process_of(victim))
-        os.kill(killed[0], signal.SIGKILL)
-
     # that cell takes long enough to be killed in the middle
     source = grid(OVER, ALSO)
     source["over"]["train.steps"] = [40]
     source["also"] = [*ALSO, {"seed": 0, **LONG}]
-    killer = threading.Thread(target=kill)
     events: list[SweepEvent] = []
-    victim = path / read_grid(source)[0].cells[-1].name
-    killer.start()
-    found = sweep(source, path, workers=2, progress=events.append)
-    killer.join()
-    assert killed
+    with worker_killed(path / read_grid(source)[0].cells[-1].name):
+        found = sweep(source, path, workers=2, progress=events.append)
     return found, events
 
 
@@ -87,13 +76,13 @@ def test_going_on_repeats_no_result(swept: tuple[Sweep, Any]) -> None:
     assert not any(isinstance(event, CellDone) for event in events)
 
 
-def test_adding_seeds_leaves_what_is_there_as_it_was(swept: tuple[Sweep, Any]) -> None:
-    found, _ = swept
-    before = everything(found.path)
+def test_adding_seeds_leaves_what_is_there_as_it_was(swept: tuple[Sweep, Any], tmp_path: Path) -> None:
+    path, grid = shutil.copytree(swept[0].path, tmp_path / "grid"), swept[0].grid
+    before = everything(path)
     del before["sweep.toml"]
-    more = found.grid.extended({"seed": [7], "prune.procedure": ["imp"]})
-    after = sweep(more, found.path, workers=1, resume=True)
-    assert before.items() <= everything(found.path).items()
+    more = grid.extended({"seed": [7], "prune.procedure": ["imp"]})
+    after = sweep(more, path, workers=1, resume=True)
+    assert before.items() <= everything(path).items()
     assert [state.status for state in after.states if state.cell.seed == 7] == ["complete", "complete"]
 
 
@@ -152,16 +141,9 @@ def test_workers_of_a_scheduler_elsewhere(tmp_path: Path) -> None:
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     scheduler = [
         *launch,
-        "scheduler",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        "0",
-        "--no-dashboard",
-        "--dashboard-address",
-        "127.0.0.1:0",
+        *["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--dashboard-address", "127.0.0.1:0"],
     ]
-    worker = [*launch, "worker", "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+    worker = [*launch, *["worker", "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard", "--no-nanny"]]
     where = ["--scheduler-file", str(file)]
     processes = [subprocess.Popen([*scheduler, *where], **options)]
     try:
@@ -170,17 +152,8 @@ def test_workers_of_a_scheduler_elsewhere(tmp_path: Path) -> None:
             here = ["--local-directory", str(tmp_path), "--memory-limit", "0"]
             processes.append(subprocess.Popen([*worker, *where, *here], **options))
         victim = path / read_grid(source)[0].cells[0].name
-
-        def kill() -> None:
-            wait_for(lambda: checkpointed(victim))
-            os.kill(process_of(victim), signal.SIGKILL)
-
-        killer = threading.Thread(target=kill)
-        killer.start()
-        import json
-
-        found = sweep(source, path, on=json.loads(file.read_text())["address"])
-        killer.join()
+        with worker_killed(victim):
+            found = sweep(source, path, on=json.loads(file.read_text())["address"])
     finally:
         for process in processes:
             process.kill()
