@@ -2,11 +2,12 @@
 
     python gpu_run.py DIR [--precision tf32] [--repeats 5] [--json FILE]
 
-DIR is what ``python -m benchmarks.gpu export DIR`` wrote. Only NumPy and JAX are needed; this file can be copied to the
-machine alone. Each program's results are compared with TensorFlow's, then it is timed: milliseconds per step (best of
-the repeats; arguments are on the device before the clock starts) and FLOP/s of its products, as a share of the rate of
-a large matrix product measured on the same device. ``--precision float32`` (the default) asks for full products,
-``tf32`` leaves the device its fast ones (10-bit factors on NVIDIA).
+DIR is what ``python -m benchmarks.gpu export DIR`` wrote. Only NumPy and JAX are needed: this file and ``gpu.py``
+beside it are enough there. Large arguments are drawn again instead of copied. Each program's results are compared with
+TensorFlow's, then it is timed: milliseconds per step (best of the repeats; arguments are on the device before the clock
+starts) and FLOP/s of its products, as a share of the rate of a large matrix product measured on the same device.
+``--precision float32`` (the default) asks for full products, ``tf32`` leaves the device its fast ones (10-bit factors
+on NVIDIA).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import jax
 import jax.extend.backend
 import numpy as np
+from gpu import Draw, sample
 from jax._src.interpreters import mlir as jax_mlir
 from jax._src.lib import xla_client
 from jaxlib.mlir import ir
@@ -56,7 +58,8 @@ def run(folder: Path, name: str, facts: dict[str, Any], repeats: int, precision:
     clock = time.perf_counter()
     program = load(full_precision(text) if precision == "float32" else text)
     compile_seconds = time.perf_counter() - clock
-    arguments, expected = arrays(folder / f"{name}.arguments.npz"), arrays(folder / f"{name}.results.npz")
+    stored, expected = iter(arrays(folder / f"{name}.arguments.npz")), arrays(folder / f"{name}.results.npz")
+    arguments = [Draw(**draw).array() if draw else next(stored) for draw in facts["draws"]]
 
     def call() -> tuple[list[Any], float]:
         # a program may overwrite its arguments, so every call gets fresh ones
@@ -67,7 +70,7 @@ def run(folder: Path, name: str, facts: dict[str, Any], repeats: int, precision:
         jax.block_until_ready(results)
         return results, time.perf_counter() - start
 
-    found = [np.asarray(result, np.float64) for result in call()[0][: facts["results"]]]
+    found = [sample(np.asarray(result, np.float64)) for result in call()[0][: facts["results"]]]
     if name.startswith("train"):  # of each replicate the sum of the losses of the block's steps
         difference = float(np.abs(found[0] - expected[0]).max() / facts["steps"])
     elif name.startswith("predict"):  # the share of other classes
