@@ -36,9 +36,18 @@ def tally_fault() -> Callable[[str], None]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A run of all tests has to have tried enough of them."""
-    if set(TALLY) == set(KINDS) and TALLY.total() < LEAST:
+    """A run of all tests has to have tried enough of them; a worker says what it counted."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["counts"] = dict(TALLY), dict(FAULTS)
+    elif set(TALLY) == set(KINDS) and TALLY.total() < LEAST:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what a worker has counted."""
+    for total, counted in zip((TALLY, FAULTS), getattr(node, "workeroutput", {}).get("counts", ()), strict=False):
+        total.update(counted)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,9 @@ def test_the_tutorial_runs_and_shows_progress_a_table_and_pictures(
     sizes.source = "steps, rounds = 40, 3"
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as Jupyter sets it
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    # the list of fonts in somebody's home may be of another installation; a sound one is made before the kernel starts
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))
+    subprocess.run([sys.executable, "-c", "import matplotlib.font_manager"], check=True)
     # Kernels are children of this process and inherit neither its filters of warnings nor its folder.
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]

@@ -103,8 +103,8 @@ def test_the_first_screen_holds_fields_slider_curves_and_the_sentence(opened: An
 def test_a_link_of_the_navigation_unfolds_its_chapter(opened: Any) -> None:
     assert not opened.locator("#run-0-performance").evaluate("it => it.open")
     opened.locator("nav a", has_text="Accuracy").click()
-    opened.wait_for_function("document.querySelector('#run-0-performance').open")
-    assert opened.locator("#run-0-performance img").is_visible()
+    opened.locator("#run-0-performance img").wait_for(state="visible")
+    assert opened.locator("#run-0-performance").evaluate("it => it.open")
 
 
 @pytest.mark.parametrize("width", [320, 390, 700])
