@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_run import write_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from store_helpers import put_arrays
+from strangers import Call, change_document
 
-from tfimp.cli import main
 from tfimp.config import RunConfig
 from tfimp.store.arrays import pack_arrays, pack_masks, unpack_arrays, unpack_masks
-from tfimp.store.files import sha256, to_json
+from tfimp.store.files import sha256
 from tfimp.store.run import open_run
 
 FUZZ = settings(
@@ -30,57 +26,6 @@ FUZZ = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-Call = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "run"
-    write_run(path, image_shape=(4, 4, 1), hidden=(6, 4), classes=3, rounds=3)
-    return path
-
-
-@pytest.fixture
-def fresh(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
-    """A function that gives a fresh copy of the run, with a file beside it that must stay as it is."""
-    monkeypatch.chdir(tmp_path)
-
-    def copy() -> Path:
-        for folder in ("run", "outside"):
-            shutil.rmtree(tmp_path / folder, ignore_errors=True)
-        shutil.copytree(template, tmp_path / "run")
-        (tmp_path / "outside").mkdir()
-        (tmp_path / "outside" / "secret").write_text("mine")
-        return Path("run")
-
-    return copy
-
-
-@pytest.fixture
-def call(tmp_path: Path) -> Call:
-    """Call the command line; whatever the run is, there is no traceback and nothing outside it is touched."""
-
-    def use(*arguments: object) -> tuple[int, str]:
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.raises(SystemExit) as end, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main([str(argument) for argument in arguments])
-        said = err.getvalue()
-        assert "Traceback" not in said
-        assert "fault of tfimp" not in said
-        assert said.count("\n") <= 1, said
-        assert [path.name for path in (tmp_path / "outside").iterdir()] == ["secret"]
-        assert (tmp_path / "outside" / "secret").read_text() == "mine"
-        assert {path.name for path in tmp_path.iterdir()} <= {"run", "outside"}
-        assert isinstance(end.value.code, int)
-        return end.value.code, said + out.getvalue()
-
-    return use
-
-
-def change_document(path: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
-    document = json.loads((path / name).read_text())
-    change(document)
-    (path / name).write_bytes(to_json(document))
 
 
 @FUZZ

@@ -161,7 +161,14 @@ def check(keras, model, x=X, y=Y, schedule=None, save=True, **options):
 
 # Optimisers.
 
-VARIANTS = ("plain", "constraint", "everything")
+FORMS = {
+    "weight_decay": {"weight_decay": 0.05},
+    "ema": {"use_ema": True, "ema_overwrite_frequency": 2},
+    "clipnorm": {"clipnorm": 0.1},
+    "clipvalue": {"clipvalue": 0.01},
+    "global_clipnorm": {"global_clipnorm": 0.1},
+}
+VARIANTS = ("plain", "constraint", *FORMS, "everything")
 
 
 def optimizers(keras):
@@ -198,10 +205,14 @@ def optimizers(keras):
 
 
 def options_of(name, variant):
-    if variant != "everything" or name == "LossScaleOptimizer":
+    """What an optimiser is made with; those of old know clipping only."""
+    if name == "LossScaleOptimizer":
         return {}
-    newer = {"weight_decay": 0.05, "use_ema": True, "ema_overwrite_frequency": 2}
-    return {"clipnorm": 0.1} | ({} if name.startswith("legacy.") else newer)
+    forms = [
+        form for form in FORMS if variant == form or (variant == "everything" and not form.startswith(("clipv", "gl")))
+    ]
+    known = [form for form in forms if form.startswith("clip") or not name.startswith("legacy.")]
+    return {key: value for form in known for key, value in FORMS[form].items()}
 
 
 def registered(keras):
@@ -220,7 +231,7 @@ def mover(keras):
 def check_optimizer(keras, name, variant, eager=True):
     """Two rounds: zeros after every step, in the slots too."""
     keras.utils.set_random_seed(1)
-    constraint = mover(keras) if variant != "plain" else None
+    constraint = mover(keras) if variant in ("constraint", "everything") else None
     model = tfimp.prune(network(keras, kernel_constraint=constraint), SCHEDULE(2, 2, 0.5, 1), layers="*")
     optimizer = optimizers(keras)[name](0.01, **options_of(name, variant))
     model.compile(optimizer, loss(keras), run_eagerly=eager)

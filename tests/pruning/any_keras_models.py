@@ -315,8 +315,6 @@ def tflite_files_compute_what_the_model_computes(keras, folder):
 
     model = compiled(keras, SCHEDULE(2, 3, 0.5), layers="*")
     fit(keras, model)
-    if backend(keras) not in ("tf_keras", "tensorflow"):
-        return refused(lambda: tfimp.save_stripped(model, f"{folder}/model.tflite"), "KERAS_BACKEND=tensorflow")
     path = tfimp.save_stripped(model, f"{folder}/model.tflite")
     interpreter = tf.lite.Interpreter(str(path))
     interpreter.allocate_tensors()

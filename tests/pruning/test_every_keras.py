@@ -27,7 +27,12 @@ COLUMNS = {
 }
 TABLE = Path(__file__).parents[2] / "docs" / "models.md"
 FEW = ("claims/rounds", "claims/weights", "optimizers/Muon", "optimizers/Multi", "optimizers/Nadam")
-HERE = [name for name in program.names(tf_keras) if not name.startswith("kinds/")]
+HERE = [
+    name
+    for name in program.names(tf_keras)
+    if name.startswith("claims/")
+    or (name.startswith("optimizers/") and (ALL or name.endswith(("/plain", "/everything"))))
+]
 
 
 @functools.cache

@@ -71,13 +71,18 @@ def _sound_facts(folder: Path) -> dict[str, Any]:
     """
     with open_regular(folder / FACTS) as file:
         document = json.loads(file.read(_LARGEST_FACTS))
-    if not isinstance(document, dict) or document.get("checksum") != _checksum(document):
+    sound = isinstance(document, dict) and document.get("checksum") == _checksum(document)
+    facts, files = (document.get(name) for name in ("facts", "files")) if sound else (None, None)
+    parts = facts.get("parts") if isinstance(facts, dict) else None
+    if not isinstance(files, dict) or not isinstance(parts, list) or any(type(part) is not str for part in parts):
         raise ValueError(f"{FACTS} is not what was written")
-    for name, digest in document["files"].items():
+    if {f"{part}-{kind}.npy" for part in parts for kind in ("images", "labels")} != set(files) or "/" in "".join(files):
+        raise ValueError(f"{FACTS} names other files than those of its parts")
+    for name, digest in files.items():
         with open_regular(folder / name) as file:
             if _sha256(file) != digest:
                 raise ValueError(f"{name} is not what was written")
-    return document["facts"]
+    return facts
 
 
 def _checksum(document: dict[str, Any]) -> str:

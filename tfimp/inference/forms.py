@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,6 +59,8 @@ def smallest_tflite(model: Any) -> bytes:
     Raises:
         ConfigError: a model that TFLite cannot express.
     """
+    if _backend(model) != "tensorflow":
+        return _by_a_process_on_tensorflow(model)
     content = model_to_tflite(model)
     try:
         graph = read(model)
@@ -64,6 +69,36 @@ def smallest_tflite(model: Any) -> bytes:
         return content
     align(small, BLOCK)
     return min(content, model_to_tflite(build(small)), key=len)
+
+
+def _backend(model: Any) -> str:
+    """What a Keras model of either kind computes with."""
+    if not any(base.__module__.startswith("keras.") for base in type(model).__mro__):
+        return "tensorflow"
+    import keras
+
+    return keras.backend.backend()
+
+
+def _by_a_process_on_tensorflow(model: Any) -> bytes:
+    """`smallest_tflite` of a Keras 3 model on JAX or PyTorch: a process has one backend, so another one reads it."""
+    with tempfile.TemporaryDirectory() as folder:
+        stored, written = Path(folder) / "model.keras", Path(folder) / "model.tflite"
+        model.save(stored)
+        program = (
+            "import keras, pathlib\nfrom tfimp.inference.forms import smallest_tflite\n"
+            f"model = keras.saving.load_model({str(stored)!r}, compile=False)\n"
+            f"pathlib.Path({str(written)!r}).write_bytes(smallest_tflite(model))\n"
+        )
+        environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+        if ended.returncode:
+            lines = [line for line in ended.stderr.splitlines() if line.strip()] or [f"exit code {ended.returncode}"]
+            raise ConfigError(
+                f"a TFLite file is made of the model on Keras's TensorFlow backend, where this one of "
+                f"{_backend(model)!r} cannot be read: {lines[-1][:300]}"
+            )
+        return written.read_bytes()
 
 
 def write_forms(

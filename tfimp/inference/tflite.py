@@ -55,19 +55,11 @@ def to_tflite(
 
 
 def model_to_tflite(model: Any, encoding: str = "smallest") -> bytes:
-    """A TFLite file of a Keras model of either kind, for one sample at a time.
+    """A TFLite file of a Keras model on TensorFlow, of either kind, for one sample at a time.
 
     Raises:
-        ConfigError: a Keras 3 model on another backend than TensorFlow, or one that TFLite cannot express.
+        ConfigError: a model that TFLite cannot express.
     """
-    if any(base.__module__.startswith("keras.") for base in type(model).__mro__):
-        import keras
-
-        if keras.backend.backend() != "tensorflow":
-            raise ConfigError(
-                f"TFLite files are made of models on Keras's TensorFlow backend, this one is on "
-                f"{keras.backend.backend()!r}; save it as .keras and load it under KERAS_BACKEND=tensorflow"
-            )
     inputs = [tf.TensorSpec([1, *value.shape[1:]], value.dtype, name=value.name) for value in model.inputs]
     function = tf.function(lambda *values: model(list(values) if len(values) > 1 else values[0], training=False))
     return to_tflite(function.get_concrete_function(*inputs), encoding)
