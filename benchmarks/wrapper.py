@@ -28,6 +28,7 @@ from benchmarks.measuring import at_most
 
 FEATURES, HIDDEN, CLASSES = 3072, 1024, 10
 BAR = 1.15
+SPREAD = 0.02  # of a ratio, between two calls
 
 
 def measure(batch_sizes: tuple[int, ...] = (40, 1000), slices: int = 25, seconds: float = 0.15) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def measure(batch_sizes: tuple[int, ...] = (40, 1000), slices: int = 25, seconds
     for size in batch_sizes:
         row = found[f"batch_{size}"]
         bars[f"wrapped / plain step of fit, batch {size}"] = at_most(row["wrapped_over_plain"], BAR)
-        bars[f"wrapped / TF-MOT's step of fit, batch {size}"] = at_most(row["wrapped_ms"] / row["tfmot_ms"], 1)
+        bars[f"wrapped / TF-MOT's step of fit, batch {size}"] = at_most(row["wrapped_ms"] / row["tfmot_ms"], 1 + SPREAD)
     return found | {"masks_seconds": _masks(), "bars": bars}
 
 

@@ -46,7 +46,8 @@ def command(runs: tuple[Path, ...], formats: tuple[str, ...], as_json: bool, out
 
     folders = list(dict.fromkeys(folder for run in runs for folder in store.members(run)))
     if len(folders) < 2:
-        raise ConfigError(f"compare takes at least two different runs, got {str(folders[0])!r}")
+        found = f"{str(folders[0])!r}" if folders else f"none in {str(runs[0])!r}"
+        raise ConfigError(f"compare takes at least two different runs, got {found}")
     stored = [store.open_run(run) for run in folders]
     if any(map(store.is_sweep, runs)):
         begun = [run for run in stored if run.rounds]

@@ -38,6 +38,15 @@ GROUP = (
     "compare {run}",
     "compare {run} --json",
 )
+SWEEP = (
+    "show {run}",
+    "show {run} --json",
+    "plot {run}",
+    "report {run}",
+    "compare {run} --json",
+    "sweep --resume --out {run}",
+)
+KINDS = {"run": RUN, "group": GROUP, "sweep": SWEEP}
 SHAPE: dict[str, Any] = {"image_shape": (4, 4, 1), "hidden": (6, 4), "classes": 3, "rounds": 3}
 
 
@@ -73,6 +82,45 @@ def build(folder: Path, class_names: tuple[str, ...] | None = None) -> None:
         call(folder, command.format(run="run"))
     for command in ("compare {run}", "report {run}"):
         call(folder, command.format(run="group"))
+    _build_sweep(folder / "sweep", class_names)
+
+
+def _build_sweep(path: Path, class_names: tuple[str, ...] | None) -> None:
+    """A sweep of two cells, the second of which has one more round to go, with its figure and report."""
+    from tfimp.sweeps import read_grid
+    from tfimp.sweeps.folder import driving, write_cell
+
+    plain = {"model.hidden": [6, 4], "model.batch_norm": False, "prune.rounds": 4}
+    grid, _ = read_grid({"preset": "photos", "set": plain, "over": {"seed": [0, 1]}})
+    with driving(path, grid, resume=False):
+        for cell in grid.cells:
+            status = "running" if cell.seed else "complete"
+            settings = cell.config.to_dict()
+            write_run(
+                path / cell.name, **SHAPE, seed=cell.seed, settings=settings, status=status, class_names=class_names
+            )
+            write_cell(path / cell.name, status=status, attempts=1)
+    for command in ("plot {run}", "report {run}"):
+        call(path.parent, command.format(run=path.name))
+
+
+class Here:
+    """An engine of sweeps that runs the cells in this process."""
+
+    def __init__(self, root: Path, *_: object) -> None:
+        self._root = root
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def submit(self, cells: Any) -> Iterator[Any]:
+        """Run them one after the other."""
+        from tfimp.sweeps.cell import run_cell
+
+        for cell in cells:
+            yield cell, run_cell(str(self._root), cell.name, cell.config.to_toml())
 
 
 def call(folder: Path, command: str, separator: str = " ") -> tuple[int, str]:
@@ -160,7 +208,10 @@ def made_quick() -> Iterator[None]:
         patch.setattr("tfimp.plots.comparison.compare_figure", lambda *_: Figure())
         patch.setattr("tfimp.plots.animation._gif", lambda pictures: b"moving")
         patch.setattr("tfimp.plots.animation.has_ffmpeg", lambda: False)
-        patch.setattr(report, "render", lambda runs: "a page")
+        patch.setattr("tfimp.sweeps.report.compare_figure", lambda *_: Figure())
+        patch.setattr("tfimp.sweeps.drive.DaskEngine", Here)
+        patch.setattr(report, "as_image", lambda figure: {})
+        patch.setattr(report, "render", lambda runs, sweep=None: "a page")
         patch.setattr(measures, "StoredNetworks", Requested)
         patch.setattr(export, "_network", lambda *_: None)
         made = types.SimpleNamespace(name="dense", bits=32, predict=None, files={("saved_model.pb",): b"a network"})
@@ -183,11 +234,12 @@ def _experiment() -> types.ModuleType:
             writer.read_checkpoint()
             last = writer.run.rounds[-1]
             metrics = {**last.metrics, "round": len(writer.run.rounds)}
-            writer.write_checkpoint(initial_state(), {"step": 6})
-            writer.write_round(
-                metrics["round"], weights=last.weights, masks=last.masks, probes=last.probes, metrics=metrics
-            )
-            progress(RoundDone(metrics))
+            if metrics["round"] < config.prune.rounds:
+                writer.write_checkpoint(initial_state(), {"step": 6})
+                writer.write_round(
+                    metrics["round"], weights=last.weights, masks=last.masks, probes=last.probes, metrics=metrics
+                )
+                progress(RoundDone(metrics))
             writer.finish("complete", reason="all rounds are done")
         progress(Finished(path, "complete", "all rounds are done", []))
         return store.open_run(path)
@@ -212,9 +264,9 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 def commands(entry: Path) -> list[str]:
-    """The commands on the run, or on the group, to which an entry belongs."""
-    of_group = entry.parts[0] in ("group", "comparison")
-    return [command.format(run="group" if of_group else "run") for command in (GROUP if of_group else RUN)]
+    """The commands on the run, the group or the sweep to which an entry belongs."""
+    name = entry.parts[0] if entry.parts[0] in KINDS else "run"
+    return [command.format(run=name) for command in KINDS[name]]
 
 
 def fresh(template: Path, folder: Path) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from all_commands import GROUP, RUN, build, call, commands, contents, entries, fresh, made_quick
+from all_commands import KINDS, build, call, commands, contents, entries, fresh, made_quick
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +22,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def tried(template: Path) -> list[Path]:
     """All entries, but of what there is twice the first."""
-    twice = ("seed-1", "00", "01")
-    return [entry for entry in entries(template) if not set(entry.parts) & set(twice)]
+    twice = {"group": ("seed-1", "00", "01"), "sweep": ("seed-0", "00", "01")}
+    return [e for e in entries(template) if not set(e.parts) & set(twice.get(e.parts[0], ("00", "01")))]
 
 
 def test_the_commands_work_on_sound_runs_and_leave_everything_that_is_tried_below(
     template: Path, tmp_path: Path
 ) -> None:
     here = fresh(template, tmp_path)
-    for name, lines in (("run", RUN), ("group", GROUP)):
+    for name, lines in KINDS.items():
         for line in lines:
             code, said = call(here, line.format(run=name))
             assert code == 0, (line, said)
@@ -41,6 +41,8 @@ def test_the_commands_work_on_sound_runs_and_leave_everything_that_is_tried_belo
         assert f"run/{name}" in names
     for name in ("group/comparison/differences.csv", "group/comparison/comparison.png", "group/comparison/report.html"):
         assert name in names
+    assert any(name.startswith("sweep/") and name.endswith("seed-1/cell.json") for name in names)
+    assert {"sweep/sweep.toml", "sweep/report.html", "sweep/figures/conditions.png"} <= names
     assert "saved_models/run/round-02-trained/ticket.json" in names
     assert any(name.startswith("run/events/events.out") for name in names)
 
@@ -51,7 +53,7 @@ def test_no_link_leads_a_command_out_of_its_folder(
     for entry in tried(template):
         here = fresh(template, tmp_path)
         outside = tmp_path / "outside" / "theirs"
-        if entry.parts in (("run",), ("group",)):
+        if len(entry.parts) == 1 and entry.name in KINDS:
             continue  # the user names these, and may name a link
         # What lies outside is the same, so that nothing but the link is a reason to refuse it.
         shutil.move(here / entry, outside)

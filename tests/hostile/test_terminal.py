@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from all_commands import GROUP, RUN, build, call, fresh, made_quick
+from all_commands import KINDS, build, call, fresh, made_quick
 from PIL import Image
 
 from tfimp.config import RunConfig
@@ -54,7 +54,7 @@ def assert_harmless(said: str, command: str) -> None:
 
 def test_every_command(template: Path, tmp_path: Path, tally: Callable[[str], None]) -> None:
     here = fresh(template, tmp_path)
-    for name, lines in (("run", RUN), ("group", GROUP)):
+    for name, lines in KINDS.items():
         for line in lines:
             command = line.format(run=name)
             code, said = call(here, command)
@@ -70,7 +70,7 @@ def test_every_command(template: Path, tmp_path: Path, tally: Callable[[str], No
 def test_folders_of_any_name(name: str, template: Path, tmp_path: Path, tally: Callable[[str], None]) -> None:
     name = name.replace("/", "")
     here = fresh(template, tmp_path)
-    for kind, lines in (("run", RUN), ("group", GROUP)):
+    for kind, lines in KINDS.items():
         (here / kind).rename(here / f"{name}{kind}")
         for line in lines:
             if line.startswith("load"):
