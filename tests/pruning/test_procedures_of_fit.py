@@ -293,3 +293,32 @@ def test_a_custom_loop_needs_two_lines_and_equals_fit():
         assert np.array_equal(tfimp.masks(model)[name], mask)
         found, expected = (wrapper.prunable_variables(net)[name].numpy() for net in (model, fitted))
         np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_custom_loop_ranks_by_the_gradients_of_its_own_steps(compiled):
+    """Another loop, of the plain network, computes them: a mean in which the latest counts most."""
+    model = tfimp.prune(network(), schedule(rounds=2), layers="*")
+    optimizer = tf_keras.optimizers.SGD(0.1)
+    rewind = tfimp.Rewind(model, optimizer, criterion="gradient")
+
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = LOSS(y, model(x, training=True))
+        optimizer.minimize(loss, model.trainable_variables, tape)
+
+    run = tf.function(step) if compiled else step
+    plain, mean = network(), 0.0
+    for index in range(5):
+        rewind.advance()
+        x, y = (part[8 * (index % 4) : 8 * (index % 4) + 8] for part in (X, Y))
+        if index < 4:
+            with tf.GradientTape() as tape:
+                loss = LOSS(y, plain(x))
+            gradients = [gradient.numpy() for gradient in tape.gradient(loss, plain.trainable_variables)]
+            mean = 0.9 * mean + 0.1 * gradients[0]
+            for variable, gradient in zip(plain.trainable_variables, gradients, strict=True):
+                variable.assign_sub(0.1 * gradient)
+        run(tf.constant(x), tf.constant(y))
+    score = np.abs(plain.get_layer("hidden").kernel.numpy() * mean)
+    assert np.array_equal(tfimp.masks(model)["hidden/kernel"], score > np.sort(score.ravel())[23])
