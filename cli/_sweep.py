@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,10 @@ def show(path: Path, as_json: bool) -> None:
             value = row.values[headline.name]
             text = report.value_text(value, report.in_percent(headline))
             say(f"  {row.condition:{width}}  {text:>16}  n = {value.count} of {row.cells}")
+    for sentence in summary.sentences(found):
+        say("")
+        for line in textwrap.wrap(sentence, 80, break_on_hyphens=False):
+            say(line)
 
 
 def heat(path: Path, keys: str, measure: str, at: str | None) -> Heat:

@@ -216,6 +216,9 @@ def test_show_plot_report_and_compare_take_a_sweep(
     shown = capsys.readouterr().out
     assert "are complete" in shown
     assert "n = 2 of" in shown
+    assert "procedure=random,steps=40 against procedure=imp,steps=40, 2 and 2 seeds, at density" in " ".join(
+        shown.split()
+    )
     assert {file.name for file in (path / "figures").iterdir()} == {"conditions.png", "heat-procedure-seed.png"}
     page = (path / "report.html").read_text(encoding="utf-8")
     assert all(state.cell.name in page for state in swept[0].states)
@@ -239,3 +242,25 @@ def test_two_factors_are_the_means_of_their_cells(swept: tuple[Sweep, Any]) -> N
         summary.heat(found, ["prune.procedur", "seed"])
     with pytest.raises(ConfigError, match="two different keys"):
         summary.heat(found, ["seed"])
+
+
+def test_what_conditions_show_is_said_with_the_intervals_of_scipy(swept: tuple[Sweep, Any]) -> None:
+    from scipy import stats
+
+    found, _ = swept
+    (sentence,) = summary.sentences(found, density=1.0)
+    name = "inverse participation ratio"
+    first, second = (
+        [
+            found.runs[f"procedure={procedure},steps=40/seed-{seed}"]
+            .rounds[0]
+            .metrics["layers"]["dense_0"]["ipr"]["median"]
+            for seed in (0, 1)
+        ]
+        for procedure in ("imp", "random")
+    )
+    interval = stats.ttest_ind(second, first, equal_var=False).confidence_interval(0.95)
+    numbers = f"{np.mean(second):.3g} against {np.mean(first):.3g} ({interval.low:+.2g} to {interval.high:+.2g})"
+    part = f"{name} {numbers}"
+    assert part in sentence
+    assert (part in sentence.partition("no difference shows in")[0]) == (interval.low > 0 or interval.high < 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfimp.compare.curves import Curve, compared, curve, describe, lines, values
-from tfimp.compare.differences import Difference, at_density, common_densities, differences
+from tfimp.compare.differences import Difference, at_density, common_densities, difference, differences
 from tfimp.compare.groups import Group, group_runs
 from tfimp.compare.overlaps import Overlap, overlaps
 
@@ -17,6 +17,7 @@ __all__ = [
     "compared",
     "curve",
     "describe",
+    "difference",
     "differences",
     "group_runs",
     "lines",

@@ -79,13 +79,14 @@ def differences(groups: Sequence[Group]) -> list[Difference]:
     rows = []
     densities = common_densities(groups)
     for second, measure, density in itertools.product(groups[1:], compared(), densities):
-        row = _difference(groups[0], second, measure, density)
+        row = difference(groups[0], second, measure, density)
         if row is not None:
             rows.append(row)
     return rows
 
 
-def _difference(first: Group, second: Group, measure: Headline, density: float) -> Difference | None:
+def difference(first: Group, second: Group, measure: Headline, density: float) -> Difference | None:
+    """Of one measure at one density; None where a group does not have it."""
     samples = []
     for group in (first, second):
         known = np.array([at_density(run, measure, density) for run in group.runs])

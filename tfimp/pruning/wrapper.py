@@ -64,9 +64,9 @@ def prune(
       rounds: how many rounds are trained, the dense one included; by default as many as prune about 30% each.
       epochs_per_round: of `fit`; by default 1. ``fit(epochs=rounds * epochs_per_round)`` trains them all.
       scope: ``"layer"`` (a threshold per layer) or ``"global"`` (one threshold).
-      layers: which layers to prune. By default every one that can be, but for output layers (as in `tfimp run`; of
-        each output the last, not where the schedule's fractions name it) and for frozen layers; a warning names what is
-        left dense. A name or glob, or several (``["dense_*", "conv"]``, ``"*"`` for all); one that starts with
+      layers: which layers to prune. By default every one that can be, but for the output layer (of a model with one
+        output, as in `tfimp run`; not where the schedule's fractions name it) and for frozen layers; a warning names
+        what is left dense. A name or glob, or several (``["dense_*", "conv"]``, ``"*"`` for all); one that starts with
         ``!`` leaves layers out (``"!embedding"``); or a function of the layer that says yes or no. A name matches a
         layer of a nested model with and without the model's name.
       include_bias: whether biases count as prunable, together with their kernels.

@@ -14,7 +14,6 @@ from tfimp import compare, report
 from tfimp.catalogue import Headline
 from tfimp.plots.comparison import compare_figure
 from tfimp.plots.heat import heat_figure
-from tfimp.store import Run
 from tfimp.store.files import write_whole
 from tfimp.sweeps import summary
 from tfimp.sweeps.folder import ENDED, CellState, Sweep
@@ -28,19 +27,9 @@ def curves_figure(found: Sweep) -> Figure:
     Raises:
         ConfigError: no cell has a complete round.
     """
-    groups = _groups(found)
-    return compare_figure(compare.lines(groups), compare.describe(groups))
-
-
-def _groups(found: Sweep) -> list[compare.Group]:
-    """The conditions that have runs, under the names of their folders."""
-    runs = found.runs
-    members: dict[str, list[Run]] = {}
-    for cell in found.cells:
-        if cell.name in runs:
-            members.setdefault(cell.condition, []).append(runs[cell.name])
+    groups = summary.groups(found)
     summary.density_of(found)  # says so where there is none
-    return [compare.Group(condition, tuple(group)) for condition, group in members.items()]
+    return compare_figure(compare.lines(groups), compare.describe(groups))
 
 
 def draw_heat(heat: summary.Heat) -> Figure:
@@ -65,7 +54,7 @@ def write(found: Sweep, heats: Sequence[summary.Heat] = ()) -> Path:
         ConfigError: no cell has a complete round.
     """
     at, rows = summary.rows(found)
-    drawn = [("Conditions", compare.describe(_groups(found)), curves_figure(found))]
+    drawn = [("Conditions", compare.describe(summary.groups(found)), curves_figure(found))]
     drawn += [(heat.measure.name, f"{heat.keys[0]} against {heat.keys[1]}", draw_heat(heat)) for heat in heats]
     columns = [headline for headline in summary.measures() if any(row.values[headline.name].count for row in rows)]
     states = found.states
@@ -73,6 +62,7 @@ def write(found: Sweep, heats: Sequence[summary.Heat] = ()) -> Path:
         "name": found.path.resolve().name,
         "title": found.grid.title or "What came out",
         "status": status_text(states),
+        "sentences": summary.sentences(found),
         "figures": [{"title": title, "text": text, **report.as_image(figure)} for title, text, figure in drawn],
         "density": f"{at:.3g}",
         "columns": [headline.name for headline in columns],

@@ -11,6 +11,7 @@ import numpy as np
 from tfimp import compare
 from tfimp.catalogue import Headline
 from tfimp.errors import ConfigError, nearest
+from tfimp.store import Run
 from tfimp.sweeps.folder import Sweep
 
 
@@ -85,6 +86,45 @@ def rows(found: Sweep, density: float | None = None) -> tuple[float, list[Row]]:
         complete = sum(state.status == "complete" for state in members)
         lines.append(Row(condition, complete, len(members), values))
     return at, lines
+
+
+def sentences(found: Sweep, density: float | None = None) -> list[str]:
+    """What each condition shows against the first, and what it does not: a sentence with its intervals for each.
+
+    A measure shows a difference where the 95% interval over seeds (Welch) leaves zero out; of twenty measures one does
+    by chance. There is no sentence about conditions of a single cell.
+    """
+    at = density_of(found, density)
+    conditions = groups(found)
+    lines = []
+    for other in conditions[1:]:
+        rows = [compare.difference(conditions[0], other, measure, at) for measure in measures()]
+        known = [row for row in rows if row is not None and row.basis.endswith("seeds") and math.isfinite(row.low)]
+        if not known:
+            continue
+        shows = [_part(row) for row in known if row.low > 0 or row.high < 0]
+        rest = [_part(row) for row in known if row.low <= 0 <= row.high]
+        parts = [f"differ {'; '.join(shows)}"] if shows else []
+        parts += [f"no difference shows in {'; '.join(rest)}"] if rest else []
+        lines.append(
+            f"{other.label} against {conditions[0].label}, {known[0].basis}, at density {at:.3g} "
+            f"(95% intervals of the difference): {'. '.join(parts)}."
+        )
+    return lines
+
+
+def _part(row: compare.Difference) -> str:
+    return f"{row.measure} {row.second_value:.3g} against {row.first_value:.3g} ({row.low:+.2g} to {row.high:+.2g})"
+
+
+def groups(found: Sweep) -> list[compare.Group]:
+    """The conditions that have runs, under the names of their folders."""
+    runs = found.runs
+    members: dict[str, list[Run]] = {}
+    for cell in found.cells:
+        if cell.name in runs:
+            members.setdefault(cell.condition, []).append(runs[cell.name])
+    return [compare.Group(condition, tuple(group)) for condition, group in members.items()]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -131,7 +131,7 @@ class KerasModels(LayerTree):
         if next(iter(self.prunable_variables(pruned)), None):
             self.schedule_of(pruned)  # refuses schedules that do not go together
         if layers is None:
-            self._say_what_is_left(plain, chosen, left_out)
+            self._say_what_is_left(model, plain, chosen, left_out)
         return pruned
 
     def strip(self, model: Any) -> Any:
@@ -235,37 +235,39 @@ class KerasModels(LayerTree):
         """The layers that can be pruned but are only where they are asked for, and why."""
         able = [name for name, layer in plain.items() if self._can_prune(layer)]
         left = {name: "frozen" for name in able if not plain[name].trainable}
-        outputs = self._output_layers(model) if self.is_graph(model) else []
+        output = self._output_layer(model) if self.is_graph(model) else None
         asked_for = (
             [name for name in schedule.fraction if name != "*"] if isinstance(schedule.fraction, Mapping) else []
         )
         for name in able:
             asked = any(matches(name, pattern) for pattern in asked_for)
-            if any(plain[name] is output for output in outputs) and not asked and len(able) > 1:
-                left[name] = "the output layer" if len(outputs) == 1 else "an output layer"
+            if plain[name] is output and not asked and len(able) > 1:
+                left[name] = "the output layer"
         return left if len(left) < len(able) else {}
 
-    def _output_layers(self, model: Any) -> list[Any]:
-        """The layers with prunable weights that give a model's outputs; none that another output comes from."""
+    def _output_layer(self, model: Any) -> Any:
+        """The layer with prunable weights that gives a model's one output; None where several do."""
         if isinstance(model, self.keras.Sequential):
-            return self._first_of(reversed(model.layers))
-        found = [(tensor, layer) for tensor in model.outputs for layer in self._first_of(_chain_back(tensor))]
-        return [
-            layer
-            for tensor, layer in found
-            if not any(layer is not other and id(layer) in _layers_behind(output) for output, other in found)
-        ]
-
-    def _first_of(self, layers: Iterable[Any]) -> list[Any]:
-        """Of layers from an output backwards the first one with prunable weights; a model stands for its own."""
-        for layer in layers:
+            candidates: Any = list(reversed(model.layers))
+        else:
+            candidates = _chain_to_the_output(model)
+        for layer in candidates:
             if isinstance(layer, self._model_class):
-                return self._output_layers(layer) if self.is_graph(layer) else []
+                return self._output_layer(layer) if self.is_graph(layer) else None
             if self._can_prune(self.plain(layer)):
-                return [self.plain(layer)]
-        return []
+                return self.plain(layer)
+        return None
 
-    def _say_what_is_left(self, plain: Mapping[str, Any], chosen: list[str], left_out: Mapping[str, str]) -> None:
+    def _say_what_is_left(
+        self, model: Any, plain: Mapping[str, Any], chosen: list[str], left_out: Mapping[str, str]
+    ) -> None:
+        if self.is_graph(model) and len(model.outputs) > 1:
+            warnings.warn(
+                f"pruned: {', '.join(chosen)}; the model has {len(model.outputs)} outputs, so no layer is the "
+                "output layer that stays dense by default; layers='!NAME' leaves a head out",
+                PruningWarning,
+                stacklevel=4,
+            )
         reasons = dict(left_out)
         for name, layer in plain.items():
             if name not in chosen and name not in reasons and self._looks_prunable(layer):
@@ -382,39 +384,21 @@ class KerasModels(LayerTree):
         return frozenset(names)
 
 
-def _chain_back(tensor: Any) -> Iterator[Any]:
-    """The layers from a tensor of a functional model backwards, as long as each has one input."""
+def _chain_to_the_output(model: Any) -> Iterator[Any]:
+    """The layers from a functional model's output backwards, as long as each has one input."""
+    outputs = model.outputs
+    tensor = outputs[0] if len(outputs) == 1 else None
     while tensor is not None:
-        layer, inputs = _origin(tensor)
-        if layer is None:
+        history = tensor._keras_history
+        layer = getattr(history, "operation", None) or getattr(history, "layer", None)
+        if layer is None or not getattr(layer, "_inbound_nodes", None):
             return
         yield layer
-        tensor = inputs[0] if len(inputs) == 1 and inputs[0] is not tensor else None
-
-
-def _layers_behind(tensor: Any) -> set[int]:
-    """The identities of all layers that a tensor of a functional model comes from."""
-    seen, found, waiting = set(), set(), [tensor]
-    while waiting:
-        tensor = waiting.pop()
-        if id(tensor) not in seen:
-            seen.add(id(tensor))
-            layer, inputs = _origin(tensor)
-            found |= {id(layer), id(getattr(layer, "layer", layer))}
-            waiting += inputs
-    return found
-
-
-def _origin(tensor: Any) -> tuple[Any, list[Any]]:
-    """The layer that gave a tensor of a functional model (None: it was fed) and the different tensors that it took."""
-    history = tensor._keras_history
-    layer = getattr(history, "operation", None) or getattr(history, "layer", None)
-    if layer is None or not getattr(layer, "_inbound_nodes", None):
-        return None, []
-    node = layer._inbound_nodes[history.node_index]
-    inputs = getattr(node, "input_tensors", None)
-    inputs = node.keras_inputs if inputs is None or not isinstance(inputs, (list, tuple)) else inputs
-    return layer, list({id(each): each for each in inputs}.values())
+        node = layer._inbound_nodes[history.node_index]
+        inputs = getattr(node, "input_tensors", None)
+        inputs = node.keras_inputs if inputs is None or not isinstance(inputs, (list, tuple)) else inputs
+        unique = list({id(each): each for each in inputs}.values())
+        tensor = unique[0] if len(unique) == 1 and unique[0] is not tensor else None
 
 
 def _items(owner: Any) -> list[tuple[Any, Any]]:
