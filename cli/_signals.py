@@ -39,6 +39,8 @@ class Interruptions:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._received is not None:
+            return  # the process is about to end, and a second signal ends it at once all the same
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

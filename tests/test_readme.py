@@ -68,4 +68,7 @@ def test_the_commands_and_their_options_exist(command: str, capsys: pytest.Captu
 
 def test_the_two_commands_are_single_lines_that_make_their_environment() -> None:
     lines = [line.strip() for line in README.splitlines() if line.startswith("    python3 -m venv")]
-    assert [line.split(" && ")[-1] for line in lines] == [".venv/bin/tfimp run", ".venv/bin/python -m pytest"]
+    assert [line.split(" && ")[-1] for line in lines] == [
+        ".venv/bin/tfimp run",
+        ".venv/bin/python -m pytest -n 2 --dist loadfile",
+    ]

@@ -110,13 +110,13 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Section ``model``: a network of the papers; what is not set is theirs, but for the epsilon, which is Keras's."""
+    """Section ``model``: a network of the papers; what is not set is theirs."""
 
     hidden: tuple[int, ...] = key((256, 256), "units of each hidden layer", every(between(1, 1_000_000)))
     activation: str = key("relu", "activation of the hidden layers", one_of(*ACTIVATIONS))
     batch_norm: bool = key(True, "batch normalisation on each layer's input")
     batch_norm_momentum: float = key(0.99, "momentum of its moving averages", between(0, 1, open_high=True))
-    batch_norm_epsilon: float = key(1e-3, "added to its variances (papers: 1e-10)", between(0, 1, open_low=True))
+    batch_norm_epsilon: float = key(1e-10, "added to its variances (Keras has 1e-3)", between(0, 1, open_low=True))
     batch_norm_start: str = key(
         "first_batch",
         "its moving averages in each round: begin with the first batch's moments, as in the papers, or are rewound",
@@ -167,7 +167,7 @@ class TrainConfig:
         (0.5, 0.75), "step schedule: shares of a round after which the rate falls", every(between(0, 1))
     )
     decay: float = key(0.1, "step schedule: factor at each milestone", between(0, 1, open_low=True))
-    batch_size: int = key(100, "samples per step", at_least(1))
+    batch_size: int = key(50, "samples per step", at_least(1))
     loss: str = key(
         "cross_entropy",
         "cross-entropy, or the mean square error of one output per class against 0 and 1 (-1 and 1 with tanh and erf)",
@@ -203,7 +203,7 @@ class PruneConfig:
     """Section ``prune``: which weights go, how many, and to what the survivors return."""
 
     procedure: str = key("imp", "how masks and weights follow from a round", one_of(*PROCEDURES))
-    rounds: int = key(16, "training rounds, the dense round 0 included", between(1, 1000))
+    rounds: int = key(18, "training rounds, the dense round 0 included", between(1, 1000))
     fraction: float = key(
         0.3, "share p of the survivors removed after each round", between(0, 1, open_low=True, open_high=True)
     )

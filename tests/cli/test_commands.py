@@ -35,7 +35,7 @@ def test_show_says_what_was_run_and_has_a_row_per_round(call: Callable, stored_r
     result = call("show", stored_run)
     assert result.code == 0
     for words in (
-        "running, 3 of 16 rounds",
+        "running, 3 of 18 rounds",
         "photos: 2 x 2 x 1, 2 classes",
         "256-256, relu",
         "fraction 0.3",
@@ -116,7 +116,7 @@ def test_keys_lists_what_set_takes_with_what_it_means(call: Callable) -> None:
     lines = call("keys").out.splitlines()
     shown = {line.split(" = ")[0] for line in lines if not line.startswith(" ")}
     assert shown == set(RunConfig().settings())
-    assert "prune.rounds = 16" in lines
+    assert "prune.rounds = 18" in lines
     only = call("keys", "prune").out
     assert {line.split(".")[0] for line in only.splitlines() if not line.startswith(" ")} == {"prune"}
     assert "share p of the survivors removed after each round" in only
