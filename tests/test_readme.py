@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import shutil
@@ -40,6 +41,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("page", ["own-data", "wrapper", "inference", "run-folder"])
+def test_the_programs_of_the_documentation_run(
+    page: str, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    programs = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text("utf-8"), re.DOTALL)
+    for program in programs:
+        exec(compile(program, f"{page}.md", "exec"), {})
+        assert capsys.readouterr().out.strip()
+    assert programs
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
 def test_the_programs_run(
     program: str, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -72,3 +85,13 @@ def test_the_two_commands_are_single_lines_that_make_their_environment() -> None
         ".venv/bin/tfimp run",
         ".venv/bin/python -m pytest -n 2 --dist loadfile",
     ]
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_every_name_of_tfimp_in_a_program_exists(page: Path) -> None:
+    for program in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for node in ast.walk(ast.parse(program)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "tfimp":
+                assert hasattr(tfimp, node.attr), f"tfimp.{node.attr}"

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from tfimp.runs import Round as Round
     from tfimp.runs import Run as Run
     from tfimp.runs import open_run as open_run
+    from tfimp.sweeps import open_sweep as open_sweep
+    from tfimp.sweeps import sweep as sweep
 
 _HOME = {
     "IterativeMagnitudeSchedule": "tfimp.pruning.schedule",
@@ -52,6 +54,7 @@ _HOME = {
     "masks": "tfimp.pruning.wrapper",
     "measure": "tfimp.catalogue",
     "open_run": "tfimp.runs",
+    "open_sweep": "tfimp.sweeps",
     "preset": "tfimp.api",
     "probes": "tfimp.probes",
     "prune": "tfimp.pruning.wrapper",
@@ -60,6 +63,7 @@ _HOME = {
     "save_stripped": "tfimp.pruning.keras.reporting",
     "sparsity_report": "tfimp.pruning.keras.reporting",
     "strip": "tfimp.pruning.wrapper",
+    "sweep": "tfimp.sweeps",
     "transfer": "tfimp.pruning.keras.reporting",
 }
 __all__ = ["__version__", *_HOME]

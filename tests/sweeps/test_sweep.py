@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -264,3 +265,13 @@ def test_what_conditions_show_is_said_with_the_intervals_of_scipy(swept: tuple[S
     part = f"{name} {numbers}"
     assert part in sentence
     assert (part in sentence.partition("no difference shows in")[0]) == (interval.low > 0 or interval.high < 0)
+
+
+def test_the_program_of_the_documentation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "sweeps.md", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out.split("\n")[:2] == ["mnist1d/seed-0 complete 2", "mnist1d/seed-1 complete 2"]

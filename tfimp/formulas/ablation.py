@@ -64,7 +64,7 @@ def ablation_orders(
 
 
 def ablation_steps(live: int, steps: int = 12) -> np.ndarray:
-    """About so many numbers of units to remove, evenly spread from none to all that live."""
+    """About so many numbers of units to remove, evenly spread from none to all that live: (steps + 1,) or fewer."""
     return np.unique(np.rint(np.linspace(0, live, min(steps, live) + 1)).astype(np.int64))
 
 
@@ -204,6 +204,9 @@ def node_ablation(
 
     Returns:
         Ablation.
+
+    Raises:
+        DataError: more units to remove than live ones, or an unknown order.
 
     Source:
         Pellegrini & Biroli 2022 (arXiv 2104.13343), the node ablation experiment.

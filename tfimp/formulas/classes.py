@@ -37,6 +37,9 @@ def class_selectivity(responses: Any, labels: Any, classes: int | None = None) -
     Returns:
         Selectivity.
 
+    Raises:
+        DataError: labels that are not one per row, or outside the classes.
+
     Source:
         Morcos et al. 2018 (arXiv 1803.06959), class selectivity index.
     """

@@ -80,7 +80,11 @@ def dense_stack(layers: Sequence[DenseLayer], activation: Callable[[Any], Any]) 
         activation: elementwise, in TensorFlow, after every layer.
 
     Returns:
-        A function (kernel, batch) -> pre-activations of layers[1:].
+        A function of a kernel (fan_in, units) and a batch (n, fan_in) that gives the pre-activations of layers[1:],
+        each (n, units).
+
+    Raises:
+        DataError: fewer than two layers.
     """
     if len(layers) < 2:
         raise DataError(f"layers: got {len(layers)}; accepted: a layer and at least one deeper one")

@@ -96,6 +96,9 @@ def coverage(centre: Any, image_shape: tuple[int, int, int], radius: float) -> C
 
     Returns:
         Coverage. Clustered centres cover less than expected, evenly spread ones more.
+
+    Raises:
+        DataError: centres that are not (units, 2), or a negative radius.
     """
     places = np.asarray(centre, np.float64)
     if places.ndim != 2 or places.shape[1] != 2 or not radius >= 0:

@@ -93,7 +93,20 @@ def locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2, peri
 def localities(
     mask: Any, image_shape: tuple[int, int, int], radii: Sequence[int], periodic: bool = False
 ) -> tuple[Locality, ...]:
-    """`locality` for several radii: near the small ones compact fields stand out, near the large ones wide fields."""
+    """`locality` for several radii: near the small ones compact fields stand out, near the large ones wide fields.
+
+    Args:
+        mask: (height · width · channel, units), boolean.
+        image_shape: (height, width, channel).
+        radii: Chebyshev distances in pixels.
+        periodic: whether distances go round the image's edges.
+
+    Returns:
+        A Locality for each radius, in their order.
+
+    Raises:
+        DataError: a mask that does not fit the image, or a negative radius.
+    """
     maps = as_maps(mask, image_shape).astype(bool)
     for radius in radii:
         if radius < 0:

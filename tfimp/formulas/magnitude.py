@@ -49,6 +49,9 @@ def comparison_by_magnitude(delta: Any, weights: Any, removed: Any, bins: int = 
 
     Returns:
         MagnitudeBins.
+
+    Raises:
+        DataError: shapes that differ, no bin, or no weight that is known.
     """
     value, size, chosen = np.asarray(delta, np.float64), np.abs(np.asarray(weights, np.float64)), np.asarray(removed)
     if not value.shape == size.shape == chosen.shape:

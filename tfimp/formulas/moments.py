@@ -88,7 +88,7 @@ def excess_kurtosis(h: Any) -> np.ndarray:
 
 
 def skewness(h: Any) -> np.ndarray:
-    """Skewness of every unit's pre-activation, m3 / m2^(3/2); arguments and dead units as in `excess_kurtosis`."""
+    """Skewness of every unit's pre-activation, m3 / m2^(3/2), as (units,); arguments as in `excess_kurtosis`."""
     return central_moments(h).skewness
 
 

@@ -40,6 +40,9 @@ def mask_overlap(first: Any, second: Any) -> Overlap:
 
     Returns:
         Overlap.
+
+    Raises:
+        DataError: masks of different shapes.
     """
     one, two = np.asarray(first, bool), np.asarray(second, bool)
     if one.shape != two.shape:

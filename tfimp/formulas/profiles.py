@@ -35,6 +35,9 @@ def displacements_by_band(mask: Any, image_shape: tuple[int, int, int], bands: i
     Returns:
         Bands, least connected first. Their counts add up to those of `displacements`.
 
+    Raises:
+        DataError: no band, or a mask that does not fit the image.
+
     Source:
         Pellegrini & Biroli 2022 (arXiv 2104.13343), the connection-resolved pair counts.
     """

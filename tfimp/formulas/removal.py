@@ -56,6 +56,9 @@ def removal_statistics(
     Returns:
         RemovalStatistics.
 
+    Raises:
+        DataError: a level outside (0, 1), or shapes that differ.
+
     Source:
         Mann & Whitney 1947; Efron & Tibshirani 1993, percentile intervals; Cohen 1988 for d.
     """

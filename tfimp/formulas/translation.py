@@ -54,6 +54,9 @@ def translation(
     Returns:
         Translation; NaN where there are no pairs of live units, or where shuffles do not vary.
 
+    Raises:
+        DataError: no pair, a negative number of shuffles, or a kernel that does not fit the image.
+
     Source:
         Pellegrini & Biroli 2022 (arXiv 2104.13343) find the same local patterns at several places.
     """
