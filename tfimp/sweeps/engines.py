@@ -35,9 +35,10 @@ THREADS = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "NUMBA_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
 )
+"""What divides the processors among workers. The threads inside a product of TensorFlow's are not among them: sums are
+taken in as many parts as there are threads, so with fewer a cell would differ from the same run by itself."""
 Ended = Iterator["tuple[Cell, str] | None"]
 
 
@@ -67,6 +68,7 @@ def worker_environments(workers: int, gpus: Sequence[str]) -> list[dict[str, str
     threads = str(max(1, cores() // workers))
     shared = dict.fromkeys(THREADS, threads)
     shared |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    shared |= {"MALLOC_ARENA_MAX": "1"}  # what one thread freed serves the others: less memory per worker
     devices = itertools.islice(itertools.cycle(gpus), workers) if gpus else [None] * workers
     return [shared | ({"CUDA_VISIBLE_DEVICES": device} if device is not None else {}) for device in devices]
 
