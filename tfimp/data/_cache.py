@@ -74,7 +74,12 @@ def _sound_facts(folder: Path) -> dict[str, Any]:
     sound = isinstance(document, dict) and document.get("checksum") == _checksum(document)
     facts, files = (document.get(name) for name in ("facts", "files")) if sound else (None, None)
     parts = facts.get("parts") if isinstance(facts, dict) else None
-    if not isinstance(files, dict) or not isinstance(parts, list) or any(type(part) is not str for part in parts):
+    if (
+        not isinstance(facts, dict)
+        or not isinstance(files, dict)
+        or not isinstance(parts, list)
+        or any(type(part) is not str for part in parts)
+    ):
         raise ValueError(f"{FACTS} is not what was written")
     if {f"{part}-{kind}.npy" for part in parts for kind in ("images", "labels")} != set(files) or "/" in "".join(files):
         raise ValueError(f"{FACTS} names other files than those of its parts")
