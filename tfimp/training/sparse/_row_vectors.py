@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tfimp.training.sparse._vectors import LANES, arguments_of, kind, load, shuffle, splat, store
+from tfimp.training.sparse._emit import LANES, emitted, halves, kind, load, load_row, shuffle, splat, store
 
 _FLOAT, _INT64 = ir.FloatType(), ir.IntType(64)
 
@@ -46,29 +46,28 @@ class Lanes:
 Written = dict[str, Lanes]
 
 
-@functools.cache
-def row_expression(vectors: int, expression: Callable[..., tuple[Written, Sequence[Lanes]]]) -> Any:
-    """An intrinsic ``f(a, b, offset, present, lanes, r, s, t, u)`` that works through a row of ``8 * vectors`` entries.
+def row_expression(expression: Callable[..., tuple[Written, Sequence[Lanes]]]) -> Any:
+    """An intrinsic ``f(a, b, offset, present, lanes, r, s, t, tag)`` that works through a row.
 
-    ``expression(a, b, present, r, s, t, u)`` is emitted for each vector of flat arrays a and b from ``offset``, of
-    ``present`` from ``lanes``, and of four scalars. It returns what is written to a and b, and up to two vectors whose
+    ``expression(a, b, present, r, s, t)`` is emitted for each vector of flat arrays a and b from ``offset``, of
+    ``present`` from ``lanes``, and of three scalars. It returns what is written to a and b, and up to two vectors whose
     sums over the row are returned.
     """
 
     @intrinsic  # type: ignore[untyped-decorator]
     def apply(
-        typing: Any, a: Any, b: Any, offset: Any, present: Any, lanes: Any, r: Any, s: Any, t: Any, u: Any
+        typing: Any, a: Any, b: Any, offset: Any, present: Any, lanes: Any, r: Any, s: Any, t: Any, tag: Any
     ) -> Any:  # fmt: skip
-        signature = types.UniTuple(types.float32, 2)(a, b, offset, present, lanes, r, s, t, u)
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            a, b, offset, present, lanes, *scalars = arguments_of(context, builder, signature, arguments)
+        def emit(
+            builder: Any, a: Any, b: Any, offset: Any, present: Any, lanes: Any, r: Any, s: Any, t: Any, vectors: int
+        ) -> Any:
             a, b, present = builder.gep(a, [offset]), builder.gep(b, [offset]), builder.gep(present, [lanes])
-            constants = [Lanes(builder, splat(builder, scalar)) for scalar in scalars]
+            constants = [Lanes(builder, splat(builder, scalar)) for scalar in (r, s, t)]
             sums: list[list[Lanes]] = [[], []]
-            for k in range(vectors):
-                loaded = [Lanes(builder, load(builder, array, LANES * k)) for array in (a, b, present)]
-                written, summed = expression(*loaded, *constants)
+            for k, row in enumerate(
+                zip(*(load_row(builder, array, vectors) for array in (a, b, present)), strict=True)
+            ):
+                written, summed = expression(*(Lanes(builder, vector) for vector in row), *constants)
                 for name, target in (("a", a), ("b", b)):
                     if name in written:
                         store(builder, written[name].value, target, LANES * k)
@@ -77,14 +76,15 @@ def row_expression(vectors: int, expression: Callable[..., tuple[Written, Sequen
             totals = [_sum(builder, functools.reduce(operator.add, found)) if found else _FLOAT(0.0) for found in sums]
             return cgutils.pack_array(builder, totals)
 
-        return signature, generate
+        kinds = (a, b, offset, present, lanes, r, s, t, tag)
+        return emitted(emit, types.UniTuple(types.float32, 2))(*kinds)
 
     return apply
 
 
 def _sum(builder: Any, lanes: Lanes) -> Any:
     value = lanes.value
-    for half in (4, 2, 1):
+    for half in (8, 4, 2, 1):
         value = builder.fadd(
             shuffle(builder, value, value, range(half)), shuffle(builder, value, value, range(half, 2 * half))
         )
@@ -93,54 +93,55 @@ def _sum(builder: Any, lanes: Lanes) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def transpose_samples(
-    typing: Any, images: Any, batch: Any, sample: Any, last: Any, feature: Any, out: Any, offset: Any, stride: Any
-) -> Any:
-    """``f(images, batch, sample, last, feature, out, offset, stride)``: eight features of eight samples.
+    typing: Any, images: Any, batch: Any, sample: Any, last: Any, feature: Any, centre: Any, out: Any, offset: Any,
+    stride: Any, tag: Any,
+) -> Any:  # fmt: skip
+    """16 features of as many samples as one vector of ``out`` holds: 16 floats or 32 halves.
 
-    ``out[offset + q * stride + k] = float32(images[batch[min(sample + k, last)], feature + q])`` for q and k below 8.
+    Row q below 16, at ``out[offset + q * stride]``, gets ``images[batch[min(sample + k, last)], feature + q] -
+    centre[feature + q]`` of its samples k.
     """
-    signature = types.void(images, batch, sample, last, feature, out, offset, stride)
+    packed = out.dtype == types.uint16
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        given = arguments_of(context, builder, signature, arguments)
-        pixels, batch, sample, last, feature, out, offset, stride = given
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        pitch, pixel = cgutils.unpack_tuple(builder, array.strides)[0], signature.args[0].dtype
-        rows = []
-        for k in range(LANES):
-            position = builder.add(sample, _INT64(k))
-            position = builder.select(builder.icmp_signed("<", position, last), position, last)
-            index = context.cast(
-                builder, builder.load(builder.gep(batch, [position])), signature.args[1].dtype, types.int64
-            )
-            row = cgutils.pointer_add(builder, pixels, builder.mul(index, pitch), pixels.type)
-            source = builder.gep(row, [feature])
-            raw = builder.load(builder.bitcast(source, ir.VectorType(source.type.pointee, LANES).as_pointer()))
-            raw.align = 1
-            rows.append(_as_floats(builder, raw, pixel))
-        for q, column in enumerate(_transposed(builder, rows)):
-            store(builder, column, out, builder.add(offset, builder.mul(stride, _INT64(q))))
-        return context.get_dummy_value()
+        pitch = cgutils.unpack_tuple(builder, array.strides)[0]
 
-    return signature, generate
+        def emit(
+            builder: Any, pixels: Any, batch: Any, sample: Any, last: Any, feature: Any, centre: Any, out: Any,
+            offset: Any, stride: Any, _: int,
+        ) -> None:  # fmt: skip
+            def columns(begin: int) -> list[Any]:
+                rows = []
+                for k in range(begin, begin + LANES):
+                    position = builder.add(sample, _INT64(k))
+                    position = builder.select(builder.icmp_signed("<", position, last), position, last)
+                    index = builder.load(builder.gep(batch, [position]))
+                    index = context.cast(builder, index, signature.args[1].dtype, types.int64)
+                    row = cgutils.pointer_add(builder, pixels, builder.mul(index, pitch), pixels.type)
+                    rows.append(load(builder, builder.gep(row, [feature]), 0, scalar=pixels.type.pointee))
+                return [_as_floats(builder, column, images.dtype) for column in _transposed(builder, rows)]
+
+            taken = [columns(begin) for begin in ((0, LANES) if packed else (0,))]
+            for q, vectors in enumerate(zip(*taken, strict=True)):
+                place = builder.add(feature, _INT64(q))
+                middle = splat(builder, builder.load(builder.gep(centre, [place])))
+                centred = [builder.fsub(vector, middle) for vector in vectors]
+                row = halves(builder, *centred) if packed else centred[0]
+                store(builder, row, out, builder.add(offset, builder.mul(stride, _INT64(q))))
+
+        return emitted(emit)(*signature.args)[1](context, builder, signature, arguments)
+
+    return types.void(images, batch, sample, last, feature, centre, out, offset, stride, tag), generate
 
 
 def _as_floats(builder: Any, raw: Any, pixel: Any) -> Any:
-    if isinstance(pixel, types.Integer):
-        return (builder.sitofp if pixel.signed else builder.uitofp)(raw, kind(LANES))
-    return raw if pixel == types.float32 else builder.fptrunc(raw, kind(LANES))
+    return builder.uitofp(raw, kind(LANES)) if isinstance(pixel, types.Integer) else raw
 
 
-def _transposed(builder: Any, rows: Sequence[Any]) -> list[Any]:
-    """Eight vectors of eight, rows for columns, in three rounds of shuffles of pairs."""
-
-    def both(a: int, b: int, low: Sequence[int], high: Sequence[int]) -> list[Any]:
-        return [shuffle(builder, rows[a], rows[b], lanes) for lanes in (low, high)]
-
-    low, high = [0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15]
-    rows = [row for k in (0, 2, 4, 6) for row in both(k, k + 1, low, high)]
-    low, high = [0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]
-    rows = [row for k in (0, 1, 4, 5) for row in both(k, k + 2, low, high)]
-    low, high = [0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]
-    halves = [both(k, k + 4, low, high) for k in range(4)]
-    return [half[k] for k in (0, 1) for half in halves]
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """Sixteen vectors of sixteen, rows for columns: four times each half is laced with the other."""
+    low, high = ([lane for k in range(start, start + 8) for lane in (k, LANES + k)] for start in (0, 8))
+    for _ in range(4):
+        rows = [shuffle(builder, rows[k], rows[k + 8], lanes) for k in range(8) for lanes in (low, high)]
+    return rows

@@ -1,14 +1,10 @@
-"""The inner loops of sparse products, written for the vector unit: add up scaled rows, and dot with rows.
-
-Numba's own loops keep their sums in memory; here they stay in registers, which is worth a factor of five. A row is
-``8 * vectors`` contiguous floats of one feature (a tile of the batch), so nothing is strided. The order of every sum is
-fixed by the survivors' order alone, not by how they are cut into blocks.
-"""
+"""The inner loops of sparse products, written for the vector unit: add up scaled rows, and dot with rows."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+import dataclasses
+import enum
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -16,226 +12,269 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 8
-GROUP = 4
-"""Dot products that are summed over their lanes together, in a tree that costs little more than one's."""
-ADD, SPREAD, FINISH = "add", "spread", "finish"
-_FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+from tfimp.training.sparse._emit import (
+    GROUP,
+    INT32,
+    INT64,
+    LANES,
+    emitted,
+    fma,
+    index_at,
+    kind,
+    load,
+    load_row,
+    loop,
+    row_at,
+    shuffle,
+    splat,
+    store,
+    sum_lanes,
+)
 
 
-def kind(lanes: int) -> Any:
-    return ir.VectorType(_FLOAT, lanes)
-
-
-def shuffle(builder: Any, a: Any, b: Any, lanes: Sequence[int]) -> Any:
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT32, len(lanes)), list(lanes)))
-
-
-def _vector(builder: Any, scalars: Sequence[Any]) -> Any:
-    vector = ir.Constant(kind(len(scalars)), ir.Undefined)
-    for lane, scalar in enumerate(scalars):
-        vector = builder.insert_element(vector, scalar, _INT32(lane))
-    return vector
-
-
-def splat(builder: Any, scalar: Any, lanes: int = LANES) -> Any:
-    undefined = ir.Constant(kind(lanes), ir.Undefined)
-    return shuffle(builder, builder.insert_element(undefined, scalar, _INT32(0)), undefined, [0] * lanes)
-
-
-def place(builder: Any, pointer: Any, offset: Any, lanes: int) -> Any:
-    offset = _INT64(offset) if isinstance(offset, int) else offset
-    return builder.bitcast(builder.gep(pointer, [offset]), kind(lanes).as_pointer())
-
-
-def load(builder: Any, pointer: Any, offset: Any, lanes: int = LANES) -> Any:
-    loaded = builder.load(place(builder, pointer, offset, lanes))
-    loaded.align = 4
-    return loaded
-
-
-def store(builder: Any, vector: Any, pointer: Any, offset: Any) -> None:
-    builder.store(vector, place(builder, pointer, offset, vector.type.count)).align = 4
-
-
-def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    function = ir.FunctionType(a.type, [a.type] * 3)
-    name = f"llvm.fma.v{a.type.count}f32"
-    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), [a, b, c])
-
-
-def _sum_lanes(builder: Any, vectors: Sequence[Any]) -> Any:
-    """The sums over lanes of 4 vectors, or of 1, in the same order of additions."""
-
-    def neighbours(a: Any, b: Any) -> Any:
-        even, odd = [0, 2, 8, 10, 4, 6, 12, 14], [1, 3, 9, 11, 5, 7, 13, 15]
-        return builder.fadd(shuffle(builder, a, b, even), shuffle(builder, a, b, odd))
-
-    four = [vectors[k % len(vectors)] for k in range(GROUP)]
-    quarters = neighbours(neighbours(four[0], four[1]), neighbours(four[2], four[3]))
-    low = shuffle(builder, quarters, quarters, range(len(vectors)))
-    high = shuffle(builder, quarters, quarters, range(4, 4 + len(vectors)))
-    return builder.fadd(low, high)
-
-
-def _row(builder: Any, index: Any, vectors: int) -> Any:
-    return builder.mul(index, _INT64(LANES * vectors))
-
-
-def _index(builder: Any, indices: Any, position: Any) -> Any:
-    return builder.zext(builder.load(builder.gep(indices, [position])), _INT64)
-
-
-def _loop(builder: Any, start: Any, stop: Any, step: int, carried: Sequence[Any], body: Callable[..., Any]) -> Any:
-    """Emit ``while start + step <= stop: carried = body(start, carried); start += step``; returns both as left."""
-    loop, done = builder.append_basic_block("rows"), builder.append_basic_block("done")
-    before = builder.block
-    builder.cbranch(builder.icmp_signed("<=", builder.add(start, _INT64(step)), stop), loop, done)
-    builder.position_at_end(loop)
-    initial = [start, *carried]
-    entered = [builder.phi(value.type) for value in initial]
-    following = [builder.add(entered[0], _INT64(step)), *body(entered[0], entered[1:])]
-    builder.cbranch(
-        builder.icmp_signed("<=", builder.add(following[0], _INT64(step)), stop), loop, done
-    )  # fmt: skip
-    after = builder.block
-    builder.position_at_end(done)
-    left = [builder.phi(value.type) for value in initial]
-    for phi, first, again in zip(entered + left, initial * 2, following * 2, strict=True):
-        phi.add_incoming(first, before)
-        phi.add_incoming(again, after)
-    return left[0], left[1:]
-
-
-def arguments_of(context: Any, builder: Any, signature: Any, arguments: Sequence[Any]) -> list[Any]:
-    """Scalars as they are, arrays as pointers to their data."""
-    return [
-        context.make_array(kind)(context, builder, argument).data if isinstance(kind, types.Array) else argument
-        for kind, argument in zip(signature.args, arguments, strict=True)
-    ]
-
-
-@functools.cache
-def accumulate_rows(vectors: int) -> Any:
-    """An intrinsic ``f(rows, indices, values, start, stop, base, initial, unit, out)``.
-
-    ``out[unit] = initial + sum over p in [start, stop) of values[p] * rows[base + indices[p]]``; where ``base`` is not
-    0 what ``out`` holds takes the place of ``initial``. Rows and out are flat float32 arrays of rows of
-    ``8 * vectors`` entries, indices unsigned.
-    """
-
+def _accumulate(units: int, finish: bool) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
     def accumulate(
-        typing: Any, rows: Any, indices: Any, values: Any, start: Any, stop: Any, base: Any, initial: Any, unit: Any,
-        out: Any,
+        typing: Any, rows: Any, indices: Any, values: Any, starts: Any, place: Any, base: Any, constants: Any,
+        unit: Any, out: Any, present: Any, lanes: Any, near: Any, moments: Any, tag: Any,
     ) -> Any:  # fmt: skip
-        signature = types.void(rows, indices, values, start, stop, base, initial, unit, out)
+        def emit(
+            builder: Any, rows: Any, indices: Any, values: Any, starts: Any, place: Any, base: Any, constants: Any,
+            unit: Any, out: Any, present: Any, lanes: Any, near: Any, moments: Any, vectors: int,
+        ) -> None:  # fmt: skip
+            rows = builder.gep(rows, [row_at(builder, base, vectors)])
+            first = builder.icmp_signed("==", base, INT64(0))
+            bounds = [builder.load(builder.gep(starts, [builder.add(place, INT64(k))])) for k in range(units + 1)]
+            owners, outs, sums = [builder.add(unit, INT64(k)) for k in range(units)], [], []
+            for owner in owners:
+                outs.append(builder.gep(out, [row_at(builder, owner, vectors)]))
+                initial = splat(builder, builder.load(builder.gep(constants, [owner])))
+                sums += [builder.select(first, initial, old) for old in load_row(builder, outs[-1], vectors)]
 
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            given = arguments_of(context, builder, signature, arguments)
-            rows, indices, values, start, stop, base, initial, unit, out = given
-            rows = builder.gep(rows, [_row(builder, base, vectors)])
-            out = builder.gep(out, [_row(builder, unit, vectors)])
-            first, initial = builder.icmp_signed("==", base, _INT64(0)), splat(builder, initial)
-            sums = [builder.select(first, initial, load(builder, out, LANES * k)) for k in range(vectors)]
+            def add(positions: Sequence[Any], sums: Sequence[Any]) -> list[Any]:
+                added: list[Any] = []
+                for k, position in enumerate(positions):
+                    value = splat(builder, builder.load(builder.gep(values, [position])))
+                    row = builder.gep(rows, [row_at(builder, index_at(builder, indices, position), vectors)])
+                    old = sums[k * vectors : (k + 1) * vectors]
+                    loaded = load_row(builder, row, vectors)
+                    added += [fma(builder, value, *pair) for pair in zip(loaded, old, strict=True)]
+                return added
 
-            def add(position: Any, sums: Sequence[Any]) -> list[Any]:
-                value = splat(builder, builder.load(builder.gep(values, [position])))
-                row = builder.gep(rows, [_row(builder, _index(builder, indices, position), vectors)])
-                return [_fma(builder, value, load(builder, row, LANES * k), total) for k, total in enumerate(sums)]
+            left, sums = loop(builder, bounds[:-1], bounds[1:], 1, sums, add)
+            for k, position in enumerate(left):
+                own = sums[k * vectors : (k + 1) * vectors]
+                if units > 1:
+                    _, own = loop(builder, [position], [bounds[k + 1]], 1, own, add)
+                if finish:
+                    own = _rectified(builder, own, builder.gep(present, [lanes]), owners[k], near, moments)
+                for lane, total in enumerate(own):
+                    store(builder, total, outs[k], LANES * lane)
 
-            _, sums = _loop(builder, start, stop, 1, sums, add)
-            for k, total in enumerate(sums):
-                store(builder, total, out, LANES * k)
-            return context.get_dummy_value()
-
-        return signature, generate
+        kinds = (rows, indices, values, starts, place, base, constants, unit, out, present, lanes, near, moments, tag)
+        return emitted(emit)(*kinds)
 
     return accumulate
 
 
-@functools.cache
-def correlate_rows(vectors: int, mode: str) -> Any:
-    """An intrinsic ``f(rows, indices, start, stop, base, other, unit, out, first, values, extra, affine, bias, rate)``.
+accumulate_rows, accumulate_two = _accumulate(1, finish=False), _accumulate(2, finish=False)
+"""``out[unit] = constants[unit] + sum over p in [starts[place], starts[place + 1]) of values[p] * rows[base +
+indices[p]]``; where ``base`` is not 0 what ``out`` holds takes the place of the constant. Arrays are flat. The second
+does two units side by side: a sum waits four cycles for its last term, others fill them."""
+finish_one, finish_two = _accumulate(1, finish=True), _accumulate(2, finish=True)
+"""The same; then the rows are rectified, zero where ``present`` from ``lanes`` is, and the sums of their deviations
+from ``near[unit]`` and of the squares of those are the pair ``moments[unit]``."""
 
-    For p in [start, stop), i = base + indices[p] and ``c = <rows[i], other[unit]>``, plus ``out[p]`` unless ``first``:
 
-    - ``ADD``: ``out[p] = c``.
-    - ``SPREAD``: the same, and the row ``extra[i] += values[p] * other[unit]``.
-    - ``FINISH``: ``out[p] = g = affine[i, 0] * c + affine[i, 1] * bias``; the pair ``extra[i] += values[p] *
-      (c, bias)``; then ``values[p] -= rate * g``. The inputs of a unit differ, so four are read before any is written.
+def _rectified(builder: Any, row: Sequence[Any], present: Any, owner: Any, near: Any, moments: Any) -> list[Any]:
+    zero, centre = ir.Constant(kind(LANES), [0.0] * LANES), splat(builder, builder.load(builder.gep(near, [owner])))
+    rectified, deviations, squares = [], zero, zero
+    for vector, there in zip(row, load_row(builder, present, len(row)), strict=True):
+        closed = builder.fcmp_ordered("<=", vector, zero)  # NaN passes
+        rectified.append(builder.fmul(builder.select(closed, zero, vector), there))
+        off = builder.fmul(builder.fsub(rectified[-1], centre), there)
+        deviations, squares = builder.fadd(deviations, off), fma(builder, off, off, squares)
+    sums = sum_lanes(builder, [deviations, squares, zero, zero])
+    place = builder.mul(owner, INT64(2))
+    store(builder, shuffle(builder, sums, sums, [0, 1]), moments, place)
+    return rectified
+
+
+@dataclasses.dataclass(frozen=True)
+class _Dots:
+    """Emits the dot products of one row, held in registers, with the rows of a list of survivors.
+
+    Attributes:
+        rows, indices, base: Row ``base + indices[p]`` is survivor p's.
+        fixed: The vectors of the row in registers.
+        out, first: The products are written to ``out[p]``, added to what is there unless ``first``.
     """
 
+    builder: Any
+    rows: Any
+    indices: Any
+    base: Any
+    fixed: Sequence[Any]
+    out: Any
+    first: Any
+
+    def row(self, position: Any) -> tuple[Any, list[Any]]:
+        """The index of a survivor's row, and its vectors."""
+        builder, vectors = self.builder, len(self.fixed)
+        index = builder.add(self.base, index_at(builder, self.indices, position))
+        return index, load_row(builder, builder.gep(self.rows, [row_at(builder, index, vectors)]), vectors)
+
+    def with_row(self, row: Sequence[Any]) -> Any:
+        """The products by lane."""
+        total = self.builder.fmul(row[0], self.fixed[0])
+        for vector, fixed in zip(row[1:], self.fixed[1:], strict=True):
+            total = fma(self.builder, vector, fixed, total)
+        return total
+
+    def summed(self, position: Any, products: Sequence[Any]) -> Any:
+        """The sums of some survivors' products, with what ``out`` holds."""
+        size = len(products)
+        zero = ir.Constant(kind(size), [0.0] * size)
+        old = self.builder.select(self.first, zero, load(self.builder, self.out, position, size))
+        return self.builder.fadd(old, sum_lanes(self.builder, products))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def walk_rows(
+    typing: Any, rows: Any, indices: Any, values: Any, start: Any, stop: Any, base: Any, held: Any, index: Any,
+    below: Any, out: Any, first: Any, tag: Any,
+) -> Any:  # fmt: skip
+    """For p in [start, stop) and the row ``r = rows[base + indices[p]]``: ``below[index] += values[p] * r`` (from zero
+    where ``base`` is 0) and ``out[p] = <r, held[index]>``, plus ``out[p]`` unless ``first``. One load serves both."""
+
+    def emit(
+        builder: Any, rows: Any, indices: Any, values: Any, start: Any, stop: Any, base: Any, held: Any, index: Any,
+        below: Any, out: Any, first: Any, vectors: int,
+    ) -> None:  # fmt: skip
+        below, held = (builder.gep(array, [row_at(builder, index, vectors)]) for array in (below, held))
+        dots = _Dots(builder, rows, indices, base, load_row(builder, held, vectors), out, first)
+        fresh, zero = builder.icmp_signed("==", base, INT64(0)), ir.Constant(kind(LANES), [0.0] * LANES)
+        sums = [builder.select(fresh, zero, old) for old in load_row(builder, below, vectors)]
+
+        def group(size: int, position: Any, sums: Sequence[Any]) -> list[Any]:
+            products = []
+            for k in range(size):
+                place = builder.add(position, INT64(k))
+                value, (_, row) = splat(builder, builder.load(builder.gep(values, [place]))), dots.row(place)
+                sums = [fma(builder, value, *pair) for pair in zip(row, sums, strict=True)]
+                products.append(dots.with_row(row))
+            store(builder, dots.summed(position, products), out, position)
+            return list(sums)
+
+        for size in (GROUP, 1):
+            [start], sums = loop(
+                builder, [start], [stop], size, sums, lambda p, sums, size=size: group(size, p[0], sums)
+            )
+        for k, total in enumerate(sums):
+            store(builder, total, below, LANES * k)
+
+    return emitted(emit)(rows, indices, values, start, stop, base, held, index, below, out, first, tag)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fetch_ahead(typing: Any, images: Any, sample: Any, feature: Any, tag: Any) -> Any:
+    """Ask for the line of the cache at ``images[sample, feature]``, to be there when it is needed."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        offset = builder.mul(arguments[1], cgutils.unpack_tuple(builder, array.strides)[0])
+        row = cgutils.pointer_add(builder, array.data, offset, array.data.type)
+        pointer = builder.bitcast(builder.gep(row, [arguments[2]]), ir.IntType(8).as_pointer())
+        function = ir.FunctionType(ir.VoidType(), [pointer.type, INT32, INT32, INT32])
+        prefetch = cgutils.get_or_insert_function(builder.module, function, "llvm.prefetch.p0i8")
+        builder.call(prefetch, [pointer, INT32(0), INT32(3), INT32(1)])
+        return context.get_dummy_value()
+
+    return types.void(images, sample, feature, tag), generate
+
+
+class _Mode(enum.Enum):
+    PLAIN, SPREAD, FINISH = range(3)
+
+
+def _correlate(mode: _Mode) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
     def correlate(
-        typing: Any, rows: Any, indices: Any, start: Any, stop: Any, base: Any, other: Any, unit: Any, out: Any,
-        first: Any, values: Any, extra: Any, affine: Any, bias: Any, rate: Any,
+        typing: Any, rows: Any, indices: Any, start: Any, stop: Any, base: Any, held: Any, index: Any, out: Any,
+        first: Any, values: Any, extra: Any, affine: Any, bias: Any, rate: Any, tag: Any,
     ) -> Any:  # fmt: skip
-        kinds = (rows, indices, start, stop, base, other, unit, out, first, values, extra, affine, bias, rate)
-        signature = types.void(*kinds)
+        def emit(
+            builder: Any, rows: Any, indices: Any, start: Any, stop: Any, base: Any, held: Any, index: Any, out: Any,
+            first: Any, values: Any, extra: Any, affine: Any, bias: Any, rate: Any, vectors: int,
+        ) -> None:  # fmt: skip
+            fixed = load_row(builder, builder.gep(held, [row_at(builder, index, vectors)]), vectors)
+            dots = _Dots(builder, rows, indices, base, fixed, out, first)
 
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            given = arguments_of(context, builder, signature, arguments)
-            rows, indices, start, stop, base, other, unit, out, first, values, extra, affine, bias, rate = given
-            fixed = [
-                load(builder, other, builder.add(_row(builder, unit, vectors), _INT64(LANES * k)))
-                for k in range(vectors)
-            ]
-
-            def dot(index: Any, value: Any) -> Any:
-                offset = _row(builder, index, vectors)
-                row, spread = builder.gep(rows, [offset]), builder.gep(extra, [offset])
-                total = builder.fmul(load(builder, row, 0), fixed[0])
-                for k in range(1, vectors):
-                    total = _fma(builder, load(builder, row, LANES * k), fixed[k], total)
-                if mode == SPREAD:
-                    value = splat(builder, value)
-                    for k in range(vectors):
-                        old = load(builder, spread, LANES * k)
-                        store(builder, _fma(builder, value, fixed[k], old), spread, LANES * k)
-                return total
+            def spread(index: Any, value: Any) -> None:
+                place, value = builder.gep(extra, [row_at(builder, index, vectors)]), splat(builder, value)
+                for k, (old, vector) in enumerate(zip(load_row(builder, place, vectors), fixed, strict=True)):
+                    store(builder, fma(builder, value, vector, old), place, LANES * k)
 
             def group(size: int, position: Any) -> list[Any]:
-                lanes = range(size)
-                found = [builder.add(base, _index(builder, indices, builder.add(position, _INT64(k)))) for k in lanes]
-                value = load(builder, values, position, size)
-                sums = [dot(index, builder.extract_element(value, _INT32(k))) for k, index in enumerate(found)]
-                old = builder.select(first, ir.Constant(kind(size), [0.0] * size), load(builder, out, position, size))
-                total = builder.fadd(old, _sum_lanes(builder, sums))
-                if mode == FINISH:
+                found, others = zip(*(dots.row(builder.add(position, INT64(k))) for k in range(size)), strict=True)
+                value, products = load(builder, values, position, size), []
+                for k, (index, row) in enumerate(zip(found, others, strict=True)):
+                    products.append(dots.with_row(row))
+                    if mode == _Mode.SPREAD:
+                        spread(index, builder.extract_element(value, INT32(k)))
+                total = dots.summed(position, products)
+                if mode == _Mode.FINISH:
                     total = _finish(builder, found, value, total, (extra, affine), splat(builder, bias, size))
+                if mode != _Mode.PLAIN:
                     step = builder.fmul(splat(builder, rate, size), total)
                     store(builder, builder.fsub(value, step), values, position)
                 store(builder, total, out, position)
                 return []
 
             for size in (GROUP, 1):
-                start, _ = _loop(builder, start, stop, size, [], lambda position, _, size=size: group(size, position))
-            return context.get_dummy_value()
+                [start], _ = loop(builder, [start], [stop], size, [], lambda p, _, size=size: group(size, p[0]))
 
-        return signature, generate
+        kinds = (rows, indices, start, stop, base, held, index, out, first, values, extra, affine, bias, rate, tag)
+        return emitted(emit)(*kinds)
 
     return correlate
 
 
+correlate_rows = _correlate(_Mode.PLAIN)
+"""For p in [start, stop) and i = base + indices[p]: ``out[p] = <rows[i], held[index]>``, plus ``out[p]`` unless
+``first``."""
+spread_rows = _correlate(_Mode.SPREAD)
+"""The same, and the row ``extra[i] += values[p] * held[index]``; then ``values[p] -= rate * out[p]``."""
+finish_rows = _correlate(_Mode.FINISH)
+"""As the first, the product called c; then ``out[p] = g = affine[i, 0] * c + affine[i, 1] * bias``; the pair
+``extra[i] += values[p] * (c, bias)``; and ``values[p] -= rate * g``. The inputs of a unit differ, so four are read
+before any is written."""
+
+
 def _finish(builder: Any, found: Sequence[Any], value: Any, total: Any, pairs: tuple[Any, Any], bias: Any) -> Any:
-    """Emit what ``FINISH`` does with correlations ``total`` of the inputs ``found``; returns the gradients."""
+    """Emit what ``finish_rows`` does with the products ``total`` of the inputs ``found``; returns the gradients."""
+    sums, affine = pairs
+    places = [builder.mul(index, INT64(2)) for index in found]
     size = len(found)
 
-    def columns(array: Any) -> list[Any]:
-        """Two vectors from the pairs of a group's inputs."""
-        loaded = [load(builder, array, builder.mul(index, _INT64(2)), 2) for index in found]
+    def pairs_of(array: Any) -> list[Any]:
+        """The pairs of a group's inputs, two in a vector."""
+        loaded = [load(builder, array, place, 2) for place in places]
         if size == 1:
-            return [shuffle(builder, loaded[0], loaded[0], [lane]) for lane in (0, 1)]
-        low, high = (shuffle(builder, loaded[k], loaded[k + 1], range(4)) for k in (0, 2))
-        return [shuffle(builder, low, high, range(lane, 8, 2)) for lane in (0, 1)]
+            return loaded
+        return [shuffle(builder, loaded[k], loaded[k + 1], range(4)) for k in range(0, size, 2)]
 
-    extra, affine = pairs
-    scale, shift = columns(affine)
-    slope_sum, bias_sum = columns(extra)
-    slope_sum = _fma(builder, value, total, slope_sum)
-    bias_sum = _fma(builder, value, bias, bias_sum)
-    for lane, index in enumerate(found):
-        pair = shuffle(builder, slope_sum, bias_sum, [lane, size + lane])
-        store(builder, pair, extra, builder.mul(index, _INT64(2)))
-    return _fma(builder, scale, total, builder.fmul(shift, bias))
+    laced = [lane for k in range(size) for lane in (k, size + k)]
+    width = min(2 * size, 4)
+    for k, old in enumerate(pairs_of(sums)):
+        lanes = laced[k * width : (k + 1) * width]
+        terms, factors = shuffle(builder, total, bias, lanes), shuffle(builder, value, value, lanes)
+        added = fma(builder, factors, terms, old)
+        for half in range(width // 2):
+            pair = shuffle(builder, added, added, [2 * half, 2 * half + 1])
+            store(builder, pair, sums, places[k * 2 + half])
+    loaded = pairs_of(affine)
+    scale, shift = (
+        shuffle(builder, loaded[0], loaded[-1], [k + lane for k in range(0, 2 * size, 2)]) for lane in (0, 1)
+    )
+    return fma(builder, scale, total, builder.fmul(shift, bias))

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from tfimp.config import TrainConfig
 from tfimp.data.dataset import Dataset, Split
 from tfimp.network import Network
+from tfimp.network.activations import RELU
 from tfimp.network.description import MOVING
 from tfimp.training.engine import Engine, State
 from tfimp.training.optimizers import learning_rates
-from tfimp.training.sparse import kernels
+from tfimp.training.sparse import products
+from tfimp.training.sparse._emit import LANES
+from tfimp.training.sparse._table import Field, table_of
+from tfimp.training.sparse.layout import Survivors
 from tfimp.training.sparse.pace import Pace
 from tfimp.training.sparse.parameters import Parameters
-from tfimp.training.sparse.products import Survivors, aligned, products, tiling
-from tfimp.training.sparse.rows import Gradients, Sees, Step
+from tfimp.training.sparse.products import rows_of, tiling
+from tfimp.training.sparse.rows import Step
+from tfimp.training.sparse.steps import Loss, Update, train
 
-# a block of the first layer needs its input's rows, one of the others the rows of the gradient as well
-_ARRAYS = 1.5
 # no share of a batch's moments goes into the moving averages, which are used in their place
 _MOVED = -1.0
-
-
-@dataclasses.dataclass
-class _Layer:
-    """A dense layer with the batch-norm on its input, and room for what a step computes."""
-
-    survivors: Survivors
-    kernel: np.ndarray
-    kernel_gradient: np.ndarray
-    bias: np.ndarray
-    bias_gradient: np.ndarray
-    bias_mask: np.ndarray | None
-    sees: Sees
-    gradients: Gradients
-    h: np.ndarray
-    back: np.ndarray
 
 
 class SparseEngine(Engine):
@@ -57,12 +43,24 @@ class SparseEngine(Engine):
         super().__init__(dataset, config, seed)
         self.network, self.total_steps = network, total_steps
         self.tiles, vectors = tiling(config.batch_size)
-        self.width = 8 * vectors
-        self.products = products(vectors)
-        self.names = network.names
-        self._present = (np.arange(self.tiles * self.width) < config.batch_size).astype(np.float32)
-        self._present = self._present.reshape(self.tiles, self.width)
-        self._factor = np.float32(1 / dataset.scale)
+        self.width, self.names = LANES * vectors, network.names
+        self._factor, mean, pixels = np.float32(1 / dataset.scale), dataset.mean, dataset.train.images.dtype
+        # whole numbers less whole numbers stay exact, in halves of float32 too
+        self._centre = np.rint(mean) if pixels == np.uint8 else mean
+        self._halves = pixels == np.uint8 and vectors % 2 == 0
+        present = np.arange(self.tiles * self.width) < config.batch_size
+        self._step = Step(
+            tag=np.empty((0,) * vectors, np.uint16 if self._halves else np.float32),
+            tiles=self.tiles,
+            samples=np.float32(config.batch_size),
+            present=present.astype(np.float32),
+            kind=network.step.code,
+            normed=network.batch_norm,
+            decay=np.float32(1 - network.momentum),
+            epsilon=np.float32(network.epsilon),
+            rate=np.float32(0),
+        )
+        self._loss = Loss(config.loss == "mse", *map(np.float32, network.targets))
         # plain SGD updates the kernels while their gradients are at hand
         self._plain = config.optimizer == "sgd" and not config.momentum and not config.weight_decay
         self._iteration, self._pace, self._begins_anew = 0, Pace(), False
@@ -76,48 +74,128 @@ class SparseEngine(Engine):
         self._iteration = int(state["optimizer/iteration"])
         untouched = (name for name in state if name.startswith("optimizer/") and name.count("/") == 1)
         self._others = {name: np.array(state[name]) for name in untouched}
-        survivors = [self._survivors(index, state, masks) for index in range(len(self.names))]
+        listed = [self._listed(index, state, masks) for index in range(len(self.names))]
         small = [[f"{name}/bias", *self.network.norm(name, "gamma", "beta")] for name in self.names]
-        kernels_first = {f"{name}/kernel": found.where for name, found in zip(self.names, survivors, strict=True)}
+        entries = [back.where if back is by_unit else back.where[::-1] for by_unit, back in listed]
+        kernels_first = {f"{name}/kernel": where for name, where in zip(self.names, entries, strict=True)}
         self._parameters = Parameters(state, kernels_first | {name: ... for names in small for name in names})
-        self._small = self._parameters.after(len(self.names))
-        self._forgotten = np.zeros_like(self._parameters.values[self._small :])
+        self._update = self._updating()
         moving = [word for name in self.names for word in self.network.norm(name, *MOVING)]
         self._others |= {name: np.array(state[name]) for name in moving}
-        self._layers: list[_Layer] = []
-        for name, found in zip(self.names, survivors, strict=True):
-            self._layers.append(self._layer(name, found, state[f"{name}/kernel"].shape, masks.get(f"{name}/bias")))
-        self._room = np.zeros((2, self._layers[0].sees.x.shape[1], 2), np.float32)
+        self._layers: list[dict[Field, Any]] = []
+        for name, found in zip(self.names, listed, strict=True):
+            self._layers.append(self._layer(name, *found, masks.get(f"{name}/bias")))
+        self._tables = np.stack([table_of(layer) for layer in self._layers])
 
-    def _survivors(self, index: int, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> Survivors:
+    def _updating(self) -> Update:
+        config, parameters = self.config, self._parameters
+        what = slice(parameters.after(len(self.names)) if self._plain else 0, None)
+        slots = [slot[what] for slot in parameters.slots.values()]
+        # plain SGD remembers nothing, but its update has a place to write to
+        first, second, *_ = [*slots, *(np.zeros_like(parameters.values[what]) for _ in range(2 - len(slots)))]
+        return Update(
+            values=parameters.values[what],
+            gradients=parameters.gradients[what],
+            first=first,
+            second=second,
+            adam=config.optimizer == "adam",
+            momentum=np.float32(config.momentum),
+            nesterov=bool(config.nesterov),
+            decay=np.float32(config.weight_decay),
+            iteration=0,
+            plain=self._plain,
+        )
+
+    def _listed(
+        self, index: int, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]
+    ) -> tuple[Survivors, Survivors]:
+        """A layer's survivors by unit, and as its weights lie."""
         name = f"{self.names[index]}/kernel"
-        mask = masks.get(name, np.ones(state[name].shape, bool))
-        return Survivors.of(mask, self.width, _ARRAYS if index else 1.0)
+        mask, row = masks.get(name, np.ones(state[name].shape, bool)), 4 * self.width
+        if index and self.tiles > 1:
+            return Survivors.of(mask, row), Survivors.of(np.ascontiguousarray(mask.T), row)
+        # by one tile: rows of what is seen and of its gradient
+        by_unit = Survivors.of(mask, row * (1.5 if index else 0.5 if self._halves else 1), shared=True)
+        return by_unit, by_unit
 
     def _layer(
-        self, name: str, survivors: Survivors, shape: tuple[int, int], bias_mask: np.ndarray | None
-    ) -> _Layer:  # fmt: skip
-        fan_in, units = shape
-        found, norm = self._parameters, self.network.norm(name, "gamma", "beta")
-        x, h, back = (aligned((self.tiles, features, self.width)) for features in (fan_in, units, units))
-        ones, zeros = np.ones(fan_in, np.float32), np.zeros(fan_in, np.float32)
-        gamma, beta = [found.value(word) for word in norm] or [ones, zeros]
-        moving = self.network.norm(name, *MOVING)
-        mean, variance = [self._others[word] for word in moving] or [zeros, zeros]
-        slope, shift = [found.gradient(word) for word in norm] or [ones.copy(), ones.copy()]
-        bias_below = self._layers[-1].bias_gradient if self._layers else zeros
-        return _Layer(
-            survivors=survivors,
-            kernel=found.value(f"{name}/kernel"),
-            kernel_gradient=found.gradient(f"{name}/kernel"),
-            bias=found.value(f"{name}/bias"),
-            bias_gradient=found.gradient(f"{name}/bias"),
-            bias_mask=None if bias_mask is None else bias_mask.astype(np.float32),
-            sees=Sees(x, aligned(x.shape) if norm else x, gamma, beta, mean, variance, ones.copy()),
-            gradients=Gradients(slope, shift, bias_below),
-            h=h,
-            back=back,
-        )
+        self, name: str, by_unit: Survivors, way_back: Survivors, bias_mask: np.ndarray | None
+    ) -> dict[Field, Any]:  # fmt: skip
+        """What a layer's table points to."""
+        below, found = self._layers[-1] if self._layers else None, self._parameters
+        inputs, units = below[Field.UNITS] if below else len(self._centre), len(found.value(f"{name}/bias"))
+        norm, moving = self.network.norm(name, "gamma", "beta"), self.network.norm(name, *MOVING)
+        gamma, beta = [found.value(word) for word in norm] or [
+            np.ones(inputs, np.float32),
+            np.zeros(inputs, np.float32),
+        ]
+        mean, variance = [self._others[word] for word in moving] or np.zeros((2, inputs), np.float32)
+        gamma_back, beta_back = [found.gradient(word) for word in norm] or np.empty((2, inputs), np.float32)
+        out, back = (rows_of(units, self.config.batch_size) for _ in range(2))
+        bias, values = found.value(f"{name}/bias"), found.value(f"{name}/kernel")
+        layer = {
+            Field.INPUTS: inputs,
+            Field.UNITS: units,
+            Field.OUT_STRIDE: out.shape[1],
+            Field.PARTS: len(by_unit.layout.owner_parts) - 1,
+            Field.REORDERED: by_unit is not way_back,
+            Field.OUT: out,
+            Field.BACK: back,
+            Field.GAMMA: gamma,
+            Field.BETA: beta,
+            Field.MEAN: mean,
+            Field.VARIANCE: variance,
+            Field.VALUES: values,
+            Field.BIAS: bias,
+            Field.CONSTANTS: np.empty_like(bias),
+            Field.VALUES_BACK: found.gradient(f"{name}/kernel"),
+            Field.GAMMA_BACK: gamma_back,
+            Field.BETA_BACK: beta_back,
+            Field.BIAS_BACK: found.gradient(f"{name}/bias"),
+            Field.ROOM: np.empty((2, inputs, 2), np.float32),
+            **by_unit.layout.fields(),
+            **way_back.layout.fields(back=True),
+        }
+        for field in (Field.CENTRE, Field.SPREAD, Field.SLOPE, Field.SHIFT):
+            layer[field] = np.empty(inputs, np.float32)
+        if bias_mask is not None:
+            layer |= {Field.MASKED: True, Field.BIAS_MASK: bias_mask.astype(np.float32)}
+        if by_unit is not way_back:
+            places = np.empty((units, inputs), np.int32)
+            places[way_back.where] = np.arange(len(values), dtype=np.int32)
+            layer[Field.ORDER] = places.T[by_unit.where]
+        layer |= self._given(inputs, below)
+        layer[Field.FOLDED] = values if self.tiles == 1 else np.empty_like(values)
+        layer[Field.MOMENTS] = np.empty((self.tiles, inputs, 2), np.float32)
+        centred = layer[Field.HALVES] if below is None else False
+        factor, offset = layer[Field.FACTOR][0], layer[Field.OFFSET]
+        layer[Field.NEAR] = (mean * np.float32(0) if centred else mean / factor - offset).astype(np.float32)
+        return layer
+
+    def _given(self, inputs: int, below: dict[Field, Any] | None) -> dict[Field, Any]:
+        """The rows that a layer is given."""
+        size = self.config.batch_size
+        given: dict[Field, Any] = {}
+        if below is None:
+            given = {
+                Field.X: rows_of(inputs, size, np.uint16 if self._halves else np.float32),
+                Field.HALVES: self._halves,
+                Field.OFFSET: (self._centre - self.dataset.mean).astype(np.float32),
+                Field.FACTOR: np.array([self._factor]),
+            }
+        else:
+            given = {
+                Field.X: below[Field.OUT],
+                Field.OFFSET: np.zeros(inputs, np.float32),
+                Field.FACTOR: np.ones(1, np.float32),
+                Field.BELOW: below[Field.BACK],
+                Field.BIAS_BELOW: below[Field.BIAS_BACK],
+            }
+            if self.network.step.code != RELU:
+                given[Field.DERIVATIVE] = rows_of(inputs, size)
+        given[Field.X_STRIDE] = given[Field.X].shape[1]
+        # one tile: to write what is seen takes less time than to fold slopes into all weights
+        return given | ({Field.Y: rows_of(inputs, size)} if self.tiles == 1 else {})
 
     def state(self) -> State:
         """Every weight and optimiser variable as a copy, with the names and shapes of the dense engine."""
@@ -126,11 +204,17 @@ class SparseEngine(Engine):
 
     def steps(self, order: np.ndarray, start: int, stop: int) -> float:
         """Train on batches ``start`` to ``stop`` of ``order``; the sum of their losses."""
-        rates = learning_rates(self.config, self.total_steps, self._iteration, stop - start)
-        total = 0.0
-        with self._pace:
-            for batch, rate in zip(order[start:stop], rates, strict=True):
-                total += self._pace.timed(functools.partial(self._step, batch, rate))
+        rates = np.asarray(learning_rates(self.config, self.total_steps, self._iteration, stop - start), np.float32)
+        batches, begun = order[start:stop], self._iteration
+
+        def take(first: int, last: int) -> float:
+            anew, self._begins_anew = self._begins_anew, False
+            update = self._update._replace(iteration=begun + first)
+            what = batches[first:last], rates[first:last], self._centre, self._step, anew, self._loss, update
+            return float(train(self._train.images, self._train.labels, *what, self._tables))
+
+        total = self._pace.take(len(batches), take)
+        self._iteration += len(batches)
         return total
 
     def see(self, split: Split) -> None:
@@ -139,87 +223,15 @@ class SparseEngine(Engine):
 
     def evaluate(self, split: Split) -> float:
         """Share of correctly classified samples, by the moving averages."""
-        step, size, correct = self._about(_MOVED, np.float32(0)), self.config.batch_size, 0
+        size, classes, correct = self.config.batch_size, self.network.classes, 0
+        step, out = self._step._replace(decay=np.float32(_MOVED)), self._layers[-1][Field.OUT]
         for begin in range(0, len(split), size):
             batch = np.arange(begin, min(begin + size, len(split)), dtype=np.int32)
-            self._forward(split.images, batch, step)
-            logits = np.moveaxis(self._layers[-1].h, 1, 2).reshape(-1, self._layers[-1].h.shape[1])
+            products.gather(split.images, batch, self._centre, step, self._tables[0])
+            last = len(self._tables) - 1
+            for k, table in enumerate(self._tables):
+                products.forward(k < last, step, table, self._tables[min(k + 1, last)])
+            rows = out[:, : classes * self.width].reshape(self.tiles, classes, self.width)
+            logits = np.moveaxis(rows, 1, 2).reshape(-1, classes)
             correct += int(np.sum(logits[: len(batch)].argmax(axis=1) == split.labels[batch]))
         return correct / max(len(split), 1)
-
-    def _about(self, decay: float, rate: np.float32) -> Step:
-        return Step(
-            samples=np.float32(self.config.batch_size),
-            present=self._present,
-            kind=self.network.step.code,
-            normed=self.network.batch_norm,
-            decay=np.float32(decay),
-            epsilon=np.float32(self.network.epsilon),
-            rate=rate,
-        )
-
-    def _step(self, batch: np.ndarray, rate: np.float32) -> float:
-        decay = 1.0 if self._begins_anew else 1 - self.network.momentum
-        self._begins_anew = False
-        step = self._about(decay, rate if self._plain else np.float32(0))
-        self._forward(self._train.images, batch, step)
-        last = self._layers[-1]
-        what = last.h, self._train.labels, batch, last.back, last.bias_gradient
-        if self.config.loss == "mse":
-            loss = kernels.squared_loss(*what, *map(np.float32, self.network.targets))
-        else:
-            loss = kernels.softmax_loss(*what)
-        self._backward(step)
-        self._iteration += 1
-        self._update(rate)
-        return float(loss)
-
-    def _forward(self, images: np.ndarray, batch: np.ndarray, step: Step) -> None:
-        first, last = self._layers[0], self._layers[-1]
-        self.products.gather(images, batch, self.dataset.mean, self._factor, step, first.sees)
-        for layer, following in zip(self._layers, [*self._layers[1:], last], strict=True):
-            layout, values = layer.survivors.layout, layer.kernel
-            self.products.forward(
-                layer.sees.y, layout, values, layer.bias, layer.h, layer is not last, step, following.sees
-            )  # fmt: skip
-
-    def _backward(self, step: Step) -> None:
-        for layer, below in zip(self._layers[:0:-1], self._layers[-2::-1], strict=True):
-            self.products.backward(
-                layer.sees,
-                layer.survivors.layout,
-                layer.kernel,
-                layer.back,
-                layer.kernel_gradient,
-                layer.gradients,
-                step,
-                below.h,
-                below.back,
-            )
-        first = self._layers[0]
-        self.products.backward_first(
-            first.sees,
-            first.survivors.layout,
-            first.kernel,
-            first.back,
-            first.kernel_gradient,
-            first.gradients,
-            step,
-            first.bias_gradient,
-            self._room,
-        )
-        for layer in self._layers:
-            if layer.bias_mask is not None:
-                layer.bias_gradient *= layer.bias_mask
-
-    def _update(self, rate: np.float32) -> None:
-        momentum, decay = np.float32(self.config.momentum), np.float32(self.config.weight_decay)
-        what = slice(self._small if self._plain else 0, None)
-        values, gradients = self._parameters.values[what], self._parameters.gradients[what]
-        slots = [slot[what] for slot in self._parameters.slots.values()]
-        if self.config.optimizer == "adam":
-            kernels.update_adam(values, gradients, *slots, rate, self._iteration, decay)
-        else:
-            # plain SGD remembers nothing, but its update has a place to write to
-            slot = slots[0] if slots else self._forgotten
-            kernels.update_sgd(values, gradients, slot, rate, momentum, self.config.nesterov, decay)

@@ -1,6 +1,6 @@
 """The loss and the optimisers.
 
-All arrays of activations are float32 (tiles, features, width); samples beyond the batch ("padding") stay zero. NaN and
+Rows of logits are float32 (tiles, classes * width and a few); samples beyond the batch ("padding") stay zero. NaN and
 infinity pass through, so that a diverging loss is seen.
 """
 
@@ -12,65 +12,91 @@ from typing import Any
 import numba
 import numpy as np
 
+from tfimp.training.sparse._cache import kept
+
 # sums may be reordered for the vector unit; NaN and infinity keep their meaning
 MATH = {"reassoc", "contract", "nsz", "arcp"}
-_compiled = numba.njit(cache=True, fastmath=MATH)
-_parallel = numba.njit(cache=True, fastmath=MATH, parallel=True)
+_compiled = numba.njit(fastmath=MATH, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_parallel = kept(fastmath=MATH, parallel=True)
 
 
 @_compiled
-def softmax_loss(logits: Any, labels: Any, batch: Any, gradient: Any, bias_gradient: Any) -> float:
+def _softmax_tile(tile: int, logits: Any, labels: Any, batch: Any, gradients: Any, width: int, sums: Any) -> None:
+    classes, samples, h, gradient = sums.shape[1] - 1, np.float32(len(batch)), logits[tile], gradients[tile]
+    for lane in range(width):
+        sample, end = tile * width + lane, classes * width
+        if sample >= len(batch):
+            for at in range(lane, end, width):
+                gradient[at] = 0
+            continue
+        label = labels[batch[sample]]
+        highest = h[lane]
+        for at in range(lane, end, width):
+            highest = max(highest, h[at])
+        total = np.float32(0)
+        for at in range(lane, end, width):
+            gradient[at] = np.exp(h[at] - highest)
+            total += gradient[at]
+        sums[tile, classes] += np.log(total) + highest - h[label * width + lane]
+        for at in range(lane, end, width):
+            gradient[at] /= total * samples
+        gradient[label * width + lane] -= np.float32(1) / samples
+        for c in range(classes):
+            sums[tile, c] += gradient[c * width + lane]
+
+
+@_compiled
+def _squared_tile(
+    tile: int, logits: Any, labels: Any, batch: Any, gradients: Any, width: int, sums: Any, low: Any, high: Any
+) -> None:
+    classes, h, gradient = sums.shape[1] - 1, logits[tile], gradients[tile]
+    factor = np.float32(2) / np.float32(len(batch) * classes)
+    for lane in range(width):
+        sample = tile * width + lane
+        for c in range(classes):
+            at = c * width + lane
+            if sample >= len(batch):
+                gradient[at] = 0
+            else:
+                off = h[at] - (high if c == labels[batch[sample]] else low)
+                sums[tile, classes] += off * off / classes
+                gradient[at] = off * factor
+                sums[tile, c] += gradient[at]
+
+
+@_compiled
+def _room(tiles: int, classes: int) -> Any:
+    return np.zeros((tiles, classes + 1))
+
+
+@_compiled
+def _added(sums: Any, bias_gradient: Any, samples: int) -> float:
+    """The sums over tiles, in their order: of the gradients by class, and the mean loss."""
+    for c in range(len(bias_gradient)):
+        bias_gradient[c] = sums[:, c].sum()
+    return sums[:, len(bias_gradient)].sum() / samples
+
+
+@_parallel
+def softmax_loss(logits: Any, labels: Any, batch: Any, gradients: Any, width: int, bias_gradient: Any) -> float:
     """Mean cross-entropy of a batch; writes its gradient with respect to the logits, padding zero, and the sum of that
     over the batch."""
-    tiles, classes, width = logits.shape
-    samples = len(batch)
-    loss = 0.0
-    bias_gradient[:] = 0
-    for tile in range(tiles):
-        for lane in range(width):
-            sample = tile * width + lane
-            if sample >= samples:
-                gradient[tile, :, lane] = 0
-                continue
-            label = labels[batch[sample]]
-            highest = logits[tile, 0, lane]
-            for c in range(1, classes):
-                highest = max(highest, logits[tile, c, lane])
-            total = np.float32(0)
-            for c in range(classes):
-                gradient[tile, c, lane] = np.exp(logits[tile, c, lane] - highest)
-                total += gradient[tile, c, lane]
-            loss += np.log(total) + highest - logits[tile, label, lane]
-            for c in range(classes):
-                gradient[tile, c, lane] /= total * np.float32(samples)
-            gradient[tile, label, lane] -= np.float32(1) / np.float32(samples)
-            for c in range(classes):
-                bias_gradient[c] += gradient[tile, c, lane]
-    return loss / samples
+    sums = _room(len(logits), len(bias_gradient))
+    for tile in numba.prange(len(logits)):
+        _softmax_tile(np.int64(tile), logits, labels, batch, gradients, width, sums)
+    return _added(sums, bias_gradient, len(batch))
 
 
-@_compiled
-def squared_loss(logits: Any, labels: Any, batch: Any, gradient: Any, bias_gradient: Any, low: Any, high: Any) -> float:
+@_parallel
+def squared_loss(
+    logits: Any, labels: Any, batch: Any, gradients: Any, width: int, bias_gradient: Any, low: Any, high: Any
+) -> float:
     """Mean square error of a batch's outputs, against ``high`` for a sample's class and ``low`` for others; else as
     above."""
-    tiles, classes, width = logits.shape
-    samples = len(batch)
-    loss = 0.0
-    bias_gradient[:] = 0
-    factor = np.float32(2) / np.float32(samples * classes)
-    for tile in range(tiles):
-        for lane in range(width):
-            sample = tile * width + lane
-            if sample >= samples:
-                gradient[tile, :, lane] = 0
-                continue
-            label = labels[batch[sample]]
-            for c in range(classes):
-                off = logits[tile, c, lane] - (high if c == label else low)
-                loss += off * off
-                gradient[tile, c, lane] = off * factor
-                bias_gradient[c] += gradient[tile, c, lane]
-    return loss / (samples * classes)
+    sums = _room(len(logits), len(bias_gradient))
+    for tile in numba.prange(len(logits)):
+        _squared_tile(np.int64(tile), logits, labels, batch, gradients, width, sums, low, high)
+    return _added(sums, bias_gradient, len(batch))
 
 
 @_parallel

@@ -17,35 +17,44 @@ class Pace:
     """Tries a few steps with all threads and a few with one, now and then, and goes on with what was faster.
 
     A step has eight parallel regions. Where other jobs hold a core each of them waits for its turn there, milliseconds
-    for microseconds of work. No result depends on the number of threads. As a context it puts the number back.
+    for microseconds of work. No result depends on the number of threads.
     """
 
     def __init__(self) -> None:
         self._threads = self._chosen = self._count = 0
         self._best: dict[int, float] = {}
 
-    def __enter__(self) -> None:
+    def take(self, steps: int, run: Callable[[int, int], float]) -> float:
+        """Take steps with as many threads as are best, or on trial; the sum of what they return.
+
+        Args:
+            steps: How many.
+            run: Takes the steps from the first number to the second.
+        """
         threads = numba.get_num_threads()
         if threads != self._threads:
             self._threads, self._chosen, self._count = threads, threads, 0
+        total, done = 0.0, 0
+        try:
+            while done < steps:
+                place = self._count % EVERY
+                on_trial = self._threads > 1 and place < 2 * TRIAL
+                taken = 1 if on_trial else min(EVERY - place, steps - done)
+                clock = time.perf_counter()
+                numba.set_num_threads((self._threads if place < TRIAL else 1) if on_trial else self._chosen)
+                total += run(done, done + taken)
+                if on_trial:
+                    self._tried(place, time.perf_counter() - clock)
+                done += taken
+                self._count += taken
+        finally:
+            numba.set_num_threads(self._threads)
+        return total
 
-    def __exit__(self, *unused: object) -> None:
-        numba.set_num_threads(self._threads)
-
-    def timed(self, step: Callable[[], float]) -> float:
-        """Take a step with as many threads as are best, or on trial."""
-        place = self._count % EVERY
-        self._count += 1
-        if self._threads == 1 or place >= 2 * TRIAL:
-            numba.set_num_threads(self._chosen)
-            return step()
-        threads = self._threads if place < TRIAL else 1
+    def _tried(self, place: int, seconds: float) -> None:
         if place == 0:
             self._best = {}
-        numba.set_num_threads(threads)
-        clock = time.perf_counter()
-        result = step()
-        self._best[threads] = min(self._best.get(threads, float("inf")), time.perf_counter() - clock)
+        threads = self._threads if place < TRIAL else 1
+        self._best[threads] = min(self._best.get(threads, float("inf")), seconds)
         if place == 2 * TRIAL - 1:
             self._chosen = min(self._best, key=lambda threads: self._best[threads])
-        return result

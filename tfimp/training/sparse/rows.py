@@ -1,53 +1,37 @@
-"""What is done to each feature over the whole batch: scaling, batch normalisation, activations, and their gradients.
+"""What is done to each feature over the whole batch: activations, the statistics of batch-norms, and their gradients.
 
-The products call these as soon as features are complete, while they are in the cache. All arrays of activations are
-float32 (tiles, features, width); ``present`` (tiles, width) is 1 for the samples of the batch and 0 for the padding
-after them.
+A layer's rows ``x`` are what it is given: pixels less a constant, or the activations of the layer below. Batch-norm is
+not carried out on them: with ``slope = gamma / sqrt(variance + epsilon)`` and ``shift = beta - slope * mean`` of the
+batch a layer sees ``slope * x + shift``, which goes into its weights. The products call these functions as soon as
+features are complete, while they are in the cache. Rows are (tiles, features * width and a few), flat; ``present``
+(tiles * width,) is 1 for the samples of the batch and 0 for the padding after them.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
 from tfimp.network.activations import ERF, HALF_ROOT, RELU, TANH
+from tfimp.training.sparse._emit import LANES
 from tfimp.training.sparse._row_vectors import Lanes, row_expression
-from tfimp.training.sparse._vectors import LANES
+from tfimp.training.sparse._table import Field, floats, pixels
 from tfimp.training.sparse.kernels import MATH
 
-
-class Sees(NamedTuple):
-    """What a layer sees, and the batch-norm that makes it: x normalised; y = gamma * x + beta, the same array as x
-    without batch-norm; moving mean and variance; 1 / sqrt(batch variance + epsilon)."""
-
-    x: np.ndarray
-    y: np.ndarray
-    gamma: np.ndarray
-    beta: np.ndarray
-    mean: np.ndarray
-    variance: np.ndarray
-    inverse: np.ndarray
-
-
-class Gradients(NamedTuple):
-    """Room for the gradients of a batch-norm, and of the biases of the layer below."""
-
-    gamma: np.ndarray
-    beta: np.ndarray
-    bias: np.ndarray
+_PIXELS = -1
+"""The kind of rows that are no activations."""
 
 
 class Step(NamedTuple):
-    """What all layers share in a step: the batch's size and padding, the activation, whether there are batch-norms, how
-    far their moving statistics move (1: to those of the batch; below 0: they stand in for those of the batch), what is
-    added to variances, and the rate of a plain SGD step on the weights (else 0)."""
+    """What all layers share in a step: the tag of rows, tiles, the batch's size and padding, the activation, whether
+    there are batch-norms, how far their moving statistics move (1: to those of the batch; below 0: they stand
+    in for those of the batch), what is added to variances, and the rate of a plain SGD step on the weights (else 0)."""
 
+    tag: np.ndarray
+    tiles: int
     samples: np.float32
     present: np.ndarray
     kind: int
@@ -57,172 +41,164 @@ class Step(NamedTuple):
     rate: np.float32
 
 
-@dataclasses.dataclass(frozen=True)
-class Rows:
-    """The compiled functions for one tile width, each for features ``low`` to ``high``.
-
-    Attributes:
-        scale: ``(low, high, step, x, mean, factor)``: x = (x - mean) * factor in place, padding zero.
-        normalise: ``(low, high, step, sees)``: x = (x - batch mean) / sqrt(batch variance + epsilon) in
-            place, and y; moves the moving statistics.
-        activate: ``(low, high, step, h, out)``: out = activation(h), padding zero.
-        backward: ``(low, high, step, sees, h, upstream, gradients)``: from the gradient of what a layer sees to
-            that of the outputs h of the layer below, in place; on the way the gradients of gamma, beta and the
-            bias below.
-    """
-
-    scale: Callable[..., None]
-    normalise: Callable[..., None]
-    activate: Callable[..., None]
-    backward: Callable[..., None]
-
-
-# expressions over rows: (written, summed) of (a, b, present, r, s, t, u)
-def _scaled(x: Lanes, _: Lanes, present: Lanes, mean: Lanes, factor: Lanes, *unused: Lanes) -> Any:
-    return {"a": (x - mean) * factor * present}, ()
-
-
-def _offset(x: Lanes, _: Lanes, present: Lanes, first: Lanes, *unused: Lanes) -> Any:
-    return {}, ((x - first) * present,)
-
-
-def _square(x: Lanes, _: Lanes, present: Lanes, centre: Lanes, *unused: Lanes) -> Any:
+# expressions over rows: (written, summed) of (a, b, present, r, s, t)
+def _moments(x: Lanes, _: Lanes, present: Lanes, centre: Lanes, *unused: Lanes) -> Any:
     off = (x - centre) * present
-    return {}, (off * off,)
+    return {}, (off, off * off)
 
 
-def _normalised(x: Lanes, y: Lanes, present: Lanes, centre: Lanes, factor: Lanes, gamma: Lanes, beta: Lanes) -> Any:
-    value = (x - centre) * factor * present
-    return {"a": value, "b": value * gamma + beta}, ()
-
-
-def _relu(h: Lanes, out: Lanes, present: Lanes, *unused: Lanes) -> Any:
-    return {"b": h.where_positive(h) * present}, ()
+def _seen(x: Lanes, _: Lanes, present: Lanes, slope: Lanes, shift: Lanes, *unused: Lanes) -> Any:
+    return {"b": x * slope + shift}, ()
 
 
 def _slopes(upstream: Lanes, x: Lanes, *unused: Lanes) -> Any:
     return {}, (upstream * x, upstream)
 
 
-def _normalise_backward(
-    upstream: Lanes, x: Lanes, present: Lanes, shift: Lanes, slope: Lanes, factor: Lanes, _: Lanes
-) -> Any:
+def _normed(upstream: Lanes, x: Lanes, present: Lanes, shift: Lanes, slope: Lanes, factor: Lanes) -> Any:
     return {"a": (upstream - shift - x * slope) * factor * present}, ()
 
 
-def _relu_backward(upstream: Lanes, h: Lanes, *unused: Lanes) -> Any:
-    gated = upstream.where_positive(h)
+def _normed_relu(upstream: Lanes, x: Lanes, *others: Lanes) -> Any:
+    gated = _normed(upstream, x, *others)[0]["a"].where_positive(x)
     return {"a": gated}, (gated,)
 
 
-@functools.cache
-def rows(vectors: int) -> Rows:
-    """Compile the functions for tiles of ``8 * vectors`` samples."""
-    width = LANES * vectors
-    scaled, offset_of, square_of, normalised, relu, slopes, normalise_backward, relu_backward = (
-        row_expression(vectors, expression)
-        for expression in (
-            _scaled,
-            _offset,
-            _square,
-            _normalised,
-            _relu,
-            _slopes,
-            _normalise_backward,
-            _relu_backward,
-        )
-    )
-    compiled = numba.njit(fastmath=MATH, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-    no, half_root = np.float32(0), np.float32(HALF_ROOT)
+def _times(upstream: Lanes, derivative: Lanes, *unused: Lanes) -> Any:
+    product = upstream * derivative
+    return {"a": product}, (product,)
 
-    @compiled
-    def scale(low: int, high: int, step: Any, x: Any, mean: Any, factor: Any) -> None:
-        flat, present, features = x.reshape(-1), step.present.reshape(-1), x.shape[1]
-        for f in range(low, high):
-            for tile in range(x.shape[0]):
-                at = (tile * features + f) * width
-                scaled(flat, flat, at, present, tile * width, mean[f], factor, no, no)
 
-    @compiled
-    def normalise(low: int, high: int, step: Any, sees: Any) -> None:
-        x, y, present = sees.x.reshape(-1), sees.y.reshape(-1), step.present.reshape(-1)
-        tiles, features = sees.x.shape[0], sees.x.shape[1]
-        gamma, beta, mean, variance, inverse = sees.gamma, sees.beta, sees.mean, sees.variance, sees.inverse
-        samples, decay, epsilon = step.samples, step.decay, step.epsilon
-        for f in range(low, high):
-            centre, spread = mean[f], variance[f]
+_moments_of, _seen_of, _slopes_of = row_expression(_moments), row_expression(_seen), row_expression(_slopes)
+_normed_of, _normed_relu_of, _times_of = row_expression(_normed), row_expression(_normed_relu), row_expression(_times)
+compiled = numba.njit(fastmath=MATH, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+exact = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For loops that threads cut into ranges, or that sum over survivors: no bit is to depend on what is done beside."""
+_NO, _ONE, _HALF_ROOT = np.float32(0), np.float32(1), np.float32(HALF_ROOT)
+_STEEPEST = np.float32(2 / math.sqrt(math.pi))
+_FAR = np.float32(0.1)
+
+
+@compiled
+def settle(low: int, high: int, step: Any, table: Any) -> None:
+    """Rows ``low`` to ``high`` of a layer's x are complete: activations in place, padding zero (both done for ReLU);
+    the batch-norm's statistics, which move the moving ones; slope and shift, and y over one tile."""
+    count = step.tiles * table[Field.X_STRIDE]
+    if table[Field.HALVES]:
+        _settle(low, high, step, pixels(table, count, step.tag), table)
+    else:
+        _settle(low, high, step, floats(table, Field.X, count), table)
+
+
+@compiled
+def _settle(low: int, high: int, step: Any, x: Any, table: Any) -> None:
+    kind = step.kind if table[Field.BELOW] else _PIXELS
+    tiles, between, features, tag = step.tiles, table[Field.X_STRIDE], table[Field.INPUTS], step.tag
+    present, width = step.present, LANES * step.tag.ndim
+    decay, samples, factor = step.decay, step.samples, floats(table, Field.FACTOR, 1)[0]
+    gamma, beta = floats(table, Field.GAMMA, features), floats(table, Field.BETA, features)
+    moving_mean, moving_variance = floats(table, Field.MEAN, features), floats(table, Field.VARIANCE, features)
+    offset, near = floats(table, Field.OFFSET, features), floats(table, Field.NEAR, features)
+    centres, spreads = floats(table, Field.CENTRE, features), floats(table, Field.SPREAD, features)
+    slopes, shifts = floats(table, Field.SLOPE, features), floats(table, Field.SHIFT, features)
+    moments = floats(table, Field.MOMENTS, 2 * tiles * features)
+    for f in range(low, high):
+        begin = f * width
+        if kind != RELU:
+            for tile in range(tiles):
+                at, lanes, pair = begin + tile * between, tile * width, 2 * (tile * features + f)
+                if kind != _PIXELS:
+                    derivative = floats(table, Field.DERIVATIVE, tiles * between)
+                    _activate(kind, x, derivative, at, present, lanes, width)
+                moments[pair], moments[pair + 1] = _moments_of(x, x, at, present, lanes, near[f], _NO, _NO, tag)
+        centre, spread = -offset[f], factor
+        if step.normed:
+            variance = moving_variance[f]
+            centre = moving_mean[f] / factor - offset[f]
             if decay >= 0:
-                # from the first sample: equal values have exactly themselves as their mean
-                first, centre, spread = x[f * width], no, no
+                off, variance = _NO, _NO
                 for tile in range(tiles):
-                    at = (tile * features + f) * width
-                    centre += offset_of(x, x, at, present, tile * width, first, no, no, no)[0]
-                centre = first + centre / samples
-                for tile in range(tiles):
-                    at = (tile * features + f) * width
-                    spread += square_of(x, x, at, present, tile * width, centre, no, no, no)[0]
-                spread /= samples
-            factor = np.float32(1) / np.sqrt(spread + epsilon)
-            if decay >= 0 and spread == 0:
-                factor = no  # a feature that is the same for all samples passes no gradient
-            for tile in range(tiles):
-                at = (tile * features + f) * width
-                normalised(x, y, at, present, tile * width, centre, factor, gamma[f], beta[f])
-            inverse[f] = factor
-            if decay == 1:
-                mean[f], variance[f] = centre, spread
-            elif decay >= 0:
-                mean[f] -= (mean[f] - centre) * decay
-                variance[f] -= (variance[f] - spread) * decay
-
-    @compiled
-    def activate(low: int, high: int, step: Any, h: Any, out: Any) -> None:
-        flat, results, features, kind = h.reshape(-1), out.reshape(-1), h.shape[1], step.kind
-        present = step.present.reshape(-1)
-        for f in range(low, high):
-            for tile in range(h.shape[0]):
-                at = (tile * features + f) * width
-                if kind == RELU:
-                    relu(flat, results, at, present, tile * width, no, no, no, no)
-                elif kind == TANH:
-                    for k in range(width):
-                        results[at + k] = np.float32(math.tanh(flat[at + k])) * present[tile * width + k]
+                    pair = 2 * (tile * features + f)
+                    off, variance = off + moments[pair], variance + moments[pair + 1]
+                off /= samples
+                centre, variance = near[f] + off, variance / samples - off * off
+                if not variance > _FAR * off * off:
+                    # from the first sample: equal values have exactly themselves as their mean; so have whole numbers
+                    first = _NO if table[Field.HALVES] else np.float32(x[begin])
+                    centre, variance = _again(x, begin, between, present, first, samples, tag)
+                variance *= factor * factor
+                mean = (centre + offset[f]) * factor
+                if decay == 1:
+                    moving_mean[f], moving_variance[f] = mean, variance
                 else:
-                    within = half_root if kind == ERF else np.float32(1)
-                    for k in range(width):
-                        results[at + k] = np.float32(math.erf(within * flat[at + k])) * present[tile * width + k]
+                    moving_mean[f] -= (moving_mean[f] - mean) * decay
+                    moving_variance[f] -= (moving_variance[f] - variance) * decay
+            constant = decay >= 0 and variance == 0  # the same for all samples, which passes no gradient
+            spread = _NO if constant else factor / np.sqrt(variance + step.epsilon)
+        centres[f], spreads[f], slopes[f] = centre, spread, gamma[f] * spread
+        shifts[f] = beta[f] - slopes[f] * centre
+        # the next batch's mean will be near the moving one; that of whole numbers less one near their mean, near 0
+        near[f] = _NO if table[Field.HALVES] else moving_mean[f] / factor - offset[f]
+        if tiles == 1:
+            y = floats(table, Field.Y, between)
+            _seen_of(x, y, begin, present, 0, slopes[f], shifts[f], _NO, tag)
 
-    @compiled
-    def backward(low: int, high: int, step: Any, sees: Any, h: Any, upstream: Any, gradients: Any) -> None:
-        tiles, features = h.shape[0], h.shape[1]
-        x, given, flat, present = sees.x.reshape(-1), upstream.reshape(-1), h.reshape(-1), step.present.reshape(-1)
-        gamma, inverse, samples, kind, normed = sees.gamma, sees.inverse, step.samples, step.kind, step.normed
-        for f in range(low, high):
-            if normed:
-                slope, shift = no, no
-                for tile in range(tiles):
-                    sums = slopes(given, x, (tile * features + f) * width, present, 0, no, no, no, no)
-                    slope, shift = slope + sums[0], shift + sums[1]
-                gradients.gamma[f], gradients.beta[f] = slope, shift
-                slope, shift, factor = slope / samples, shift / samples, gamma[f] * inverse[f]
-                for tile in range(tiles):
-                    at = (tile * features + f) * width
-                    normalise_backward(given, x, at, present, tile * width, shift, slope, factor, no)
-            total = no
+
+@compiled
+def _again(x: Any, begin: int, between: int, present: Any, first: Any, samples: Any, tag: Any) -> Any:
+    """A feature's mean and variance where the mean was not near: deviations from a sample, then from the mean."""
+    total, square, width = _NO, _NO, LANES * tag.ndim
+    for lanes in range(0, len(present), width):
+        total += _moments_of(x, x, begin, present, lanes, first, _NO, _NO, tag)[0]
+        begin += between
+    centre = first + total / samples
+    for lanes in range(len(present) - width, -1, -width):
+        begin -= between
+        square += _moments_of(x, x, begin, present, lanes, centre, _NO, _NO, tag)[1]
+    return centre, square / samples
+
+
+@compiled
+def _activate(kind: int, x: Any, derivative: Any, at: int, present: Any, lanes: int, width: int) -> None:
+    within = _HALF_ROOT if kind == ERF else _ONE
+    for k in range(width):
+        h = x[at + k]
+        if kind == TANH:
+            value = np.float32(math.tanh(h))
+            derivative[at + k] = _ONE - value * value
+        else:
+            value = np.float32(math.erf(within * h))
+            derivative[at + k] = within * _STEEPEST * np.float32(math.exp(-((within * h) ** 2)))
+        x[at + k] = value * present[lanes + k]
+
+
+@compiled
+def settle_backward(low: int, high: int, step: Any, table: Any, known: bool) -> None:
+    """From the gradient of what a layer sees to that of the outputs of the layer below before their activation, in
+    place; on the way the gradients of the batch-norm, unless they are ``known``, and of the biases below."""
+    tiles, between, features, tag = step.tiles, table[Field.X_STRIDE], table[Field.INPUTS], step.tag
+    present, width, samples = step.present, LANES * step.tag.ndim, step.samples
+    x, given = floats(table, Field.X, tiles * between), floats(table, Field.BELOW, tiles * between)
+    centres, spreads = floats(table, Field.CENTRE, features), floats(table, Field.SPREAD, features)
+    slopes, bias = floats(table, Field.SLOPE, features), floats(table, Field.BIAS_BELOW, features)
+    gamma, beta = floats(table, Field.GAMMA_BACK, features), floats(table, Field.BETA_BACK, features)
+    for f in range(low, high):
+        total, shift, slope, factor = _NO, _NO, _NO, _ONE  # without batch-norm the rows stay as they are
+        if step.normed and not known:
             for tile in range(tiles):
-                at = (tile * features + f) * width
-                if kind == RELU:
-                    total += relu_backward(given, flat, at, present, 0, no, no, no, no)[0]
-                else:
-                    for k in range(at, at + width):
-                        if kind == TANH:
-                            slope = np.float32(1) - np.float32(math.tanh(flat[k])) ** 2
-                        else:
-                            within = half_root if kind == ERF else np.float32(1)
-                            power = np.float32(math.exp(-((within * flat[k]) ** 2)))
-                            slope = within * np.float32(2 / math.sqrt(math.pi)) * power
-                        given[k] *= slope
-                        total += given[k]
-            gradients.bias[f] = total
-
-    return Rows(scale, normalise, activate, backward)
+                sums = _slopes_of(given, x, tile * between + f * width, present, 0, _NO, _NO, _NO, tag)
+                slope, shift = slope + sums[0], shift + sums[1]
+            gamma[f], beta[f] = spreads[f] * (slope - centres[f] * shift), shift
+        if step.normed:
+            factor, slope = slopes[f], gamma[f] / samples * spreads[f]
+            # (x - centre) * slope + mean upstream, its constants taken together
+            shift = beta[f] / samples - centres[f] * slope
+        for tile in range(tiles):
+            at = tile * between + f * width
+            if step.kind == RELU:
+                total += _normed_relu_of(given, x, at, present, tile * width, shift, slope, factor, tag)[0]
+            else:
+                _normed_of(given, x, at, present, tile * width, shift, slope, factor, tag)
+                derivative = floats(table, Field.DERIVATIVE, tiles * between)
+                total += _times_of(given, derivative, at, present, 0, _NO, _NO, _NO, tag)[0]
+        bias[f] = total
