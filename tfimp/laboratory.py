@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import functools
 import platform
-import threading
 from typing import Any
 
 import numpy as np
@@ -36,9 +35,6 @@ from tfimp.training.keras_loop import KerasEngine
 from tfimp.training.watch import Watch
 
 Arrays = dict[str, np.ndarray]
-
-# replicates run in threads, and Numba's own threads serve one caller at a time
-_SPARSE_TURN = threading.Lock()
 
 
 def fresh_weights(network: Network, dataset: Dataset, seed: int) -> Arrays:
@@ -205,13 +201,21 @@ class Laboratory:
             else:
                 tell(event)
 
-        with _SPARSE_TURN if engine is not self.dense else contextlib.nullcontext():
+        with self._share(engine):
             looks = watch.looks(engine, origin, begin, end)
             if begin < end:
                 watch.loss = engine.train(round_index, begin, end, after_block, looks)
         if engine is not self.dense:
             self.dense.load(engine.state(), masks)
         return self._state()
+
+    def _share(self, engine: Engine) -> contextlib.AbstractContextManager[None]:
+        """The processors of a round's training where replicates train at once, each in a thread."""
+        if engine is self.dense:
+            return contextlib.nullcontext()  # they train in one program
+        from tfimp.training.sparse.pace import share
+
+        return share(self._replicates)
 
     def _state(self) -> Arrays:
         return {**self.dense.state(), **self._constants}

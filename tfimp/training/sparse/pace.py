@@ -1,16 +1,48 @@
-"""How many threads take a step: all, or one where another job holds a core and all would wait for it."""
+"""How many threads take a step: all; one where another job holds a core and all would wait for it; a share where
+several networks train at once."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numba
+import numpy as np
+
+from tfimp.training.sparse import kernels
 
 TRIAL = 3
 """Steps of each kind in a trial."""
 EVERY = 400
 """Steps between trials."""
+_starting = threading.Lock()
+
+
+@functools.cache
+def _places() -> tuple[int, threading.BoundedSemaphore]:
+    """How many networks can train at once: Numba's own threads end the process if two of ours use them."""
+    nothing, none = np.zeros((3, 1), np.float32), np.float32(0)
+    kernels.update_sgd(*nothing, none, none, False, none)
+    count = numba.config.NUMBA_NUM_THREADS if numba.threading_layer() in ("omp", "tbb") else 1
+    return count, threading.BoundedSemaphore(count)
+
+
+@contextlib.contextmanager
+def share(networks: int) -> Iterator[None]:
+    """The threads of one of several networks that train at once, as the context of its training; those beyond the
+    number of threads wait. Side by side on a thread each takes less time than one after the other on all."""
+    with _starting:
+        count, places = _places()
+    before = numba.get_num_threads()
+    with places:
+        try:
+            numba.set_num_threads(max(1, before // min(networks, count)))
+            yield
+        finally:
+            numba.set_num_threads(before)
 
 
 class Pace:
