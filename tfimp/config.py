@@ -56,9 +56,9 @@ class DataConfig:
         "stored sources: samples of a part that is held out or not whole: at random, or the first in file order",
         one_of("random", "first"),
     )
-    train: int = key(0, "training samples (0: 20000 of a generated source, all of a stored one)", at_least(0))
-    validation: int = key(0, "validation samples (0: 2000 of a generated source, a tenth of a stored one)", at_least(0))
-    test: int = key(0, "test samples (0: 2000 of a generated source, all of a stored one)", at_least(0))
+    train: int = key(0, "training samples (0: 40000 of a generated source, all of a stored one)", at_least(0))
+    validation: int = key(0, "validation samples (0: 4000 of a generated source, a tenth of a stored one)", at_least(0))
+    test: int = key(0, "test samples (0: 4000 of a generated source, all of a stored one)", at_least(0))
     patch: int = key(16, "photographs: side of a patch in pixels", at_least(2))
     scale: float = key(0.5, "photographs: size relative to the original", between(0, 1, open_low=True))
     colour: bool = key(True, "colour images (false: greyscale)")
@@ -167,7 +167,7 @@ class TrainConfig:
         (0.5, 0.75), "step schedule: shares of a round after which the rate falls", every(between(0, 1))
     )
     decay: float = key(0.1, "step schedule: factor at each milestone", between(0, 1, open_low=True))
-    batch_size: int = key(50, "samples per step", at_least(1))
+    batch_size: int = key(100, "samples per step", at_least(1))
     loss: str = key(
         "cross_entropy",
         "cross-entropy, or the mean square error of one output per class against 0 and 1 (-1 and 1 with tanh and erf)",

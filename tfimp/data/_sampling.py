@@ -12,7 +12,7 @@ from tfimp.config import DataConfig
 from tfimp.data.dataset import Split
 
 # Samples of a generated source per part, where the configuration says 0.
-GENERATED = {"train": 20000, "validation": 2000, "test": 2000}
+GENERATED = {"train": 40000, "validation": 4000, "test": 4000}
 PARTS = ("train", "validation", "test")
 
 

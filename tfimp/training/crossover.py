@@ -24,11 +24,11 @@ from tfimp.training.engine import Engine
 FIRST, SPARSER = 0.5, 0.1
 CLOSE = 0.03
 """How near to the crossing a density has to be measured for the line through its neighbours to be believed."""
-ENGINES = 2
+ENGINES = 3
 """Raised when the speed of an engine changes, so that what was remembered is measured again."""
 BUDGET = 2.0
 """Seconds of measuring after which no other density is tried; compiling comes besides."""
-WORTH_IT = 1e13
+WORTH_IT = 2e12
 """Floating-point operations of a run below which compiling the sparse engine costs more than it can save."""
 
 
