@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from fake_run import write_run
@@ -65,3 +67,20 @@ def test_no_fit_goes_through_fewer_than_ten_places(run: Run) -> None:
     units = [int(axes.get_title("left").split()[1]) for axes in drawn.axes if axes.get_title("left")]
     assert units
     assert min(places[units]) >= 10
+
+
+@pytest.mark.parametrize("name", ["cavity", "set-cavity", "cavity-beyond-magnitude", "within-classes"])
+def test_layers_and_rounds_that_find_no_room_are_told(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tfimp.plots.removals.MOST", 100)
+    run = write_run(tmp_path / "deep", hidden=(24, 16, 12, 10), rounds=4, requested=True)
+    drawn = figure(run, name)
+    told = " ".join(drawn.get_supxlabel().split())
+    assert "the first 3 of 4 layers" in told
+    if name == "cavity-beyond-magnitude":
+        assert "Rounds 0 to 3 have layers with more than 100 cavity values" in told
+    width = drawn.get_window_extent().width
+    drawn.canvas.draw()
+    for axes in drawn.axes:
+        assert axes._left_title.get_window_extent().x1 <= width, "no title is cut at the figure's edge"

@@ -29,15 +29,17 @@ def cavity(run: Run) -> Figure:
         f"grows. Removed: the weights that go after the round, by {run.removes_by}. AUC: chance that a removed weight "
         "has a larger Δ than a kept one; 0.5 (dashed) is no difference; bars: 95% bootstrap over units."
     )
+    shown, told = read.beginning(found, MEANS)
+    note += told.replace("Drawn are", "Means are drawn of")
     figure = new_figure(title, PAGE, 3.0, note)
-    panels = figure.subplots(1, min(len(found), MEANS) + 1, squeeze=False)[0]
+    panels = figure.subplots(1, len(shown) + 1, squeeze=False)[0]
     densities = read.densities(run)
-    for axes, layer in zip(panels[:-1], found, strict=False):
-        axes.set_title(f"mean Δ, {layer}")
+    for axes, layer in zip(panels[:-1], shown, strict=True):
+        axes.set_title(layer)
         _means(axes, run, layer, densities)
     panels[0].set_ylabel("mean Δ (excess kurtosis)")
     axes = panels[-1]
-    axes.set_title("removed against kept")
+    axes.set_title("AUC, by layer")
     axes.axhline(0.5, **DASHED)
     for position, layer in enumerate(found):
         marker, colour = MARKERS[position % len(MARKERS)], COLOURS[(position + 2) % len(COLOURS)]
@@ -46,7 +48,6 @@ def cavity(run: Run) -> Figure:
             low, high = _auc_interval(stored, layer)
             axes.vlines(read.number(stored, "density"), low, high, color=colour, linewidth=1.0, alpha=0.7)
     density_axis(axes, densities, narrow=True)
-    axes.set_ylabel("AUC")
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.13 * len(found) * (high - low))  # the legend lies above the bars
     axes.legend(loc="upper left")
@@ -82,7 +83,8 @@ def _means(axes: Axes, run: Run, layer: str, densities: np.ndarray) -> None:
 def set_cavity(run: Run) -> Figure:
     """What removing all of a unit's next weights does at once, beside the sum of what each does alone."""
     title = "Cavity of the set removed next"
-    layers = [name for name in read.layers(run) if any(read.probe(s, f"{name}/set_delta").size for s in run.rounds)]
+    stored = [name for name in read.layers(run) if any(read.probe(s, f"{name}/set_delta").size for s in run.rounds)]
+    layers, told = read.beginning(stored, MEANS)
     if not layers:
         return missing_figure(title, "This run has no stored effect of the weights that are removed next.")
     note = (
@@ -90,18 +92,18 @@ def set_cavity(run: Run) -> Figure:
         "changes when each goes alone; random set: as many weights of the layer, drawn at random (if measured). Line "
         "and band: median and quartiles over units that lose a weight; the axis is linear around zero and logarithmic "
         "beyond."
-    )
+    ) + told
     figure = new_figure(title, PAGE if len(layers) > 1 else 0.62 * PAGE, 3.0, note)
-    panels = figure.subplots(1, min(len(layers), MEANS), squeeze=False)[0]
+    panels = figure.subplots(1, len(layers), squeeze=False)[0]
     densities = read.densities(run)
-    for axes, layer in zip(panels, layers, strict=False):
+    for axes, layer in zip(panels, layers, strict=True):
         axes.set_title(layer)
         axes.axhline(0, **DASHED)
-        both = [_together_and_alone(stored, layer) for stored in run.rounds]
+        both = [_together_and_alone(one, layer) for one in run.rounds]
         for position, name in enumerate(("together", "sum of each alone")):
             spread = np.stack([read.quartiles_of(values[position]) for values in both], axis=1)
             band(axes, densities, spread, position, name)
-        chance = [read.probe(stored, f"{layer}/random_set_delta") for stored in run.rounds]
+        chance = [read.probe(one, f"{layer}/random_set_delta") for one in run.rounds]
         if any(values.size for values in chance):
             middle = np.array([read.quartiles_of(values[values != 0])[1] for values in chance])
             axes.plot(densities, middle, ":", marker=MARKERS[2], color=GREY, label="random set")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from tfimp.store import Round, Run
+
+T = TypeVar("T")
 
 KERNEL = "/kernel"
 _ASKED: contextvars.ContextVar[Sequence[int] | None] = contextvars.ContextVar("rounds", default=None)
@@ -165,6 +168,12 @@ def class_names(run: Run) -> list[str]:
     stored = run.info.get("data")
     names = stored.get("class_names") if isinstance(stored, dict) else None
     return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def beginning(found: Sequence[T], most: int, what: str = "layers") -> tuple[list[T], str]:
+    """What a page has room for, and what is to be said where that is not all."""
+    told = "" if len(found) <= most else f" Drawn are the first {most} of {len(found)} {what}."
+    return list(found[:most]), told
 
 
 def not_measured(what: str) -> str:

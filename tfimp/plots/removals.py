@@ -74,7 +74,8 @@ def removals(stored: Round, layer: str) -> tuple[np.ndarray, np.ndarray, np.ndar
 def beyond_magnitude(run: Run) -> Figure:
     """Whether cavity values say more than magnitude: AUCs among weights of equal magnitude."""
     title = "Cavity beyond magnitude"
-    layers = [layer for layer in read.layers(run) if any(len(removals(s, layer)[0]) for s in run.rounds)][:COLUMNS]
+    stored = [layer for layer in read.layers(run) if any(len(removals(s, layer)[0]) for s in run.rounds)]
+    layers, told = read.beginning(stored, COLUMNS)
     if not layers:
         return missing_figure(title, "This run has no stored cavity values.")
     by_magnitude = run.removes_by == "magnitude"  # else no threshold parts the weights by their size
@@ -82,15 +83,21 @@ def beyond_magnitude(run: Run) -> Figure:
         f"Chance that a removed weight has the larger Δ: among all weights{THRESHOLD * by_magnitude}; and, of the "
         "weights kept, of those that go one round later against those that stay, in ten bins of equal magnitude. "
         "0.5 (dashed) is no difference."
-    )
+    ) + told
+    large = [s.index for s in run.rounds if any(len(removals(s, layer)[0]) > MOST for layer in layers)]
+    if large:
+        note += (
+            f" Rounds {large[0]} to {large[-1]} have layers with more than {MOST:,} cavity values: what goes one round "
+            "later is not compared there, nor all weights, unless that was stored."
+        )
     figure = new_figure(title, PAGE, 3.1, note)
     panels = figure.subplots(1, len(layers), squeeze=False, sharey=True)[0]
     for axes, layer in zip(panels, layers, strict=True):
         axes.set_title(layer)
         _auc_axes(axes, run)
         lines = {
-            "all weights": [statistics(stored, layer).auc for stored in run.rounds],
-            "at the threshold": [_at_threshold(stored, layer) if by_magnitude else np.nan for stored in run.rounds],
+            "all weights": [statistics(one, layer).auc for one in run.rounds],
+            "at the threshold": [_at_threshold(one, layer) if by_magnitude else np.nan for one in run.rounds],
             "one round later": [_one_round_later(run, index, layer) for index in range(len(run.rounds))],
         }
         for position, (name, values) in enumerate(lines.items()):
@@ -134,7 +141,8 @@ def cavity_signs(run: Run) -> Figure:
         "skewness": "Δs",
         "absolute_skewness": "Δ|s|",
     }
-    layers = [layer for layer in read.layers(run) if _measured(run, layer, "removal_skewness")][:COLUMNS]
+    measured = [layer for layer in read.layers(run) if _measured(run, layer, "removal_skewness")]
+    layers, told = read.beginning(measured, COLUMNS)
     if not layers:
         return missing_figure(title, read.not_measured("removal"))
     note = (
@@ -142,7 +150,7 @@ def cavity_signs(run: Run) -> Figure:
         "pre-activation: excess kurtosis κ, its size |κ|, skewness s, and |s|. Bars: 95% bootstrap over units; 0.5 "
         "(dashed) is no difference. Signs cancel over units; sizes say whether a unit moves towards a symmetric, "
         "Gaussian shape."
-    )
+    ) + told
     figure = new_figure(title, PAGE, 3.2, note)
     panels = figure.subplots(1, len(layers), squeeze=False, sharey=True)[0]
     for axes, layer in zip(panels, layers, strict=True):
@@ -181,12 +189,12 @@ def deeper_effects(run: Run) -> Figure:
     pairs = [(first, second) for first, second in pairs if _measured(run, first, f"effect_on_{second}")]
     if not pairs:
         return missing_figure(title, read.not_measured("downstream"))
-    shown = pairs[:COLUMNS]
+    shown, told = read.beginning(pairs, COLUMNS, "pairs of layers")
     note = (
         "First-order effect of removing one weight on the mean excess kurtosis of a deeper layer's living units: minus "
         "the weight times the slope. Above: root mean square over the weights removed next and over those kept. Below: "
         "chance that a removed weight has the larger effect, with 95% bootstrap over units; 0.5 is no difference."
-    )
+    ) + told
     figure = new_figure(title, PAGE, 2.0 + 1.7 * 2, note)
     grid = figure.subplots(2, len(shown), squeeze=False)
     for column, (first, second) in zip(grid.T, shown, strict=True):

@@ -20,14 +20,15 @@ AUCS = {"cavity": "κ", "absolute_cavity": "|κ|"}
 def within_classes(run: Run) -> Figure:
     """Size of the kurtosis and negentropy within classes, per layer, with the null of permuted weights."""
     title = "Non-Gaussianity within classes"
-    found = [name for name in read.layers(run) if np.isfinite(_series(run, name, "negentropy")).any()][:COLUMNS]
+    measured = [name for name in read.layers(run) if np.isfinite(_series(run, name, "negentropy")).any()]
+    found, told = read.beginning(measured, COLUMNS)
     if not found:
         return missing_figure(title, read.not_measured("within_class"))
     note = (
         "Over the inputs of one class, averaged over classes: the median unit (line) and the quartiles (band) of live "
         "units with three inputs or more. Grey: the median unit if each unit's weights lay at random inputs, two "
         "standard deviations either way."
-    )
+    ) + told
     figure = new_figure(title, PAGE, 4.4, note)
     grid = figure.subplots(2, len(found), squeeze=False)
     for row, (word, label) in zip(grid, SIZES.items(), strict=True):
@@ -49,14 +50,15 @@ def within_classes(run: Run) -> Figure:
 def within_class_cavity(run: Run) -> Figure:
     """AUC of removed against kept weights within classes, by the kurtosis and by its size."""
     title = "Cavity within classes: removed against kept weights"
-    found = [name for name in read.layers(run) if np.isfinite(_series(run, name, "cavity", "auc")).any()][:COLUMNS]
+    measured = [name for name in read.layers(run) if np.isfinite(_series(run, name, "cavity", "auc")).any()]
+    found, told = read.beginning(measured, COLUMNS)
     if not found:
         return missing_figure(title, read.not_measured("within_class"))
     note = (
         "Chance that a weight which is removed next has the larger change than one which stays: of its unit's excess "
         "kurtosis κ without the weight, and of the size |κ|, both over the inputs of one class and averaged over "
         "classes. Bars: 95% bootstrap over units; 0.5 (dashed) is no difference."
-    )
+    ) + told
     figure = new_figure(title, PAGE, 3.1, note)
     panels = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
     for axes, layer in zip(panels, found, strict=True):
