@@ -292,15 +292,29 @@ def test_a_pace_goes_on_with_the_faster_number_of_threads(monkeypatch: pytest.Mo
     for cost, chosen in (({4: 1.0, 1: 3.0}, 4), ({4: 9.0, 1: 3.0}, 1)):
         taken: list[int] = []
 
-        def run(first: int, last: int, cost: dict[int, float] = cost, taken: list[int] = taken) -> float:
+        def run(first: int, last: int, cost: dict[int, float] = cost, taken: list[int] = taken) -> None:
             now[0] += (last - first) * cost[used[-1]]
             taken.extend(used[-1] for _ in range(first, last))
-            return float(last - first)
 
         pace = Pace()
-        assert pace.take(2, run) + pace.take(48, run) == 50
+        pace.take(2, run)
+        pace.take(48, run)
         assert taken == [4] * 3 + [1] * 3 + [chosen] * 44
         assert used[-1] == 4, "the number of threads is put back"
+
+
+def test_losses_and_bytes_do_not_depend_on_when_threads_are_tried(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was killed and resumed tries its threads at other steps than one that nobody killed."""
+    lab = laboratory(dataset, {"hidden": [16]}, {"batch_size": 7})
+    found = set()
+    for every in (400, 1, 7, 13, 29):
+        monkeypatch.setattr("tfimp.training.sparse.pace.EVERY", every)
+        lab.sparse.load(lab.dense.state(), lab.full_masks())
+        losses = [lab.sparse.train(0, start, stop) for start, stop in ((0, 100), (100, 150), (150, 200))]
+        found.add((*losses, *(array.tobytes() for array in lab.sparse.state().values())))
+    assert len(found) == 1
 
 
 def test_equal_starts_give_equal_bytes_and_a_diverging_loss_is_seen(dataset: Dataset) -> None:

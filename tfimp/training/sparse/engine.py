@@ -205,17 +205,17 @@ class SparseEngine(Engine):
     def steps(self, order: np.ndarray, start: int, stop: int) -> float:
         """Train on batches ``start`` to ``stop`` of ``order``; the sum of their losses."""
         rates = np.asarray(learning_rates(self.config, self.total_steps, self._iteration, stop - start), np.float32)
-        batches, begun = order[start:stop], self._iteration
+        batches, begun, losses = order[start:stop], self._iteration, np.empty(stop - start)
 
-        def take(first: int, last: int) -> float:
+        def take(first: int, last: int) -> None:
             anew, self._begins_anew = self._begins_anew, False
             update = self._update._replace(iteration=begun + first)
             what = batches[first:last], rates[first:last], self._centre, self._step, anew, self._loss, update
-            return float(train(self._train.images, self._train.labels, *what, self._tables))
+            train(self._train.images, self._train.labels, *what, self._tables, losses[first:last])
 
-        total = self._pace.take(len(batches), take)
+        self._pace.take(len(batches), take)
         self._iteration += len(batches)
-        return total
+        return float(losses.sum())
 
     def see(self, split: Split) -> None:
         """Take batches from these samples from now on."""

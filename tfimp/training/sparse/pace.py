@@ -56,8 +56,8 @@ class Pace:
         self._threads = self._chosen = self._count = 0
         self._best: dict[int, float] = {}
 
-    def take(self, steps: int, run: Callable[[int, int], float]) -> float:
-        """Take steps with as many threads as are best, or on trial; the sum of what they return.
+    def take(self, steps: int, run: Callable[[int, int], None]) -> None:
+        """Take steps with as many threads as are best, or on trial.
 
         Args:
             steps: How many.
@@ -66,7 +66,7 @@ class Pace:
         threads = numba.get_num_threads()
         if threads != self._threads:
             self._threads, self._chosen, self._count = threads, threads, 0
-        total, done = 0.0, 0
+        done = 0
         try:
             while done < steps:
                 place = self._count % EVERY
@@ -74,14 +74,13 @@ class Pace:
                 taken = 1 if on_trial else min(EVERY - place, steps - done)
                 clock = time.perf_counter()
                 numba.set_num_threads((self._threads if place < TRIAL else 1) if on_trial else self._chosen)
-                total += run(done, done + taken)
+                run(done, done + taken)
                 if on_trial:
                     self._tried(place, time.perf_counter() - clock)
                 done += taken
                 self._count += taken
         finally:
             numba.set_num_threads(self._threads)
-        return total
 
     def _tried(self, place: int, seconds: float) -> None:
         if place == 0:

@@ -49,16 +49,18 @@ _compiled = kept(fastmath=kernels.MATH, nogil=True)
 @_compiled
 def train(
     images: Any, labels: Any, batches: Any, rates: Any, centre: Any, step: Any, anew: bool, loss: Any, update: Any,
-    layers: Any,
-) -> float:  # fmt: skip
-    """Train on batches (steps, batch) at rates (steps,); the sum of their losses.
+    layers: Any, losses: Any,
+) -> None:  # fmt: skip
+    """Train on batches (steps, batch) at rates (steps,).
 
     Args:
         images, labels, centre: Samples, and the constant that is taken off the images.
         anew: The first step's moments take the place of the moving ones.
         layers: The tables of the layers, (layers, fields).
+        losses: Of the steps, (steps,), written here. Their sum is the caller's, as it must not depend on the calls
+            among which the steps are shared out.
     """
-    total, last, width = 0.0, layers[len(layers) - 1], LANES * step.tag.ndim
+    last, width = layers[len(layers) - 1], LANES * step.tag.ndim
     classes, size = last[Field.UNITS], step.tiles * last[Field.OUT_STRIDE]
     logits, back = floats(last, Field.OUT, size), floats(last, Field.BACK, size)
     logits, back = logits.reshape(step.tiles, -1), back.reshape(step.tiles, -1)
@@ -75,9 +77,9 @@ def train(
             inner = layer < len(layers) - 1
             products.forward(inner, now, layers[layer], layers[layer + inner])
         if loss.squared:
-            total += kernels.squared_loss(logits, labels, batch, back, width, bias, loss.low, loss.high)
+            losses[k] = kernels.squared_loss(logits, labels, batch, back, width, bias, loss.low, loss.high)
         else:
-            total += kernels.softmax_loss(logits, labels, batch, back, width, bias)
+            losses[k] = kernels.softmax_loss(logits, labels, batch, back, width, bias)
         for layer in range(len(layers) - 1, 0, -1):
             products.backward(now, layers[layer])
         products.backward_first(now, layers[0])
@@ -89,7 +91,6 @@ def train(
             kernels.update_adam(values, gradients, update.first, update.second, rate, taken, update.decay)
         else:
             kernels.update_sgd(values, gradients, update.first, rate, update.momentum, update.nesterov, update.decay)
-    return total
 
 
 @_compiled
