@@ -282,9 +282,11 @@ def draw_figures(runs: Sequence[Run]) -> list[Path]:
 
     drawn: list[Path] = []
     try:
+        at_hand = []
         for run in runs:
-            drawn += plots.draw(run, plots.CORE, empty=False)
-        return [*drawn, report.write(runs)]
+            at_hand.append({name: plots.figure(run, name) for name in plots.CORE})
+            drawn += plots.draw(run, plots.CORE, empty=False, at_hand=at_hand[-1])
+        return [*drawn, report.write(runs, at_hand=at_hand)]
     except Exception as error:
         path = runs[0].path if len(runs) == 1 else runs[0].path.parent
         problem = one_line(f"{type(error).__name__}: {error}")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import collections
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_run import write_run
 
-from tfimp.plots import figure
+from tfimp.plots import FIGURES, figure
 from tfimp.plots.pairs import in_blocks
-from tfimp.store import Run
+from tfimp.store import Run, open_run
+from tfimp.store import run as stored_run
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +86,19 @@ def test_layers_and_rounds_that_find_no_room_are_told(
     drawn.canvas.draw()
     for axes in drawn.axes:
         assert axes._left_title.get_window_extent().x1 <= width, "no title is cut at the figure's edge"
+
+
+def test_each_file_is_read_once_for_all_figures(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: collections.Counter[tuple[str, ...]] = collections.Counter()
+    read_whole = stored_run.read_whole
+
+    def read(root: Path, *parts: str, limit: int) -> bytes:
+        reads[parts] += 1
+        return read_whole(root, *parts, limit=limit)
+
+    monkeypatch.setattr(stored_run, "read_whole", read)
+    fresh = open_run(run.path)
+    for name in FIGURES:
+        figure(fresh, name)
+    assert max(reads.values()) == 1
+    assert len(reads) > 3 * len(run.rounds)

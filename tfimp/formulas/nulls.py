@@ -80,11 +80,14 @@ def permuted_weights(
     most = max(_FEWEST_UNITS, int(_MOST_OPERATIONS / max(work, 1)))
     if wanted > most:
         chosen = random.choice(chosen, most, replace=False)
-    kernel, mask = layer.kernel[:, chosen], layer.mask[:, chosen]
+    kernel, mask = (np.ascontiguousarray(array[:, chosen].T) for array in (layer.kernel, layer.mask))
     values: list[tuple[np.ndarray, np.ndarray]] = []
     for _ in range(draws):
-        order = random.permuted(np.broadcast_to(np.arange(len(kernel))[:, None], kernel.shape), axis=0)
-        drawn, where = np.take_along_axis(kernel, order, axis=0), np.take_along_axis(mask, order, axis=0)
+        order = np.tile(np.arange(kernel.shape[1]), (len(kernel), 1))
+        random.permuted(order, axis=1, out=order)
+        unit, place = np.nonzero(np.take_along_axis(mask, order, axis=1))
+        drawn, where = np.zeros(kernel.shape[::-1]), np.zeros(kernel.shape[::-1], bool)
+        drawn[place, unit], where[place, unit] = kernel[unit, order[unit, place]], True
         shape = layer.class_shapes(multiplied(layer.inputs, drawn, where), units=chosen)
         values.append((average(np.abs(shape.kurtosis)), average(shape.negentropy)))
     absolute, negentropy = (np.stack([draw[word] for draw in values]) for word in (0, 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -114,6 +114,7 @@ def draw(
     rounds: Sequence[int] | None = None,
     layout: Layout = DEFAULT,
     empty: bool | None = None,
+    at_hand: Mapping[str, Figure] | None = None,
 ) -> list[Path]:
     """Draw figures of a stored run into files NAME.FORMAT.
 
@@ -124,6 +125,7 @@ def draw(
         out: A folder; ``figures`` inside the run by default.
         rounds, layout: As for `figure`.
         empty: Whether figures are written that only say what the run did not store; by default those asked for by name.
+        at_hand: Figures of the run by name that need not be drawn again.
 
     Returns:
         The files, in the order of the figures.
@@ -140,9 +142,11 @@ def draw(
             raise ConfigError(f"unknown format {kind!r}{nearest(kind, FORMATS)}; accepted: {', '.join(FORMATS)}")
     root, parts = (run.path, ["figures"]) if out is None else (Path(out), [])
     make_folder(root)
-    drawn = {name: figure(run, name, rounds=rounds, layout=layout) for name in dict.fromkeys(names)}
+    drawn = dict(at_hand or {})
+    for name in names:
+        drawn[name] = drawn.get(name) or figure(run, name, rounds=rounds, layout=layout)
     keep_empty = figures is not None if empty is None else empty
-    kept = [name for name in drawn if keep_empty or not says_nothing(drawn[name])]
+    kept = [name for name in dict.fromkeys(names) if keep_empty or not says_nothing(drawn[name])]
     files = {name: [root.joinpath(*parts, f"{name}.{kind}") for kind in kinds] for name in kept}
     written = [file for group in files.values() for file in group]
     with deriving(run.path, written):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from tfimp.store import Round, Run
 
 T = TypeVar("T")
 
-KERNEL = "/kernel"
+KERNEL, MASKS, WEIGHTS, PROBES = "/kernel", "masks.safetensors", "weights.safetensors", "probes.safetensors"
 _ASKED: contextvars.ContextVar[Sequence[int] | None] = contextvars.ContextVar("rounds", default=None)
 
 
@@ -21,7 +21,7 @@ def layers(run: Run) -> list[str]:
     """The layers that are pruned, in the network's order; convolutions come before dense layers."""
     if not run.rounds:
         return []
-    names = [name[: -len(KERNEL)] for name in masks(run.rounds[0]) if name.endswith(KERNEL)]
+    names = [name[: -len(KERNEL)] for name in run.rounds[0].names(MASKS) if name.endswith(KERNEL)]
     return sorted(names, key=_network_order)
 
 
@@ -38,7 +38,7 @@ def image_shape(run: Run) -> tuple[int, int, int]:
     if isinstance(shape, list) and len(shape) == 3 and all(isinstance(side, int) and side > 0 for side in shape):
         return (shape[0], shape[1], shape[2])
     names = layers(run)
-    return (1, masks(run.rounds[0])[names[0] + KERNEL].shape[0] if names else 1, 1)
+    return (1, mask(run.rounds[0], names[0]).shape[0] if names else 1, 1)
 
 
 def periodic(run: Run) -> bool:
@@ -50,38 +50,31 @@ def image_layer(run: Run) -> str | None:
     """The pruned layer whose inputs are the image; None where there is none."""
     size = int(np.prod(image_shape(run)))
     names = [name for name in layers(run) if not name.startswith("convolution_")]
-    return next((name for name in names if masks(run.rounds[0])[name + KERNEL].shape[0] == size), None)
-
-
-def masks(stored: Round) -> dict[str, np.ndarray]:
-    """The masks of a round, empty where they were not stored; a convolution's as (inputs of a patch, channels)."""
-    return _by_unit(stored.masks) if "masks.safetensors" in stored.files else {}
-
-
-def weights(stored: Round) -> dict[str, np.ndarray]:
-    """The trained weights of a round, empty where they were not stored; a convolution's like its mask."""
-    return _by_unit(stored.weights) if "weights.safetensors" in stored.files else {}
-
-
-def _by_unit(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: array.reshape(-1, array.shape[-1]) if array.ndim > 2 else array for name, array in arrays.items()}
+    return next((name for name in names if mask(run.rounds[0], name).shape[0] == size), None)
 
 
 def probe(stored: Round, name: str) -> np.ndarray:
     """A measure of a round as an array, empty where it was neither stored nor measured later."""
-    probes = stored.probes if "probes.safetensors" in stored.files else {}
-    return probes[name] if name in probes else stored.requested.get(name, np.zeros(0))
+    found = stored.array(PROBES, name)
+    return stored.requested.get(name, np.zeros(0)) if found is None else found
 
 
 def mask(stored: Round, layer: str) -> np.ndarray:
-    """The kernel's mask of a layer (fan_in, units); (0, 0) where it was not stored."""
-    return masks(stored).get(layer + KERNEL, np.zeros((0, 0), bool))
+    """The kernel's mask of a layer (fan_in, units), a convolution's as (inputs of a patch, channels); (0, 0) where it
+    was not stored."""
+    found = stored.array(MASKS, layer + KERNEL)
+    return np.zeros((0, 0), bool) if found is None else _by_unit(found)
+
+
+def _by_unit(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1, array.shape[-1]) if array.ndim > 2 else array
 
 
 def masked_kernel(stored: Round, layer: str) -> np.ndarray:
     """The trained kernel under its mask (fan_in, units); (0, 0) where either was not stored."""
-    kernel, where = weights(stored).get(layer + KERNEL), mask(stored, layer)
-    return np.zeros((0, 0)) if kernel is None or kernel.shape != where.shape else kernel * where
+    stored_kernel, where = stored.array(WEIGHTS, layer + KERNEL), mask(stored, layer)
+    kernel = where if stored_kernel is None else _by_unit(stored_kernel)
+    return np.zeros((0, 0)) if stored_kernel is None or kernel.shape != where.shape else kernel * where
 
 
 def number(stored: Round, *path: str) -> float:

@@ -165,7 +165,7 @@ def mask_overlap(run: Run) -> Figure:
     layers = read.layers(run)
     if len(run.rounds) < 2:
         return missing_figure(title, "This run has a single round: there is no other mask to compare with.")
-    rounds = [stored for stored in run.rounds if read.masks(stored)]
+    rounds = [stored for stored in run.rounds if stored.names(read.MASKS)]
     note = (
         "Weights in both masks over weights in either (Jaccard index). Iterative pruning nests its masks, so that the "
         "index is the ratio of two densities; where masks are drawn anew it is lower."

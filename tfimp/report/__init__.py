@@ -36,12 +36,13 @@ CSS = 110  # pixels of the page for an inch of a figure, whose own pixels are fi
 COMPARISON = ["comparison", "report.html"]
 
 
-def write(runs: Sequence[Run], out: str | Path | None = None) -> Path:
+def write(runs: Sequence[Run], out: str | Path | None = None, *, at_hand: Sequence[Mapping[str, Figure]] = ()) -> Path:
     """Write the report of one run or several.
 
     Args:
         runs: Stored runs; more than one are also compared with each other.
         out: The file; by default ``report.html`` in the run, or in ``comparison`` beside the first of several.
+        at_hand: For every run figures by name that need not be drawn again.
 
     Returns:
         The file.
@@ -57,7 +58,7 @@ def write(runs: Sequence[Run], out: str | Path | None = None) -> Path:
         root, parts = Path(out).parent, [Path(out).name]
     file = root.joinpath(*parts)
     make_folder(root)
-    page = render(runs)
+    page = render(runs, at_hand=at_hand)
     with contextlib.ExitStack() as stack:
         for run in runs:
             stack.enter_context(deriving(run.path, [file]))
@@ -66,12 +67,15 @@ def write(runs: Sequence[Run], out: str | Path | None = None) -> Path:
     return file
 
 
-def render(runs: Sequence[Run], sweep: Mapping[str, Any] | None = None) -> str:
+def render(
+    runs: Sequence[Run], sweep: Mapping[str, Any] | None = None, *, at_hand: Sequence[Mapping[str, Figure]] = ()
+) -> str:
     """The report as a page of HTML that refers to nothing outside itself.
 
     Args:
         runs: What it is about; more than one are compared.
         sweep: What `tfimp.sweeps.report` says of them as one sweep: then it comes first, and single runs are left out.
+        at_hand: For every run figures by name that need not be drawn again.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tfimp.report"),
@@ -85,7 +89,7 @@ def render(runs: Sequence[Run], sweep: Mapping[str, Any] | None = None) -> str:
         "title": sweep["name"] if sweep else _title(runs),
         "version": tfimp.__version__,
         "sweep": sweep,
-        "runs": [] if sweep else [_section(run, position, len(runs) > 1) for position, run in enumerate(runs)],
+        "runs": [] if sweep else _sections(runs, at_hand),
         "comparison": _comparison(with_rounds) if len(with_rounds) > 1 else None,
         "scales": colour_scales(),
     }
@@ -96,7 +100,12 @@ def _title(runs: Sequence[Run]) -> str:
     return " · ".join(read.name_of(run) for run in runs[:3]) + (" …" if len(runs) > 3 else "")
 
 
-def _section(run: Run, position: int, several: bool) -> dict[str, Any]:
+def _sections(runs: Sequence[Run], at_hand: Sequence[Mapping[str, Figure]]) -> list[dict[str, Any]]:
+    known = [*at_hand, *({} for _ in runs[len(at_hand) :])]
+    return [_section(run, i, len(runs) > 1, drawn) for i, (run, drawn) in enumerate(zip(runs, known, strict=True))]
+
+
+def _section(run: Run, position: int, several: bool, at_hand: Mapping[str, Figure]) -> dict[str, Any]:
     best = run.best_sparse
     return {
         "id": f"run-{position}",
@@ -107,7 +116,7 @@ def _section(run: Run, position: int, several: bool) -> dict[str, Any]:
         "headline": facts.headline(run),
         "curves": first_screen(run),
         "facts": facts.what_was_run(run),
-        "chapters": _chapters(run) if run.rounds else [],
+        "chapters": _chapters(run, at_hand) if run.rounds else [],
         "columns": table.headings(),
         "rows": [{"cells": table.cells(stored.metrics), "best": stored is best} for stored in run.rounds],
         "legend": " ".join(table.legend([run.removes_by]).split()),
@@ -115,11 +124,11 @@ def _section(run: Run, position: int, several: bool) -> dict[str, Any]:
     }
 
 
-def _chapters(run: Run) -> list[dict[str, Any]]:
+def _chapters(run: Run, at_hand: Mapping[str, Figure]) -> list[dict[str, Any]]:
     """The chapters, with the figures of what was measured."""
     found = []
     for chapter in chapters([*FIGURES, *own_figures()]):
-        drawn = {name: draw_figure(run, name) for name in chapter.figures}
+        drawn = {name: at_hand.get(name) or draw_figure(run, name) for name in chapter.figures}
         figures = [_figure_entry(name, picture) for name, picture in drawn.items() if not says_nothing(picture)]
         if figures:
             found.append({

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import collections
 import copy
 import dataclasses
 import functools
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from tfimp.errors import ConfigError, StoreError
 from tfimp.pruning.core import rewound, without_optimizer
 from tfimp.store.arrays import is_name, unpack_arrays, unpack_masks
 from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, DamagedError, from_json, inside, read_whole, sha256
+from tfimp.store.kept import Arrays, Kept
 from tfimp.store.requested import read_arrays, read_document
 
 FORMAT = 1
@@ -34,9 +34,6 @@ ARRAY_FILES = (
 LARGEST = 3.5e38
 """Of the numbers in metrics.json, which come from float32."""
 _ROUND = re.compile(r"\d{2,4}", re.ASCII)
-_CACHED_FILES = 12
-
-Arrays = dict[str, np.ndarray]
 
 
 class Run:
@@ -47,7 +44,7 @@ class Run:
         self.info: dict[str, Any] = _read_info(self.path)
         self.config: RunConfig = _read_config(self.path, self.info)
         self._rounds: list[Round] | None = None
-        self._cache: collections.OrderedDict[tuple[int, str], Arrays] = collections.OrderedDict()
+        self.kept = Kept()
 
     @property
     def status(self) -> str:
@@ -75,15 +72,6 @@ class Run:
         index = best_sparse([stored.metrics for stored in self.rounds])
         return None if index is None else self.rounds[index]
 
-    def arrays(self, index: int, name: str, load: Callable[[], Arrays]) -> Arrays:
-        """Arrays of one file, kept for a while because callers ask for one name after the other."""
-        if (index, name) not in self._cache:
-            self._cache[index, name] = load()
-            if len(self._cache) > _CACHED_FILES:
-                self._cache.popitem(last=False)
-        self._cache.move_to_end((index, name))
-        return dict(self._cache[index, name])
-
     def extended(
         self, metrics: Mapping[str, Any], files: Mapping[str, str], arrays: Mapping[str, Mapping[str, np.ndarray]]
     ) -> Run:
@@ -97,12 +85,12 @@ class Run:
         run, index = copy.copy(self), len(self.rounds)
         run._rounds = [*self.rounds, Round(run, index, dict(metrics), dict(files))]
         # of the rounds before, only the first is asked for again and again
-        run._cache = collections.OrderedDict((key, item) for key, item in self._cache.items() if key[0] == 0)
+        run.kept = self.kept.of_round(0)
         for name, content in arrays.items():
             views = {key: np.asarray(array, order="C").view() for key, array in content.items()}
             for view in views.values():
                 view.flags.writeable = False
-            run._cache[index, name] = views
+            run.kept.put((index, name), views)
         return run
 
     def __repr__(self) -> str:
@@ -152,7 +140,7 @@ class Round:
     @property
     def requested(self) -> Arrays:
         """What `tfimp probe --what` measured of this round later; empty where nothing was, or it was damaged."""
-        return self.run.arrays(self.index, "requested", lambda: read_arrays(self, self._requested_document))
+        return self.run.kept.file((self.index, "requested"), lambda: read_arrays(self, self._requested_document))
 
     @property
     def requested_layers(self) -> dict[str, Any]:
@@ -180,8 +168,18 @@ class Round:
         """dL/dw of the mean training loss at the trained weights, 0 where pruned; None where no criterion needed it."""
         return self._load(GRADIENTS) if GRADIENTS in self.files else None
 
+    def array(self, file: str, name: str) -> np.ndarray | None:
+        """One array of a file such as probes.safetensors, without the others; None where it was not stored."""
+        if file not in self.files:
+            return None
+        return self.run.kept.array((self.index, file), name, lambda: self._read(file))
+
+    def names(self, file: str) -> Iterable[str]:
+        """The names of the arrays in a file; none where it was not stored."""
+        return self.run.kept.names((self.index, file), lambda: self._read(file)) if file in self.files else ()
+
     def _load(self, name: str) -> Arrays:
-        return self.run.arrays(self.index, name, lambda: self._read(name))
+        return self.run.kept.file((self.index, name), lambda: self._read(name))
 
     def _read(self, name: str) -> Arrays:
         where = f"round {self.index}'s {name} in {str(self.run.path)!r}"

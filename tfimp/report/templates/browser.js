@@ -295,12 +295,12 @@
   document.querySelectorAll(".browser").forEach(browse);
 
   // A link to a chapter unfolds it.
-  function unfold() {
-    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  function unfold(hash) {
+    const target = hash && document.getElementById(decodeURIComponent(hash.slice(1)));
     for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
     if (target) target.scrollIntoView();
   }
-  addEventListener("hashchange", unfold);
-  document.querySelectorAll('a[href^="#"]').forEach((link) => link.addEventListener("click", () => setTimeout(unfold)));
-  unfold();
+  addEventListener("hashchange", () => unfold(location.hash));
+  document.querySelectorAll('a[href^="#"]').forEach((link) => link.addEventListener("click", () => unfold(link.hash)));
+  unfold(location.hash);
 })();
