@@ -17,6 +17,11 @@ sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
+SETTLED = """new Promise((done) => {
+  let last = -1;
+  const look = () => (last === scrollY ? done() : ((last = scrollY), setTimeout(look, 200)));
+  look();
+})"""
 PICTURES = "[...document.querySelectorAll('.pictures canvas')].map(c => c.toDataURL()).join()"
 
 
@@ -42,6 +47,7 @@ def opened(
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda asking: asked.append(asking.url.split(":", 1)[0]))
     page.goto(report.write([run]).as_uri() + "#run-0-unit")
+    page.evaluate(SETTLED)  # a click must not be torn apart by the scrolling to the unit
     yield page
     page.close()
     assert said == []
