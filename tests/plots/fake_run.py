@@ -95,7 +95,8 @@ def _weights(
     weights: dict[str, np.ndarray] = {}
     for name, score in scores.items():
         noise = rng.standard_normal(score.shape) * 0.1
-        weights[f"{name}/kernel"] = ((score * (0.5 + sharpness) + noise) * masks[f"{name}/kernel"]).astype(np.float32)
+        kernel = (score * (0.5 + sharpness) + noise).astype(np.float32)
+        weights[f"{name}/kernel"] = np.where(masks[f"{name}/kernel"], kernel, np.float32(0))
         weights[f"{name}/bias"] = np.zeros(score.shape[1], np.float32)
     weights["output/kernel"] = rng.standard_normal((hidden[-1], classes)).astype(np.float32)
     weights["output/bias"] = np.zeros(classes, np.float32)

@@ -75,7 +75,7 @@ def test_stages_are_medians_in_the_order_of_the_signal(run: Run) -> None:
 
 
 def test_later_removal_is_that_of_weights_kept_now_in_bins_of_equal_magnitude(run: Run) -> None:
-    delta, removed, _, weights = removals(run.rounds[0], "dense_0")
+    delta, removed, weights = removals(run.rounds[0], "dense_0")
     mask, later = (run.rounds[index].masks["dense_0/kernel"] for index in (0, 2))
     gone, kept = ~later[mask], ~removed
     np.testing.assert_array_equal(run.rounds[1].masks["dense_0/kernel"][mask], kept)

@@ -98,21 +98,28 @@ def comparison_at_threshold(delta: Any, weights: Any, removed: Any, share: float
     Raises:
         DataError: different shapes, or a share that is not between 0 and 1.
     """
-    value, size, chosen = np.asarray(delta, np.float64), np.abs(np.asarray(weights, np.float64)), np.asarray(removed)
+    value, size, chosen = _floats(delta), _floats(weights), np.asarray(removed)
     if not value.shape == size.shape == chosen.shape:
         raise DataError(f"weights, removed: got shapes {size.shape}, {chosen.shape}; accepted: delta's, {value.shape}")
     if not 0 < share <= 1:
         raise DataError(f"share: got {share}; accepted: above 0, at most 1")
-    known = ~np.isnan(value)
-    value, size, chosen = value[known], size[known], chosen[known].astype(bool)
-    side = max(1, round(share * len(value) / 2))
-    below, above = _first(value[chosen], -size[chosen], side), _first(value[~chosen], size[~chosen], side)
+    known, chosen = ~np.isnan(value), chosen.astype(bool)
+    side = max(1, round(share * np.count_nonzero(known) / 2))
+    kept, gone = known & ~chosen, known & chosen
+    below, above = _first(value[gone], -np.abs(size[gone]), side), _first(value[kept], np.abs(size[kept]), side)
     return Comparison(_mean(above), _mean(below), auc(below, above))
 
 
+def _floats(values: Any) -> np.ndarray:
+    """As they are where they are float32, of which there can be millions; else in float64."""
+    array = np.asarray(values)
+    return array if array.dtype == np.float32 else array.astype(np.float64)
+
+
 def _first(values: np.ndarray, keys: np.ndarray, count: int) -> np.ndarray:
-    """The values with the smallest keys."""
-    return values if len(values) <= count else values[np.argpartition(keys, count - 1)[:count]]
+    """The values with the smallest keys, in float64."""
+    found = values if len(values) <= count else values[np.argpartition(keys, count - 1)[:count]]
+    return found.astype(np.float64)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -142,34 +142,38 @@ def draw(
             raise ConfigError(f"unknown format {kind!r}{nearest(kind, FORMATS)}; accepted: {', '.join(FORMATS)}")
     root, parts = (run.path, ["figures"]) if out is None else (Path(out), [])
     make_folder(root)
-    drawn = dict(at_hand or {})
-    for name in names:
-        drawn[name] = drawn.get(name) or figure(run, name, rounds=rounds, layout=layout)
-    keep_empty = figures is not None if empty is None else empty
-    kept = [name for name in dict.fromkeys(names) if keep_empty or not says_nothing(drawn[name])]
-    files = {name: [root.joinpath(*parts, f"{name}.{kind}") for kind in kinds] for name in kept}
-    written = [file for group in files.values() for file in group]
-    with deriving(run.path, written):
-        for name, group in files.items():
-            for file in group:
-                save(drawn[name], root, *parts, file.name)
-    return written
+    keep_empty, known = figures is not None if empty is None else empty, at_hand or {}
+    content: dict[str, bytes] = {}
+    for name in dict.fromkeys(names):
+        # a figure holds what it shows, the bytes of its picture are few
+        drawn = known.get(name) or figure(run, name, rounds=rounds, layout=layout)
+        if keep_empty or not says_nothing(drawn):
+            content |= {f"{name}.{kind}": encoded(drawn, kind) for kind in kinds}
+    files = [root.joinpath(*parts, name) for name in content]
+    with deriving(run.path, files):
+        for name, picture in content.items():
+            write_whole(root, *parts, name, content=picture)
+    return files
+
+
+def encoded(drawn: Figure, kind: str) -> bytes:
+    """A figure as a file of a format; equal figures give equal bytes, without a date in them."""
+    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind, {"Software": "tfimp"})
+    buffer = io.BytesIO()
+    with styled():
+        drawn.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+    return buffer.getvalue()
 
 
 def save(drawn: Figure, root: Path, *parts: str) -> None:
-    """Write a figure in the format of the file's ending; equal figures give equal bytes, without a date in them.
+    """Write a figure in the format of the file's ending.
 
     Args:
         drawn: The figure.
         root: A folder.
         parts: The way down from it, in which no link is followed; the file's name is the last.
     """
-    suffix = Path(parts[-1]).suffix.lower()
-    metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(suffix, {"Software": "tfimp"})
-    buffer = io.BytesIO()
-    with styled():
-        drawn.savefig(buffer, format=suffix[1:], dpi=DPI, metadata=metadata)
-    write_whole(root, *parts, content=buffer.getvalue())
+    write_whole(root, *parts, content=encoded(drawn, Path(parts[-1]).suffix[1:].lower()))
 
 
 def check_names(names: Iterable[str]) -> None:

@@ -121,10 +121,11 @@ def _together_and_alone(stored: Round, layer: str) -> tuple[np.ndarray, np.ndarr
     delta, removed = (read.probe(stored, f"{layer}/{name}") for name in ("cavity_delta", "removed_next"))
     if not len(delta) == len(removed) == mask.sum() or joint.shape != (mask.shape[1],):
         return np.zeros(0), np.zeros(0)
-    units = np.nonzero(mask)[1]
-    going = removed.astype(bool)
-    alone = np.bincount(units[going], weights=delta[going], minlength=mask.shape[1])
-    losing = np.bincount(units[going], minlength=mask.shape[1]) > 0
+    going, where = removed.astype(bool), np.zeros(mask.shape, bool)
+    where[mask] = going
+    units = np.nonzero(where)[1]
+    alone = np.bincount(units, weights=delta[going], minlength=mask.shape[1])
+    losing = np.bincount(units, minlength=mask.shape[1]) > 0
     return joint[losing], alone[losing]
 
 

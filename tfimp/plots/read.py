@@ -70,6 +70,12 @@ def _by_unit(array: np.ndarray) -> np.ndarray:
     return array.reshape(-1, array.shape[-1]) if array.ndim > 2 else array
 
 
+def kernel_shape(stored: Round, layer: str) -> tuple[int, ...]:
+    """The shape of `masked_kernel`, without the weights."""
+    shape = stored.shape(WEIGHTS, layer + KERNEL)
+    return (0, 0) if shape is None else (int(np.prod(shape[:-1])), shape[-1])
+
+
 def masked_kernel(stored: Round, layer: str) -> np.ndarray:
     """The trained kernel under its mask (fan_in, units); (0, 0) where either was not stored."""
     stored_kernel, where = stored.array(WEIGHTS, layer + KERNEL), mask(stored, layer)

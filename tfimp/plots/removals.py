@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +16,8 @@ from tfimp.store import Round, Run
 
 COLUMNS = 3  # panels beside each other
 MOST = 500_000  # cavity values; comparing more takes seconds
+
+_STATISTICS: weakref.WeakKeyDictionary[Round, dict[str, RemovalStatistics]] = weakref.WeakKeyDictionary()
 
 THRESHOLD = "; among the tenth of them nearest to the threshold, whose magnitudes hardly differ"
 
@@ -50,31 +54,49 @@ def cavity_statistics(run: Run) -> Figure:
 
 def statistics(stored: Round, layer: str) -> RemovalStatistics:
     """The comparison of a round: as it was stored, else from the stored cavity values; NaN where there are neither."""
+    found = _STATISTICS.setdefault(stored, {})
+    if layer not in found:
+        found[layer] = _statistics(stored, layer)
+    return found[layer]
+
+
+def _statistics(stored: Round, layer: str) -> RemovalStatistics:
     names = RemovalStatistics.__dataclass_fields__
     numbers = {name: read.number(stored, "layers", layer, "cavity", name) for name in names}
     if np.isfinite(numbers["effect_size"]):
         return RemovalStatistics(**numbers)
-    delta, removed, units, _ = removals(stored, layer)
-    if not 0 < len(delta) <= MOST or np.isnan(delta).all():
-        return RemovalStatistics(**dict.fromkeys(names, float("nan")))
+    nothing = RemovalStatistics(**dict.fromkeys(names, float("nan")))
+    if not 0 < count(stored, layer) <= MOST:
+        return nothing
+    delta, removed, _ = removals(stored, layer)
+    if np.isnan(delta).all():
+        return nothing
+    units = np.nonzero(read.mask(stored, layer))[1]
     return removal_statistics(delta, removed, units=units, resamples=200)
 
 
-def removals(stored: Round, layer: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Per survivor: cavity value, whether it goes next, its unit and its weight; empty where they do not fit."""
-    mask, kernel = read.mask(stored, layer), read.masked_kernel(stored, layer)
-    delta = read.probe(stored, f"{layer}/cavity_delta")
+def count(stored: Round, layer: str) -> int:
+    """How many cavity values of a round there are to compare; 0 where what was stored does not fit together."""
+    size = read.probe(stored, f"{layer}/cavity_delta").size
+    if not size or read.probe(stored, f"{layer}/removed_next").size != size:
+        return 0
+    mask = read.mask(stored, layer)
+    return size if np.count_nonzero(mask) == size and read.kernel_shape(stored, layer) == mask.shape else 0
+
+
+def removals(stored: Round, layer: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per survivor: cavity value, whether it goes next, and its weight; empty where they do not fit."""
+    if not count(stored, layer):
+        return np.zeros(0), np.zeros(0, bool), np.zeros(0)
     removed = read.probe(stored, f"{layer}/removed_next").astype(bool)
-    if not len(delta) or not len(delta) == len(removed) == mask.sum() or kernel.shape != mask.shape:
-        nothing = np.zeros(0)
-        return nothing, nothing.astype(bool), nothing.astype(int), nothing
-    return delta, removed, np.nonzero(mask)[1], kernel[mask]
+    weights = read.masked_kernel(stored, layer)[read.mask(stored, layer)]
+    return read.probe(stored, f"{layer}/cavity_delta"), removed, weights
 
 
 def beyond_magnitude(run: Run) -> Figure:
     """Whether cavity values say more than magnitude: AUCs among weights of equal magnitude."""
     title = "Cavity beyond magnitude"
-    stored = [layer for layer in read.layers(run) if any(len(removals(s, layer)[0]) for s in run.rounds)]
+    stored = [layer for layer in read.layers(run) if any(count(s, layer) for s in run.rounds)]
     layers, told = read.beginning(stored, COLUMNS)
     if not layers:
         return missing_figure(title, "This run has no stored cavity values.")
@@ -84,7 +106,7 @@ def beyond_magnitude(run: Run) -> Figure:
         "weights kept, of those that go one round later against those that stay, in ten bins of equal magnitude. "
         "0.5 (dashed) is no difference."
     ) + told
-    large = [s.index for s in run.rounds if any(len(removals(s, layer)[0]) > MOST for layer in layers)]
+    large = [s.index for s in run.rounds if any(count(s, layer) > MOST for layer in layers)]
     if large:
         note += (
             f" Rounds {large[0]} to {large[-1]} have layers with more than {MOST:,} cavity values: what goes one round "
@@ -111,23 +133,23 @@ def beyond_magnitude(run: Run) -> Figure:
 
 def _at_threshold(stored: Round, layer: str) -> float:
     value = read.number(stored, "layers", layer, "cavity", "auc_at_threshold")
-    delta, removed, _, weights = removals(stored, layer)
-    if np.isfinite(value) or not len(delta):
+    if np.isfinite(value) or not count(stored, layer):
         return value
+    delta, removed, weights = removals(stored, layer)
     return comparison_at_threshold(delta, weights, removed).auc
 
 
 def _one_round_later(run: Run, index: int, layer: str) -> float:
     """AUC within bins of |w| of the kept weights that the round after next no longer has; NaN where it is not known."""
-    if index + 2 >= len(run.rounds):
+    if index + 2 >= len(run.rounds) or count(run.rounds[index], layer) > MOST:
         return float("nan")
-    delta, removed, _, weights = removals(run.rounds[index], layer)
+    delta, removed, weights = removals(run.rounds[index], layer)
     now, later = read.mask(run.rounds[index], layer), read.mask(run.rounds[index + 2], layer)
     if not len(delta) or later.shape != now.shape:
         return float("nan")
     kept = ~removed & np.isfinite(delta)
     gone = ~later[now]
-    if not kept.any() or len(delta) > MOST:
+    if not kept.any():
         return float("nan")
     return comparison_by_magnitude(delta[kept], weights[kept], gone[kept], bins=10).auc_within
 

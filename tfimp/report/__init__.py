@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import io
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,11 +16,11 @@ import tfimp
 from tfimp import compare
 from tfimp.display import table
 from tfimp.errors import ConfigError
-from tfimp.plots import FIGURES, own_figures, read
+from tfimp.plots import FIGURES, encoded, own_figures, read
 from tfimp.plots import figure as draw_figure
 from tfimp.plots.captions import caption as caption_of
 from tfimp.plots.comparison import compare_figure
-from tfimp.plots.style import COLUMN, DPI, says_nothing, styled
+from tfimp.plots.style import COLUMN, says_nothing
 from tfimp.report import facts
 from tfimp.report.browser import colour_scales, pack
 from tfimp.report.chapters import chapters
@@ -149,11 +148,9 @@ def _figure_entry(name: str, drawn: Figure) -> dict[str, Any]:
 
 def as_image(drawn: Figure) -> dict[str, Any]:
     """A figure as a data URL, with its size in pixels and whether it is as wide as a page of a paper."""
-    buffer = io.BytesIO()
-    with styled():
-        drawn.savefig(buffer, format="png", dpi=DPI, metadata={"Software": "tfimp"})
+    picture = encoded(drawn, "png")
     width, height = (round(inches * CSS) for inches in drawn.get_size_inches())
-    data = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    data = "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
     return {"image": data, "width": width, "height": height, "wide": width > 1.5 * COLUMN * CSS}
 
 

@@ -18,6 +18,7 @@ Key = tuple[int, str]
 
 class _Array(Protocol):
     nbytes: int
+    shape: tuple[int, ...]
 
     def whole(self) -> np.ndarray:
         """The array, read-only."""
@@ -25,7 +26,7 @@ class _Array(Protocol):
 
 class _AsItIs:
     def __init__(self, array: np.ndarray) -> None:
-        self._array, self.nbytes = array, array.nbytes
+        self._array, self.nbytes, self.shape = array, array.nbytes, array.shape
 
     def whole(self) -> np.ndarray:
         return self._array
@@ -35,15 +36,15 @@ class _Packed:
     """A bit for each entry, and the entries that are not zero."""
 
     def __init__(self, array: np.ndarray, filled: np.ndarray) -> None:
-        self._bits, self._shape, self._type = np.packbits(filled), array.shape, array.dtype
+        self._bits, self.shape, self._type = np.packbits(filled), array.shape, array.dtype
         self._values = None if array.dtype == bool else array[filled]
         self.nbytes = self._bits.nbytes + (0 if self._values is None else self._values.nbytes)
 
     def whole(self) -> np.ndarray:
-        filled = np.unpackbits(self._bits, count=int(np.prod(self._shape))).view(bool).reshape(self._shape)
+        filled = np.unpackbits(self._bits, count=int(np.prod(self.shape))).view(bool).reshape(self.shape)
         array = filled
         if self._values is not None:
-            array = np.zeros(self._shape, self._type)
+            array = np.zeros(self.shape, self._type)
             array[filled] = self._values
         array.flags.writeable = False
         return array
@@ -73,6 +74,11 @@ class Kept:
         """One array of a file; None where it has none of that name."""
         found = self._file(key, load).get(name)
         return None if found is None else found.whole()
+
+    def shape(self, key: Key, name: str, load: Callable[[], Arrays]) -> tuple[int, ...] | None:
+        """The shape of `array`."""
+        found = self._file(key, load).get(name)
+        return None if found is None else found.shape
 
     def put(self, key: Key, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep arrays as they are."""

@@ -174,6 +174,12 @@ class Round:
             return None
         return self.run.kept.array((self.index, file), name, lambda: self._read(file))
 
+    def shape(self, file: str, name: str) -> tuple[int, ...] | None:
+        """The shape of `array`."""
+        if file not in self.files:
+            return None
+        return self.run.kept.shape((self.index, file), name, lambda: self._read(file))
+
     def names(self, file: str) -> Iterable[str]:
         """The names of the arrays in a file; none where it was not stored."""
         return self.run.kept.names((self.index, file), lambda: self._read(file)) if file in self.files else ()
