@@ -34,6 +34,11 @@ def read_text(path: str | Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def value_text(value: object) -> str:
+    """The value of a key as people read it: a list without brackets, an empty one as "none"."""
+    return ", ".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else str(value)
+
+
 def printable(text: str, keep: str = "") -> str:
     """Text with whatever could move a terminal's cursor or change its colours written out, as JSON and TOML write it.
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from tfimp._text import value_text
 from tfimp.errors import ConfigError
 from tfimp.plots import read
 from tfimp.store import Run
@@ -38,7 +39,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     keys = [key for key in every if any(flat.get(key) != settings[0].get(key) for flat in settings)]
     members: dict[tuple[str, ...], list[Run]] = {}
     for run, flat in zip(runs, settings, strict=True):
-        members.setdefault(tuple(f"{key}={flat[key]}" for key in keys if key in flat), []).append(run)
+        members.setdefault(tuple(f"{key}={value_text(flat[key])}" for key in keys if key in flat), []).append(run)
     labels = [_label(words, group, len(members)) for words, group in members.items()]
     seen = [f"{label} ({position})" if labels.count(label) > 1 else label for position, label in enumerate(labels, 1)]
     return [Group(label, tuple(group)) for label, group in zip(seen, members.values(), strict=True)]

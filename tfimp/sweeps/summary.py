@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfimp import compare
+from tfimp._text import value_text
 from tfimp.catalogue import Headline
 from tfimp.errors import ConfigError, nearest
 from tfimp.store import Run
@@ -190,11 +191,5 @@ def heat(found: Sweep, keys: Sequence[str], measure: str = "test accuracy", dens
     for position, values in numbers.items():
         value = Value.of(values)
         mean[position], count[position] = value.mean, value.count
-    labels = tuple([_text(value) for value in factors[key]] for key in keys)
+    labels = tuple([value_text(value) for value in factors[key]] for key in keys)
     return Heat(known[measure], at, (keys[0], keys[1]), (labels[0], labels[1]), mean, count, expected)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value)) or "none"
-    return str(value)
