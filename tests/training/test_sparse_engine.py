@@ -199,7 +199,7 @@ def test_products_equal_numpy_sums(batch: int, fan_in: int, units: int, density:
             Field.INPUTS: units, Field.X_STRIDE: units * width, Field.X: out, Field.DERIVATIVE: room(out.size),
             Field.BELOW: room(out.size), Field.Y: room(out.size), Field.NEAR: np.zeros(units, np.float32),
             Field.MOMENTS: room(tiles, units, 2), Field.OFFSET: np.zeros(units, np.float32),
-            Field.FACTOR: np.ones(1, np.float32), Field.GAMMA: np.ones(units, np.float32),
+            Field.FACTOR: np.ones(2, np.float32), Field.GAMMA: np.ones(units, np.float32),
             **{field: room(units) for field in (Field.BETA, Field.MEAN, Field.VARIANCE, Field.CENTRE, Field.SPREAD,
                                                 Field.SLOPE, Field.SHIFT)},
         }  # fmt: skip
@@ -248,7 +248,7 @@ def test_a_batch_is_given_to_the_first_layer_whatever_its_size_and_type(batch: i
     layer = {
         Field.INPUTS: features, Field.X_STRIDE: features * width, Field.HALVES: halves, Field.X: x, Field.Y: y,
         Field.GAMMA: gamma, Field.BETA: beta, Field.MEAN: moving, Field.VARIANCE: variance,
-        Field.OFFSET: centre - mean, Field.FACTOR: np.array([1 / 255], np.float32), Field.CENTRE: centres,
+        Field.OFFSET: centre - mean, Field.FACTOR: np.array([1 / 255, 255], np.float32), Field.CENTRE: centres,
         Field.SPREAD: spreads, Field.SLOPE: room(features), Field.SHIFT: room(features),
         Field.NEAR: np.zeros(features, np.float32), Field.MOMENTS: room(tiles, features, 2),
     }  # fmt: skip
@@ -315,6 +315,29 @@ def test_losses_and_bytes_do_not_depend_on_when_threads_are_tried(
         losses = [lab.sparse.train(0, start, stop) for start, stop in ((0, 100), (100, 150), (150, 200))]
         found.add((*losses, *(array.tobytes() for array in lab.sparse.state().values())))
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("batch", [7, 40, 100])
+@pytest.mark.parametrize("start", ["first_batch", "rewound"])
+def test_training_that_goes_on_from_a_stored_state_has_the_same_bytes(dataset: Dataset, batch: int, start: str) -> None:
+    model, train = {"hidden": [24, 16], "batch_norm_start": start}, {"batch_size": batch, "steps": 600}
+    anew = start == "first_batch"
+    states, losses = [], []
+    for ends in ((600,), (100, 300, 400, 600)):
+        lab = laboratory(dataset, model, train)
+        masks = lab.full_masks()
+        lab.sparse.load(lab.network.begun(lab.dense.state()), masks, begins_anew=anew)
+        reached = 0
+        for end in ends:
+            loss = lab.sparse.train(0, reached, end)
+            state, reached = lab.sparse.state(), end
+            lab = laboratory(dataset, model, train)
+            lab.sparse.load(state, masks)
+        states.append(state)
+        losses.append(loss)
+    assert losses[0] == losses[1]
+    for name, array in states[0].items():
+        assert array.tobytes() == states[1][name].tobytes(), name
 
 
 def test_equal_starts_give_equal_bytes_and_a_diverging_loss_is_seen(dataset: Dataset) -> None:

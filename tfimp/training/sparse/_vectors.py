@@ -278,3 +278,13 @@ def _finish(builder: Any, found: Sequence[Any], value: Any, total: Any, pairs: t
         shuffle(builder, loaded[0], loaded[-1], [k + lane for k in range(0, 2 * size, 2)]) for lane in (0, 1)
     )
     return fma(builder, scale, total, builder.fmul(shift, bias))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fused(context: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c of float32 numbers, rounded once."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.fma(*values)
+
+    return types.float32(types.float32, types.float32, types.float32), generate

@@ -167,9 +167,7 @@ class SparseEngine(Engine):
         layer |= self._given(inputs, below)
         layer[Field.FOLDED] = values if self.tiles == 1 else np.empty_like(values)
         layer[Field.MOMENTS] = np.empty((self.tiles, inputs, 2), np.float32)
-        centred = layer[Field.HALVES] if below is None else False
-        factor, offset = layer[Field.FACTOR][0], layer[Field.OFFSET]
-        layer[Field.NEAR] = (mean * np.float32(0) if centred else mean / factor - offset).astype(np.float32)
+        layer[Field.NEAR] = np.empty_like(mean)
         return layer
 
     def _given(self, inputs: int, below: dict[Field, Any] | None) -> dict[Field, Any]:
@@ -181,13 +179,13 @@ class SparseEngine(Engine):
                 Field.X: rows_of(inputs, size, np.uint16 if self._halves else np.float32),
                 Field.HALVES: self._halves,
                 Field.OFFSET: (self._centre - self.dataset.mean).astype(np.float32),
-                Field.FACTOR: np.array([self._factor]),
+                Field.FACTOR: np.array([self._factor, 1 / self._factor]),
             }
         else:
             given = {
                 Field.X: below[Field.OUT],
                 Field.OFFSET: np.zeros(inputs, np.float32),
-                Field.FACTOR: np.ones(1, np.float32),
+                Field.FACTOR: np.ones(2, np.float32),
                 Field.BELOW: below[Field.BACK],
                 Field.BIAS_BELOW: below[Field.BIAS_BACK],
             }

@@ -19,6 +19,7 @@ from tfimp.network.activations import ERF, HALF_ROOT, RELU, TANH
 from tfimp.training.sparse._emit import LANES
 from tfimp.training.sparse._row_vectors import Lanes, row_expression
 from tfimp.training.sparse._table import Field, floats, pixels
+from tfimp.training.sparse._vectors import fused
 from tfimp.training.sparse.kernels import MATH
 
 _PIXELS = -1
@@ -137,11 +138,27 @@ def _settle(low: int, high: int, step: Any, x: Any, table: Any) -> None:
             spread = _NO if constant else factor / np.sqrt(variance + step.epsilon)
         centres[f], spreads[f], slopes[f] = centre, spread, gamma[f] * spread
         shifts[f] = beta[f] - slopes[f] * centre
-        # the next batch's mean will be near the moving one; that of whole numbers less one near their mean, near 0
-        near[f] = _NO if table[Field.HALVES] else moving_mean[f] / factor - offset[f]
+        near[f] = _near(f, table)
         if tiles == 1:
             y = floats(table, Field.Y, between)
             _seen_of(x, y, begin, present, 0, slopes[f], shifts[f], _NO, tag)
+
+
+@compiled
+def aim(table: Any) -> None:
+    """The next batch's mean will be near the moving one: in a call's first step as it was after the step before."""
+    near = floats(table, Field.NEAR, table[Field.INPUTS])
+    for f in range(len(near)):
+        near[f] = _near(f, table)
+
+
+@compiled
+def _near(f: int, table: Any) -> Any:
+    """That of whole numbers less one near their mean is near 0; one instruction, so that it rounds everywhere alike."""
+    if table[Field.HALVES]:
+        return _NO
+    mean, offset = floats(table, Field.MEAN, f + 1)[f], floats(table, Field.OFFSET, f + 1)[f]
+    return fused(mean, floats(table, Field.FACTOR, 2)[1], -offset)
 
 
 @compiled

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfimp.training.sparse import kernels, products
+from tfimp.training.sparse import kernels, products, rows
 from tfimp.training.sparse._cache import kept
 from tfimp.training.sparse._emit import LANES
 from tfimp.training.sparse._table import Field, floats
@@ -65,6 +65,8 @@ def train(
     logits, back = floats(last, Field.OUT, size), floats(last, Field.BACK, size)
     logits, back = logits.reshape(step.tiles, -1), back.reshape(step.tiles, -1)
     bias = floats(last, Field.BIAS_BACK, classes)
+    for layer in range(len(layers)):
+        rows.aim(layers[layer])
     for k in range(len(batches)):
         batch, rate = batches[k], rates[k]
         decay = np.float32(1) if anew and k == 0 else step.decay
