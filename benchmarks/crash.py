@@ -44,6 +44,7 @@ VARIANTS = {
     "imp, adam, biases": {"train": {"optimizer": "adam", "learning_rate": 0.01}, "prune": {"include_bias": True}},
     "imp, momentum, global": {"train": {"momentum": 0.9, "weight_decay": 1e-4}, "prune": {"scope": "global"}},
     "sparse": {"train": {"engine": "sparse"}},
+    "sparse, pixels": {"data": {"source": "photos"}, "train": {"engine": "sparse"}},
     "dense, then sparse": {},
     "fine_tune": {"prune": {"procedure": "fine_tune"}},
     "random": {"prune": {"procedure": "random"}},
@@ -157,6 +158,7 @@ def main() -> None:
     """Kill, resume, compare; exit code 1 at the first difference."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--most", type=int, default=ATTEMPTS, help="kills of one run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--variant", choices=VARIANTS, action="append", help="only these; can be repeated")
     parser.add_argument("--brief", action="store_true", help="one hidden layer and one measure: less to compile")
@@ -171,7 +173,8 @@ def main() -> None:
         while counts["kills"] < options.kills:
             variant = variants[runs % len(variants)]
             config = configuration(variant, options.seed + runs, options.brief)
-            found = broken_run(variant, config, Path(folder, str(runs)), options.kills - counts["kills"], dice)
+            left = min(options.most, options.kills - counts["kills"])
+            found = broken_run(variant, config, Path(folder, str(runs)), left, dice)
             counts.update(found)
             runs, longest = runs + 1, max(longest, found["kills"])
             print(f"{variant}, seed {config.seed}: {dict(found)}", flush=True)
@@ -196,7 +199,7 @@ def broken_run(
     counts: collections.Counter[str] = collections.Counter(kills=0)
     while True:
         wait = (dice.randrange(0, 12), dice.random() * dice.choice([0.01, 0.1, 1.0]))
-        if counts["kills"] >= min(kills, ATTEMPTS):
+        if counts["kills"] >= kills:
             wait = None
         resumes = (broken / "run.json").exists()
         done = attempt(config, broken, wait, crossover and (OTHER_CROSSOVER if resumes else crossover))

@@ -211,7 +211,7 @@ def made_quick() -> Iterator[None]:
         patch.setattr("tfimp.sweeps.report.compare_figure", lambda *_: Figure())
         patch.setattr("tfimp.sweeps.drive.DaskEngine", Here)
         patch.setattr(report, "as_image", lambda figure: {})
-        patch.setattr(report, "render", lambda runs, sweep=None: "a page")
+        patch.setattr(report, "render", lambda runs, sweep=None, **_: "a page")
         patch.setattr(measures, "StoredNetworks", Requested)
         patch.setattr(export, "_network", lambda *_: None)
         made = types.SimpleNamespace(name="dense", bits=32, predict=None, files={("saved_model.pb",): b"a network"})

@@ -133,7 +133,7 @@ def test_links_in_a_run_lead_no_figure_out_of_it(
 def test_a_report_does_not_replace_a_link(
     fresh: Callable[[], Path], call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tfimp.report.render", lambda runs: "a page")
+    monkeypatch.setattr("tfimp.report.render", lambda runs, **_: "a page")
     path = fresh()
     (path / "report.html").symlink_to(path.absolute().parent / "outside" / "secret")
     code, said = call("report", path)

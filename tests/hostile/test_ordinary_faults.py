@@ -109,7 +109,7 @@ def test_a_full_disk(
     monkeypatch.setattr(plots, "figure", lambda *_, **__: Drawn())
     monkeypatch.setattr("tfimp.plots.comparison.compare_figure", lambda *_: Drawn())
     monkeypatch.setattr("tfimp.plots.data.preview", lambda *_: Drawn())
-    monkeypatch.setattr(report, "render", lambda runs: "a page")
+    monkeypatch.setattr(report, "render", lambda runs, **_: "a page")
     monkeypatch.setattr(files, "_flush_together", fail)
     words = command.format(run=run, other=other).split()
     if words == ["data"]:
