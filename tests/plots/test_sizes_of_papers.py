@@ -88,7 +88,7 @@ def test_layers_and_rounds_that_find_no_room_are_told(
         assert axes._left_title.get_window_extent().x1 <= width, "no title is cut at the figure's edge"
 
 
-def test_each_file_is_read_once_for_all_figures(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_file_is_read_once_for_all_figures(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: collections.Counter[tuple[str, ...]] = collections.Counter()
     read_whole = stored_run.read_whole
 

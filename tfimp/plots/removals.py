@@ -85,9 +85,7 @@ def count(stored: Round, layer: str) -> int:
 
 
 def removals(stored: Round, layer: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per survivor: cavity value, whether it goes next, and its weight; empty where they do not fit."""
-    if not count(stored, layer):
-        return np.zeros(0), np.zeros(0, bool), np.zeros(0)
+    """Per survivor: cavity value, whether it goes next, and its weight; only where `count` is not 0."""
     removed = read.probe(stored, f"{layer}/removed_next").astype(bool)
     weights = read.masked_kernel(stored, layer)[read.mask(stored, layer)]
     return read.probe(stored, f"{layer}/cavity_delta"), removed, weights
@@ -141,11 +139,11 @@ def _at_threshold(stored: Round, layer: str) -> float:
 
 def _one_round_later(run: Run, index: int, layer: str) -> float:
     """AUC within bins of |w| of the kept weights that the round after next no longer has; NaN where it is not known."""
-    if index + 2 >= len(run.rounds) or count(run.rounds[index], layer) > MOST:
+    if index + 2 >= len(run.rounds) or not 0 < count(run.rounds[index], layer) <= MOST:
         return float("nan")
     delta, removed, weights = removals(run.rounds[index], layer)
     now, later = read.mask(run.rounds[index], layer), read.mask(run.rounds[index + 2], layer)
-    if not len(delta) or later.shape != now.shape:
+    if later.shape != now.shape:
         return float("nan")
     kept = ~removed & np.isfinite(delta)
     gone = ~later[now]
