@@ -8,9 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tfimp._version import __version__
 from tfimp.pruning.keras.registration import register as _register
-
-__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tfimp import data as data

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from tfimp import catalogue
+from tfimp._activations import ACTIVATIONS
+from tfimp._architecture import INITIALIZERS, LayerSpec, parse_arch
 from tfimp._fields import at_least, between, build, check, every, key, matching, one_of
 from tfimp._inputs import check_source, parse_condition, source_words
 from tfimp._pattern import parse_pattern
 from tfimp._text import read_text
 from tfimp.errors import ConfigError, nearest
-from tfimp.network import INITIALIZERS, Layer, parse_arch
-from tfimp.network.activations import ACTIVATIONS
 from tfimp.registry import NAME, NAME_WORDS
 
 if sys.version_info >= (3, 11):
@@ -143,7 +143,7 @@ class ModelConfig:
                 raise ConfigError(f"model.hidden and model.arch exclude each other, got {both}")
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> tuple[LayerSpec, ...]:
         """The layers in order, the output last, whichever way they were given."""
         return parse_arch(self.arch or ":".join([*(f"f{units}" for units in self.hidden), "x"]))
 

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tfimp._architecture import parse_arch
 from tfimp._text import read_text
 from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, nearest
-from tfimp.network import parse_arch
 
 _DATASETS = {"ImageNet32": ("imagenet32", 1000), "ImageNet64": ("imagenet64", 1000), "cifar10": ("cifar10", 10)}
 _IMAGENET, _CIFAR_TEST = 1_281_167, 10_000

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-import tfimp
 from tfimp import catalogue, measures
 from tfimp._settings import environment
+from tfimp._version import __version__
 from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
@@ -250,7 +250,7 @@ class Laboratory:
         """Versions and inputs, for run.json."""
         data = self.dataset
         return {
-            "tfimp": tfimp.__version__,
+            "tfimp": __version__,
             "tensorflow": tf.__version__,
             "numpy": np.__version__,
             "python": platform.python_version(),

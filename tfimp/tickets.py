@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-import tfimp
+from tfimp._version import __version__
 from tfimp.config import RunConfig
 from tfimp.errors import StoreError
 from tfimp.store import Round
@@ -67,7 +67,7 @@ def describe(stored: Round, what: str, weights: Mapping[str, np.ndarray]) -> dic
     info, config, masks = stored.run.info, stored.run.config, stored.masks
     data = info["data"]
     return {
-        "tfimp": tfimp.__version__,
+        "tfimp": __version__,
         "run": stored.run.path.resolve().name,
         "round": stored.index,
         "what": what,

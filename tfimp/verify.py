@@ -21,7 +21,6 @@ from tfimp.store.begin import drop_unfinished, sweep
 from tfimp.store.derived import derived_problems
 from tfimp.store.files import inside, is_temporary
 from tfimp.store.lock import FolderLock
-from tfimp.store.requested import requested_problems
 from tfimp.store.run import ARRAY_FILES, DECIDING, folder_name, round_folders
 from tfimp.store.writer import check_checkpoint
 
@@ -52,7 +51,7 @@ def verify(path: str | Path) -> list[str]:
         previous: Round | None = None
         for stored in run.rounds:
             problems += [f"round {stored.index}: {problem}" for problem in _round_problems(stored, previous, shapes)]
-            problems += requested_problems(stored)
+            problems += stored.later_measures.problems()
             previous = stored
         return [*problems, *_ending(run), *derived_problems(run.path)]
     except StoreError as error:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tfimp._architecture import output_shapes, parse_arch
 from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, DataError
 from tfimp.ini import read_ini
-from tfimp.network import output_shapes, parse_arch
 
 PELLEGRINI = """
 # the first paper's main experiment

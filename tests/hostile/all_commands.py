@@ -196,9 +196,7 @@ def made_quick() -> Iterator[None]:
             self.run = run
 
         def store(self, index: int, what: object) -> dict[str, Any]:
-            from tfimp.store import write_requested
-
-            write_requested(self.run.rounds[index], {"dense_0": {"x": 1.0}}, {"dense_0/removal": np.zeros(3)})
+            self.run.rounds[index].later_measures.write({"dense_0": {"x": 1.0}}, {"dense_0/removal": np.zeros(3)})
             return {"dense_0": {"x": 1.0}}
 
     with pytest.MonkeyPatch.context() as patch:

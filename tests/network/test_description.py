@@ -89,7 +89,7 @@ ONE_PLACE = {
         "training/sparse/kernels.py",
     ),
     r"\btf\.nn\.relu\b|\btf\.math\.erf\b": ("network/forward.py",),
-    r"special import erf\b": ("network/activations.py", "data/nlgp.py"),  # the process itself is an erf
+    r"special import erf\b": ("_activations.py", "data/nlgp.py"),  # the process itself is an erf
     r"\"norm_|'norm_|removeprefix\(\"dense_\"\)": ("network/description.py", "network/keras.py"),
     r"\"moving_variance\"": ("network/description.py",),
     r"default_rng\(\(": (),

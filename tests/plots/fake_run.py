@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfimp.config import RunConfig
-from tfimp.store import Round, Run, create_run, open_run, write_requested
+from tfimp.store import Round, Run, create_run, open_run
 
 FRACTION = 0.3
 
@@ -65,7 +65,7 @@ def write_run(
         writer.finish(status)
         for stored in writer.run.rounds if requested else ():
             if stored.index != 1:
-                write_requested(stored, *_requested(rng, stored, classes))
+                stored.later_measures.write(*_requested(rng, stored, classes))
     return open_run(path)
 
 

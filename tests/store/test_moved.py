@@ -15,7 +15,7 @@ import pytest
 from store_helpers import CONFIG, INFO, make_run, round_contents
 
 from tfimp.errors import StoreError
-from tfimp.store import RunWriter, create_run, locked, open_run, resume_run, write_requested
+from tfimp.store import RunWriter, create_run, locked, open_run, resume_run
 from tfimp.store.derived import deriving
 from tfimp.store.files import make_inner_folder, remove, write_whole
 from tfimp.verify import verify
@@ -27,7 +27,7 @@ WRITES: dict[str, Callable[[RunWriter], object]] = {
     "the end of a checkpoint": lambda writer: writer.drop_checkpoint(),
     "run.json": lambda writer: writer.finish("complete"),
     "a figure": lambda writer: write_whole(writer.path, "figures", "a.png", content=b"x"),
-    "measures": lambda writer: write_requested(writer.run.rounds[0], {}, {}),
+    "measures": lambda writer: writer.run.rounds[0].later_measures.write({}, {}),
     "an empty folder": lambda writer: make_inner_folder(writer.path, "events"),
     "a removal": lambda writer: remove(writer.path, "rounds", "00"),
     "checksums": lambda writer: _derive(writer.path),

@@ -17,7 +17,7 @@ from tfimp.measures.numbers import Arrays
 from tfimp.network.keras import build_network
 from tfimp.pruning.keras.tf_keras_models import model_variables
 from tfimp.rounds import next_masks
-from tfimp.store import Round, Run, write_requested
+from tfimp.store import Round, Run
 
 
 class StoredNetworks:
@@ -51,7 +51,7 @@ class StoredNetworks:
     def store(self, index: int, what: Iterable[str]) -> dict[str, Any]:
         """Measure a round and add what was found to the run's folder, whose lock the caller holds; the numbers."""
         layers, arrays = measure(self._round(index), catalogue.chosen(what))
-        write_requested(self.run.rounds[index], layers, arrays)
+        self.run.rounds[index].later_measures.write(layers, arrays)
         return layers
 
     def _round(self, index: int) -> Network:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tfimp._activations import ACTIVATIONS, Activation
+from tfimp._architecture import LayerSpec, output_shapes
+from tfimp.config import ModelConfig, PruneConfig
 from tfimp.errors import ConfigError, nearest
-from tfimp.network.activations import ACTIVATIONS, Activation
-from tfimp.network.architecture import Layer, output_shapes
-
-if TYPE_CHECKING:
-    from tfimp.config import ModelConfig, PruneConfig
 
 OUTPUT = "output"
-INITIALIZERS = ("normal", "truncated_normal", "uniform")
 MOVING = ("moving_mean", "moving_variance")
 NORM = ("gamma", "beta", *MOVING)
 
@@ -48,7 +45,7 @@ class Network:
             nor bias, and their fan_out is the number of channels.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerSpec, ...]
     image_shape: tuple[int, int, int]
     classes: int
     activation: str
@@ -137,7 +134,7 @@ class Network:
         means = {name: state[name] * 0 for name in self.moving} if self.begins_anew else {}
         return {**state, **{name: zeros + name.endswith(MOVING[1]) for name, zeros in means.items()}}
 
-    def deviation(self, layer: Layer) -> float:
+    def deviation(self, layer: LayerSpec) -> float:
         """Standard deviation of a layer's kernel at the start (Pellegrini & Biroli 2022, public code).
 
         sqrt(2 / (fan_in + units)), a convolution's fan_in being its window times the channels that it sees; with

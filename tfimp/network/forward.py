@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfimp.network.activations import Functions
+from tfimp._activations import Functions
 from tfimp.network.description import MOVING, NORM, OUTPUT, Network
 
 Tensors = dict[str, Any]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tf_keras
 
+from tfimp._activations import ACTIVATIONS
+from tfimp._architecture import LayerSpec
 from tfimp._memory import check_fits
-from tfimp.network.activations import ACTIVATIONS
-from tfimp.network.architecture import Layer
 from tfimp.network.description import Network, norm_of
 from tfimp.network.forward import FUNCTIONS
 from tfimp.network.seeds import Stream, sequence
@@ -82,7 +82,7 @@ def build_network(network: Network, mean: np.ndarray, scale: float, seed: int) -
     return tf_keras.Model(inputs, x, name="network")
 
 
-def _start(network: Network, layer: Layer, seed: int) -> Any:
+def _start(network: Network, layer: LayerSpec, seed: int) -> Any:
     """What draws a layer's kernel, with the standard deviation of the description."""
     *window, inputs, units = network.shapes[f"{layer.name}/kernel"]
     in_keras = 2 / (math.prod(window) * (inputs + units))  # the variance that Keras's Glorot has

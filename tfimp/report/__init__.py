@@ -12,8 +12,8 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
-import tfimp
 from tfimp import compare
+from tfimp._version import __version__
 from tfimp.display import table
 from tfimp.errors import ConfigError
 from tfimp.plots import FIGURES, encoded, own_figures, read
@@ -86,7 +86,7 @@ def render(
     with_rounds = [run for run in runs if run.rounds]
     page = {
         "title": sweep["name"] if sweep else _title(runs),
-        "version": tfimp.__version__,
+        "version": __version__,
         "sweep": sweep,
         "runs": [] if sweep else _sections(runs, at_hand),
         "comparison": _comparison(with_rounds) if len(with_rounds) > 1 else None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tfimp.store.begin import create_run, resume_run
 from tfimp.store.group import group_config, is_group, is_sweep, members, open_group
 from tfimp.store.lock import locked
-from tfimp.store.requested import write_requested
 from tfimp.store.run import Round, Run, open_run
 from tfimp.store.writer import RunWriter
 
@@ -22,5 +21,4 @@ __all__ = [
     "open_group",
     "open_run",
     "resume_run",
-    "write_requested",
 ]

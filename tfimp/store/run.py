@@ -20,7 +20,7 @@ from tfimp.pruning.core import rewound, without_optimizer
 from tfimp.store.arrays import is_name, unpack_arrays, unpack_masks
 from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, DamagedError, from_json, inside, read_whole, sha256
 from tfimp.store.kept import Arrays, Kept
-from tfimp.store.requested import read_arrays, read_document
+from tfimp.store.later_measures import LaterMeasures
 
 FORMAT = 1
 MAX_INPUTS = 2**22
@@ -138,9 +138,15 @@ class Round:
         return self._load("probes.safetensors")
 
     @property
+    def later_measures(self) -> LaterMeasures:
+        """The files of what `tfimp probe --what` measured of this round."""
+        return LaterMeasures(self.run.path, self.index, self.files)
+
+    @property
     def requested(self) -> Arrays:
         """What `tfimp probe --what` measured of this round later; empty where nothing was, or it was damaged."""
-        return self.run.kept.file((self.index, "requested"), lambda: read_arrays(self, self._requested_document))
+        document = self._requested_document
+        return self.run.kept.file((self.index, "requested"), lambda: self.later_measures.arrays(document))
 
     @property
     def requested_layers(self) -> dict[str, Any]:
@@ -149,7 +155,7 @@ class Round:
 
     @functools.cached_property
     def _requested_document(self) -> dict[str, Any]:
-        return read_document(self) or {}
+        return self.later_measures.document() or {}
 
     @property
     def initial_state(self) -> Arrays:

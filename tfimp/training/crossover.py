@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-import tfimp
+from tfimp._version import __version__
 from tfimp.config import TrainConfig
 from tfimp.network import Network
 from tfimp.pruning.core import rewound
@@ -120,7 +120,7 @@ def _step_time(engine: Engine, state: Mapping[str, np.ndarray], masks: Mapping[s
 
 def _key(engine: Engine, masks: Mapping[str, np.ndarray]) -> str:
     facts: list[Any] = [
-        tfimp.__version__,
+        __version__,
         ENGINES,
         platform.machine(),
         platform.processor(),

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._activations import RELU
 from tfimp.config import TrainConfig
 from tfimp.data.dataset import Dataset, Split
 from tfimp.network import Network
-from tfimp.network.activations import RELU
 from tfimp.network.description import MOVING
 from tfimp.training.engine import Engine, State
 from tfimp.training.optimizers import learning_rates

@@ -16,7 +16,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from tfimp.network.activations import RELU
+from tfimp._activations import RELU
 from tfimp.training.sparse._cache import kept
 from tfimp.training.sparse._emit import LANES
 from tfimp.training.sparse._row_vectors import transpose_samples

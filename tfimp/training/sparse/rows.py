@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from tfimp.network.activations import ERF, HALF_ROOT, RELU, TANH
+from tfimp._activations import ERF, HALF_ROOT, RELU, TANH
 from tfimp.training.sparse._emit import LANES
 from tfimp.training.sparse._row_vectors import Lanes, row_expression
 from tfimp.training.sparse._table import Field, floats, pixels

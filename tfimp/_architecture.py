@@ -13,10 +13,12 @@ _ACCEPTED = (
     "or pK,S (max-pool of size K, stride S), and x (the output) at the end"
 )
 _LARGEST = 1_000_000
+INITIALIZERS = ("normal", "truncated_normal", "uniform")
+"""Distributions of the kernels at the start."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Layer:
+class LayerSpec:
     """One layer of an architecture string.
 
     Args:
@@ -33,13 +35,13 @@ class Layer:
     stride: int = 1
 
 
-def parse_arch(text: str) -> tuple[Layer, ...]:
+def parse_arch(text: str) -> tuple[LayerSpec, ...]:
     """Read an architecture string.
 
     Raises:
         ConfigError: says which layer cannot be read, and what is accepted.
     """
-    layers: list[Layer] = []
+    layers: list[LayerSpec] = []
     words = [word.strip() for word in text.split(":")]
     for place, word in enumerate(words):
         layer = _layer(word, sum(_kind(word) == known.kind for known in layers))
@@ -59,9 +61,9 @@ def _kind(word: str) -> str:
     return {"f": "dense", "c": "convolution", "p": "pool", "x": "output"}.get(word[:1], "")
 
 
-def _layer(word: str, index: int) -> Layer | None:
+def _layer(word: str, index: int) -> LayerSpec | None:
     if word == "x":
-        return Layer("output", "output")
+        return LayerSpec("output", "output")
     if not re.fullmatch(r"f\d{1,7}|c\d{1,7}(,\d{1,7}){1,2}|p\d{1,7},\d{1,7}", word, re.ASCII):
         return None
     kind, numbers = _kind(word), [int(number) for number in word[1:].split(",")]
@@ -69,13 +71,13 @@ def _layer(word: str, index: int) -> Layer | None:
         return None
     name = f"{kind}_{index}"
     if kind == "dense":
-        return Layer(kind, name, units=numbers[0])
+        return LayerSpec(kind, name, units=numbers[0])
     if kind == "pool":
-        return Layer(kind, name, size=numbers[0], stride=numbers[1])
-    return Layer(kind, name, units=numbers[1], size=numbers[0], stride=numbers[2] if len(numbers) > 2 else 1)
+        return LayerSpec(kind, name, size=numbers[0], stride=numbers[1])
+    return LayerSpec(kind, name, units=numbers[1], size=numbers[0], stride=numbers[2] if len(numbers) > 2 else 1)
 
 
-def output_shapes(layers: Sequence[Layer], image_shape: Sequence[int], classes: int) -> list[tuple[int, ...]]:
+def output_shapes(layers: Sequence[LayerSpec], image_shape: Sequence[int], classes: int) -> list[tuple[int, ...]]:
     """The shape that leaves each layer: (height, width, channels) or (units,).
 
     Raises:
