@@ -125,7 +125,7 @@ def test_a_class_map_that_is_missing_is_named_before_the_images_are_read(
 def test_a_preset_has_the_keys_of_its_base_and_its_own_before_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config, "PRESETS", tmp_path)
+    monkeypatch.setattr(config.presets, "PRESETS", tmp_path)
     (tmp_path / "bottom.toml").write_text(
         "seed = 1\n[about]\ntitle = 'a'\ndata = 'd'\n[train]\nsteps = 5\nmomentum = 0.5\n"
     )

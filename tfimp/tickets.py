@@ -14,7 +14,8 @@ from tfimp._version import __version__
 from tfimp.config import RunConfig
 from tfimp.errors import StoreError
 from tfimp.store import Round
-from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, from_json, read_whole, sha256, to_json, write_whole
+from tfimp.store.documents import from_json, to_json
+from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, read_whole, sha256, write_whole
 
 TICKET = "ticket.json"
 SAVED_MODELS = "saved_models"

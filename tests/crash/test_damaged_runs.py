@@ -20,7 +20,8 @@ from tfimp.config import RunConfig
 from tfimp.errors import StoreError, TfimpError
 from tfimp.store import open_run, resume_run
 from tfimp.store.arrays import pack_arrays, pack_masks
-from tfimp.store.files import MAX_ARRAYS, sha256, to_json
+from tfimp.store.documents import to_json
+from tfimp.store.files import MAX_ARRAYS, sha256
 from tfimp.verify import repair, verify
 
 FUZZ = settings(

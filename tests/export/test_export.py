@@ -20,7 +20,7 @@ from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import DataError, StoreError
 from tfimp.export import export_round, export_run, load_saved_model, pick_rounds, summary
 from tfimp.store import Run, create_run
-from tfimp.store.files import to_json
+from tfimp.store.documents import to_json
 
 IMAGE_SHAPE = (2, 2, 3)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tfimp.store.files import to_json
+from tfimp.store.documents import to_json
 
 Call = Callable[..., tuple[int, str]]
 

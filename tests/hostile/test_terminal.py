@@ -15,7 +15,8 @@ from all_commands import KINDS, build, call, fresh, made_quick
 from PIL import Image
 
 from tfimp.config import RunConfig
-from tfimp.store.files import sha256, to_json
+from tfimp.store.documents import to_json
+from tfimp.store.files import sha256
 
 # colour, title of the window, C1's own way, right-to-left, a bell, backspaces, and a line that looks like tfimp's
 EVIL = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202e\b\b\r\x7f"

@@ -84,7 +84,7 @@ def test_a_layer_that_is_not_there_is_refused() -> None:
 ONE_PLACE = {
     # what it says -> where alone it may stand
     r"(?i)epsilon\b[^\n=]*=\s*(np\.float32\(|key\()?\d": (
-        "config.py",
+        "config/sections.py",
         "training/optimizers.py",  # Adam's own
         "training/sparse/kernels.py",
     ),

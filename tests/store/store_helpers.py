@@ -10,7 +10,8 @@ import numpy as np
 
 from tfimp.config import ModelConfig, PruneConfig, RunConfig
 from tfimp.store import RunWriter, create_run
-from tfimp.store.files import sha256, to_json
+from tfimp.store.documents import to_json
+from tfimp.store.files import sha256
 
 FEATURES, HIDDEN, CLASSES = 12, 6, 3
 CONFIG = RunConfig(model=ModelConfig(hidden=(HIDDEN,)), prune=PruneConfig(rounds=3, fraction=0.3))

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tfimp.errors import StoreError
-from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, check_held, inside, read_whole, sha256, write_whole
+from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, inside, read_whole, sha256, write_whole
+from tfimp.store.held import check_held
 
 DERIVED = "derived.sha256"
 _LINE = re.compile(r"([0-9a-f]{64})  ((?:(?:figures|events)/)?[^/\0\n]{1,255})")

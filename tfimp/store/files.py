@@ -7,27 +7,20 @@ import contextlib
 import errno
 import hashlib
 import itertools
-import json
 import os
 import re
 import stat
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from tfimp._files import NotRegularError, open_regular
 from tfimp.errors import StoreError
+from tfimp.store.held import FOLDER, check_held
 
 MAX_TEXT = 16 * 2**20
 MAX_ARRAYS = min(4 * 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
 _TEMPORARY = re.compile(r"\..+\.\d+-\d+\.tmp")
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _counter = itertools.count()
-_held: list[Held] = []
-"""The folders that this process has locked."""
 
 
 class DamagedError(StoreError):
@@ -161,7 +154,7 @@ def _flush_together(descriptors: Sequence[int]) -> None:
 def _opened(root: Path, parts: Sequence[str], *, make: bool = False) -> Iterator[int]:
     """A descriptor of the folder ``root/parts``, reached without following a link below ``root``."""
     check_held(root)
-    descriptor = os.open(root, _FOLDER)
+    descriptor = os.open(root, FOLDER)
     try:
         # What is open now cannot be exchanged any more, so this is the check that counts.
         check_held(root, os.fstat(descriptor))
@@ -178,7 +171,7 @@ def _opened(root: Path, parts: Sequence[str], *, make: bool = False) -> Iterator
 
 
 def _step_down(path: Path, part: str, descriptor: int, make: bool) -> int:
-    flags = _FOLDER | os.O_NOFOLLOW
+    flags = FOLDER | os.O_NOFOLLOW
     try:
         try:
             return os.open(part, flags, dir_fd=descriptor)
@@ -195,86 +188,6 @@ def _step_down(path: Path, part: str, descriptor: int, make: bool) -> int:
         if error.errno == errno.ENOTDIR:
             raise DamagedError(f"{str(path)!r} is not a folder") from None
         raise
-
-
-class Held:
-    """A folder of which this process makes sure, before each write, that it is still the one at its path.
-
-    Args:
-        folder: An existing folder.
-
-    Raises:
-        OSError: there is no such folder.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.path = os.path.abspath(folder)
-        # Kept open: the number of a deleted folder would be given to the next one.
-        self.descriptor = os.open(folder, _FOLDER)
-        self._folder = _identity(os.fstat(self.descriptor))
-        self._lock: tuple[str, tuple[int, int]] | None = None
-
-    def lock_is(self, name: str, status: os.stat_result) -> None:
-        """From now on the folder is held, by the lock on this file of it."""
-        self._lock = name, _identity(status)
-        _held.append(self)
-
-    def release(self) -> None:
-        """Hold it no longer."""
-        if self in _held:
-            _held.remove(self)
-        os.close(self.descriptor)
-
-    def check(self, found: os.stat_result | None = None) -> None:
-        """Refuse to go on where the folder was moved, deleted or replaced, or its lock taken away.
-
-        Args:
-            found: What the caller has open at the folder's path; looked up where left out.
-
-        Raises:
-            StoreError: says what has happened.
-        """
-        what = ""
-        try:
-            if _identity(found or os.stat(self.path)) != self._folder:
-                what = "is another folder now"
-        except OSError:
-            what = "is gone"
-        if what:
-            raise StoreError(
-                f"{self.path!r} {what}: it was moved, deleted or replaced while it was being written; nothing more is "
-                "written there"
-            )
-        if self._lock:
-            name, identity = self._lock
-            try:
-                kept = _identity(os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)) == identity
-            except OSError:
-                kept = False
-            if not kept:
-                raise StoreError(f"the lock of {self.path!r} was removed while it was being written; nothing more is")
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
-
-
-def check_held(folder: Path, found: os.stat_result | None = None) -> None:
-    """Refuse a folder that was exchanged since this process has locked it, or that lies in such a one.
-
-    Args:
-        folder: The folder.
-        found: What the caller opened at its path; looked up by the path where left out.
-
-    Raises:
-        StoreError: the folder was moved, deleted or replaced.
-    """
-    path = os.path.abspath(folder)
-    for held in list(_held):
-        if path == held.path:
-            held.check(found)
-        elif path.startswith(held.path + os.sep):
-            held.check()
 
 
 def named_folder(path: str | Path) -> Path:
@@ -344,7 +257,7 @@ def _remove(name: str, is_folder: bool, descriptor: int, first: Sequence[str] = 
     if not is_folder:
         os.unlink(name, dir_fd=descriptor)
         return
-    inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=descriptor)
+    inner = os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=descriptor)
     try:
         names = os.listdir(inner)
         for entry in sorted(names, key=lambda entry: (entry not in first, entry)):
@@ -359,49 +272,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it: NumPy numbers and arrays become Python's, numbers that are not finite ``None``."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return plain(value.tolist())
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > sys.float_info.max:
-        raise StoreError("a number of more than 300 digits cannot be stored in JSON")  # nothing can reckon with it
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    raise StoreError(f"{type(value).__name__} cannot be stored in JSON; accepted: numbers, texts, lists and dicts")
-
-
-def to_json(document: Mapping[str, Any]) -> bytes:
-    """A document as JSON text whose last key, ``checksum``, is the SHA-256 of the text without that key."""
-    text = _text({name: item for name, item in plain(document).items() if name != "checksum"})
-    last = f'"checksum": "{sha256(text)}"\n}}\n'.encode()
-    return (b"{\n " if text == b"{}\n" else text.removesuffix(b"\n}\n") + b",\n ") + last
-
-
-def _text(document: Mapping[str, Any]) -> bytes:
-    return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
-
-
-def from_json(content: bytes, where: str) -> dict[str, Any]:
-    """Read what ``to_json`` wrote; every byte has to be as it was written, the checksum is taken off."""
-
-    def refuse(word: str) -> None:
-        raise ValueError(f"{word} is not JSON")
-
-    try:
-        document = json.loads(content, parse_constant=refuse)
-        # Compared as bytes, so that damage to white space or to the checksum's own name is found too.
-        intact = isinstance(document, dict) and to_json(document) == content
-    except (ValueError, RecursionError, StoreError):
-        raise DamagedError(f"{where} is not valid JSON; it was damaged or edited") from None
-    if not intact:
-        raise DamagedError(f"{where} does not match its checksum; it was damaged or edited")
-    del document["checksum"]
-    return document

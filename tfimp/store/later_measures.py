@@ -12,16 +12,8 @@ import numpy as np
 
 from tfimp.errors import StoreError
 from tfimp.store.arrays import pack_arrays, unpack_arrays
-from tfimp.store.files import (
-    MAX_ARRAYS,
-    MAX_TEXT,
-    DamagedError,
-    from_json,
-    read_whole,
-    sha256,
-    to_json,
-    write_whole,
-)
+from tfimp.store.documents import from_json, to_json
+from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, DamagedError, read_whole, sha256, write_whole
 from tfimp.store.kept import Arrays
 
 FOLDER = "measures"

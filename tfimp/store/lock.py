@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tfimp.errors import StoreError
-from tfimp.store.files import Held
+from tfimp.store.held import Held
 
 LOCK = ".lock"
 LOOKS = 10

@@ -18,7 +18,8 @@ from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, StoreError
 from tfimp.pruning.core import rewound, without_optimizer
 from tfimp.store.arrays import is_name, unpack_arrays, unpack_masks
-from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, DamagedError, from_json, inside, read_whole, sha256
+from tfimp.store.documents import from_json
+from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, DamagedError, inside, read_whole, sha256
 from tfimp.store.kept import Arrays, Kept
 from tfimp.store.later_measures import LaterMeasures
 

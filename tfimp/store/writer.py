@@ -11,19 +11,8 @@ import numpy as np
 
 from tfimp.errors import StoreError
 from tfimp.store.arrays import pack_arrays, pack_masks, unpack_arrays
-from tfimp.store.files import (
-    MAX_ARRAYS,
-    MAX_TEXT,
-    from_json,
-    inside,
-    plain,
-    read_whole,
-    remove,
-    sha256,
-    to_json,
-    write_all,
-    write_whole,
-)
+from tfimp.store.documents import from_json, plain, to_json
+from tfimp.store.files import MAX_ARRAYS, MAX_TEXT, inside, read_whole, remove, sha256, write_all, write_whole
 from tfimp.store.lock import FolderLock
 from tfimp.store.run import DECIDING, GRADIENTS, STATUSES, Arrays, Run, folder_name
 

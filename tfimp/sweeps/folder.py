@@ -13,7 +13,8 @@ from typing import Any
 from tfimp.config import parse_toml
 from tfimp.errors import ConfigError, StoreError, TfimpError
 from tfimp.store import Run, lock, open_run
-from tfimp.store.files import MAX_TEXT, DamagedError, from_json, inside, make_folder, read_whole, to_json, write_whole
+from tfimp.store.documents import from_json, to_json
+from tfimp.store.files import MAX_TEXT, DamagedError, inside, make_folder, read_whole, write_whole
 from tfimp.store.group import SWEEP
 from tfimp.store.run import round_folders
 from tfimp.sweeps.grid import Cell, Grid, read_grid
