@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -11,16 +10,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tfimp.errors import ConfigError, PruningWarning
+from tfimp.pruning.keras.copies import Copies, attributes
 from tfimp.pruning.keras.layer_tree import LayerTree
 from tfimp.pruning.keras.zeros import Trusted, leaves_zeros, optimizers_within, own_step
 from tfimp.pruning.names import reseeded
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule, matches
 from tfimp.pruning.selection import Selection, select
 
-Finish = Callable[[Any, Any], Any]
 
-
-class KerasModels(LayerTree):
+class KerasModels(Copies):
     """The models of one Keras; a child says where that Keras differs.
 
     Args:
@@ -34,25 +32,12 @@ class KerasModels(LayerTree):
     def __init__(
         self, package: str, keras: Any, wrapper_class: Any, schedule_class: Any, can_prune: Callable[[Any], bool]
     ) -> None:
-        super().__init__(keras.Model, wrapper_class)
+        super().__init__(keras, wrapper_class)
         self.package = package
-        self.keras = keras
         self._schedule_class = schedule_class
         self._can_prune = can_prune
 
     # What differs.
-
-    def is_graph(self, model: Any) -> bool:
-        """Whether a model is Sequential or functional, so that it can be copied layer by layer."""
-        raise NotImplementedError
-
-    def build_like(self, new: Any, old: Any) -> None:
-        """Build a copy that its graph has not built."""
-        raise NotImplementedError
-
-    def variable_copy(self, variable: Any) -> Any:
-        """A variable of its own with the same value."""
-        raise NotImplementedError
 
     def optimizer_variables(self, model: Any, optimizer: Any = None) -> dict[str, Any]:
         """The optimiser's variables: ``optimizer/SLOT/WEIGHT`` for slots of weights, ``optimizer/NAME`` for others.
@@ -79,13 +64,6 @@ class KerasModels(LayerTree):
     def trace_again(self, model: Any) -> None:
         """Forget the compiled training step of a model in `fit`."""
         raise NotImplementedError
-
-    def scope(self, model: Any) -> Any:
-        """The context in which variables of a model's copy are made."""
-        raise NotImplementedError
-
-    def adopt(self, copy: Any, layer: Any) -> None:
-        """Give a layer's copy what its configuration does not say."""
 
     # What does not.
 
@@ -126,7 +104,7 @@ class KerasModels(LayerTree):
             # pruned by an earlier call, and not meant by this one
             return self._wrapper_class(copy, original.pruning_schedule, **original._options())
 
-        pruned = self._clone(model, wrap)
+        pruned = self.clone(model, wrap)
         self._bring_masks(model, pruned)
         if next(iter(self.prunable_variables(pruned)), None):
             self.schedule_of(pruned)  # refuses schedules that do not go together
@@ -141,13 +119,13 @@ class KerasModels(LayerTree):
         if isinstance(model, self._model_class) and not self.is_graph(model):
             self.unwrap_inside(model)
             return model
-        stripped = self._clone(model, lambda original, copy: copy)
+        stripped = self.clone(model, lambda original, copy: copy)
         self.unwrap_inside(stripped)
         return stripped
 
     def fresh_weights(self, model: Any, seed: int) -> dict[str, NDArray[Any]]:
         """New weights by name, from the initialisers of the model's layers with seeds drawn from `seed`."""
-        clone = self._clone(model, lambda original, copy: copy, reseeded(seed))
+        clone = self.clone(model, lambda original, copy: copy, reseeded(seed))
         return {name: self.numpy(variable) for name, variable in self.variables(clone).items()}
 
     def numpy(self, variable: Any) -> NDArray[Any]:
@@ -290,99 +268,6 @@ class KerasModels(LayerTree):
             if name in after:
                 after[name].assign(self.numpy(mask))  # JAX's fit destroys arrays that it was given
 
-    def _clone(self, model: Any, finish: Finish, configure: Callable[[Any], Any] | None = None) -> Any:
-        """A copy of a Sequential or functional model, wrappers taken off.
-
-        Args:
-          model: what to copy.
-          finish: given a layer and its plain copy, returns what takes the layer's place.
-          configure: changes the layers' configurations; the copy then has new weights instead of the model's.
-        """
-        pairs: list[tuple[Any, Any]] = []
-        done: dict[int, Any] = {}
-
-        graphs: list[set[int]] = []
-
-        def copied(layer: Any) -> Any:
-            # A bare operation of Keras 3 has no weights; what a user hung on a model, a teacher say, is no part of it.
-            if not isinstance(layer, self.keras.layers.Layer) or id(layer) not in graphs[-1]:
-                return layer
-            if id(layer) not in done:
-                done[id(layer)] = copied_model(layer) if isinstance(layer, self._model_class) else copied_layer(layer)
-            return done[id(layer)]
-
-        def copied_layer(layer: Any) -> Any:
-            plain = self.plain(layer)
-            if hasattr(plain, "adapt") and not hasattr(plain, "finalize_state"):
-                return plain  # look-up tables are not weights; such layers are shared, as TF-MOT does
-            config = plain.get_config()
-            copy = type(plain).from_config(configure(config) if configure else config)
-            self.adopt(copy, layer)
-            pairs.append((plain, copy))
-            return finish(layer, copy)
-
-        def copied_model(old: Any) -> Any:
-            if not self.is_graph(old):
-                raise ConfigError(
-                    f"{type(old).__name__} is a subclassed model, which cannot be copied; wrap its layers where they "
-                    "are made instead: self.dense = tfimp.prune(Dense(10), schedule)"
-                )
-            graphs.append({id(layer) for layer in self.graph_layers(old)})
-            new = self.keras.models.clone_model(old, clone_function=copied)
-            graphs.pop()
-            if old.built and not new.built:
-                self.build_like(new, old)
-            done[id(old)] = new
-            return self._with_attributes_of(old, new, done)
-
-        with self.scope(model):
-            clone = copied_model(model)
-        if configure is None:
-            for original, copy in pairs:
-                copy.set_weights(original.get_weights())
-                if hasattr(copy, "finalize_state") and copy.built:
-                    copy.finalize_state()
-        return clone
-
-    def _with_attributes_of(self, old: Any, new: Any, done: Mapping[int, Any]) -> Any:
-        """The clone with the class of its model, which may have a train_step of its own, and what its user gave it."""
-        if type(new) is not type(old):
-            new.__class__ = type(old)
-        for name, value in _attributes(old).items():
-            if name not in self._keras_attributes and not name.startswith("__"):
-                setattr(new, name, self._translated(value, done))
-        return new
-
-    def _translated(self, value: Any, done: Mapping[int, Any]) -> Any:
-        """An attribute's value for the copy: its own layers and variables, everything else shared."""
-        if id(value) in done:
-            return done[id(value)]
-        if isinstance(value, Mapping):
-            return {key: self._translated(item, done) for key, item in value.items()}
-        if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
-            items = [self._translated(item, done) for item in value]
-            return tuple(items) if isinstance(value, tuple) else items
-        return self.variable_copy(value)
-
-    @functools.cached_property
-    def _keras_attributes(self) -> frozenset[str]:
-        """The attributes that Keras itself sets on its models, some of them only while it trains."""
-        # Names of their own and zeros: Keras's counters and random numbers stay as they are.
-        inputs = self.keras.Input((1,), name="tfimp")
-        layer = self.keras.layers.Dense(1, kernel_initializer="zeros", name="tfimp_layer")
-        graph = self.keras.Model(inputs, layer(inputs), name="tfimp_model")
-        models = [graph, self.keras.Sequential(name="tfimp_sequential")]
-        names = {"history", "train_tf_function", "train_function", "test_function", "predict_function"}
-        for model in models:
-            model.compile(self.keras.optimizers.SGD(name="tfimp"), "mse")
-            names |= set(vars(model))
-        for base in self.keras.Model.__mro__ + type(models[0]).__mro__ + self.keras.Sequential.__mro__:
-            for function in vars(base).values():
-                function = getattr(function, "fget", None) or getattr(function, "__func__", function)
-                code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
-                names |= {name for name in getattr(code, "co_names", ()) if name.startswith("_")}
-        return frozenset(names)
-
 
 def _chain_to_the_output(model: Any) -> Iterator[Any]:
     """The layers from a functional model's output backwards, as long as each has one input."""
@@ -407,12 +292,7 @@ def _items(owner: Any) -> list[tuple[Any, Any]]:
     if isinstance(owner, (list, tuple)):
         return list(enumerate(owner))
     # Keras's own lists of layers follow by themselves.
-    return [(name, value) for name, value in _attributes(owner).items() if not name.startswith("_")]
-
-
-def _attributes(owner: Any) -> dict[str, Any]:
-    """What was assigned to a model or layer; PyTorch keeps modules apart."""
-    return {**(vars(owner).get("_modules") or {}), **vars(owner)}
+    return [(name, value) for name, value in attributes(owner).items() if not name.startswith("_")]
 
 
 def _put(owner: Any, key: Any, value: Any) -> None:
