@@ -1,4 +1,4 @@
-"""Counts of the damaged inputs and injected faults that the whole test run has tried, printed at its end."""
+"""Shapes of arrays are held in all tests; damaged inputs and injected faults are counted, and printed at the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import collections
 from collections.abc import Callable
 from typing import Any
 
+import array_shapes
 import pytest
+
+array_shapes.hold()
 
 KINDS = ("configurations", "input files", "arguments", "run folders", "data files")
 LEAST = 3000

@@ -62,7 +62,8 @@ def test_importing_does_not_load_tensorflow(statement: str) -> None:
     assert loaded.stdout.strip() == "[]"
 
 
-def test_importing_tfimp_and_its_command_line_loads_neither_numpy_nor_rich() -> None:
-    program = "import tfimp, tfimp.cli, sys; print([name for name in ('numpy', 'rich') if name in sys.modules])"
+def test_importing_tfimp_and_its_command_line_loads_no_arrays_and_no_tables() -> None:
+    heavy = "jaxtyping", "numpy", "rich"
+    program = f"import tfimp, tfimp.cli, sys; print([name for name in {heavy!r} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert loaded.stdout.strip() == "[]"

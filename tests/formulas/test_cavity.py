@@ -62,6 +62,14 @@ def test_skewness_and_the_size_of_the_kurtosis() -> None:
     np.testing.assert_allclose(found.absolute_delta, size, rtol=1e-6, atol=1e-9)
 
 
+def test_the_skewness_that_little_leaves_is_that_of_what_is_left() -> None:
+    kernel, inputs = heavy_tailed(300, 4, 2)
+    inputs = np.where(inputs > 0, inputs, 0.1 * inputs)
+    kernel[2] = 100.0  # nearly all of the units' variance
+    found = cavity(kernel, inputs, skewness=True)
+    np.testing.assert_allclose(found.skewness_delta, by_removal(kernel, inputs, scipy.stats.skew), rtol=1e-4, atol=1e-6)
+
+
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10**6), factor=st.sampled_from([1e-6, 0.3, 40.0, 1e8]))
 def test_scaling_units_and_permuting_them_changes_nothing(seed: int, factor: float) -> None:

@@ -147,7 +147,7 @@ def test_removal_comparison_equals_scipy(seed: int, ties: bool) -> None:
 
 
 def test_removal_comparison_leaves_out_the_undefined() -> None:
-    found = removal_comparison([1.0, np.nan, 2.0, 3.0], [True, True, False, False])
+    found = removal_comparison(np.array([1.0, np.nan, 2.0, 3.0]), np.array([True, True, False, False]))
     assert (found.mean_delta_removed, found.mean_delta_kept, found.auc) == (1.0, 2.5, 0.0)
     nothing = removal_comparison(np.ones(3), np.zeros(3, bool))
     assert np.isnan(nothing.auc)

@@ -167,8 +167,8 @@ def test_overlap_equals_sets_and_the_hypergeometric_law(seed: int, density: floa
 
 
 def test_overlap_of_nested_and_of_empty_masks() -> None:
-    assert mask_overlap([1, 1, 0, 0], [1, 0, 0, 0]).contained == 1.0
-    empty = mask_overlap([0, 0], [0, 0])
+    assert mask_overlap(np.array([True, True, False, False]), np.array([True, False, False, False])).contained == 1.0
+    empty = mask_overlap(np.zeros(2, bool), np.zeros(2, bool))
     assert np.isnan([empty.jaccard, empty.contained, empty.z]).all()
     with pytest.raises(DataError, match="second"):
-        mask_overlap([1, 0], [1])
+        mask_overlap(np.zeros(2, bool), np.zeros(1, bool))

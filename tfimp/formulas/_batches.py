@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
+from jaxtyping import Shaped
+
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 
-Inputs = Any  # an array (n, features), a re-iterable of such batches, or a callable that returns a fresh iterator
+Rows = Shaped[Array, "rows features"]
+Start = Callable[[], Iterator[Rows]]
+# an array, a re-iterable of batches, or a callable that returns a fresh iterator
+Inputs = Shaped[Array, "n features"] | Iterable[Rows] | Callable[[], Iterable[Rows]]
 
 
-def batches(inputs: Inputs, batch_size: int, features: int | None = None) -> Callable[[], Iterator[Any]]:
+def batches(inputs: Inputs, batch_size: int, features: int | None = None) -> Start:
     """A function that starts a new pass over ``inputs``, giving batches of at most ``batch_size`` rows.
 
     Raises:
@@ -20,7 +25,7 @@ def batches(inputs: Inputs, batch_size: int, features: int | None = None) -> Cal
         raise DataError(f"batch_size: got {batch_size}; accepted: a positive number of rows")
     start = _starter(inputs)
 
-    def one_pass() -> Iterator[Any]:
+    def one_pass() -> Iterator[Rows]:
         for batch in start():
             _check(batch, features)
             rows = int(batch.shape[0])
@@ -32,8 +37,8 @@ def batches(inputs: Inputs, batch_size: int, features: int | None = None) -> Cal
     return one_pass
 
 
-def _starter(inputs: Inputs) -> Callable[[], Iterable[Any]]:
-    if hasattr(inputs, "shape"):
+def _starter(inputs: Inputs) -> Callable[[], Iterable[Rows]]:
+    if isinstance(inputs, Array):
         return lambda: [inputs]
     if callable(inputs):
         return inputs
@@ -47,7 +52,7 @@ def _starter(inputs: Inputs) -> Callable[[], Iterable[Any]]:
     raise DataError(f"inputs: got {type(inputs).__name__}; accepted: an array (n, features) or batches of such arrays")
 
 
-def _check(batch: Any, features: int | None) -> None:
+def _check(batch: object, features: int | None) -> None:
     shape = getattr(batch, "shape", None)
     if shape is None or len(shape) != 2 or (features is not None and int(shape[1]) != features):
         received = type(batch).__name__ if shape is None else f"shape {tuple(shape)}"

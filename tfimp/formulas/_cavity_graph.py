@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfimp.errors import DataError
-
-Start = Callable[[], Iterator[Any]]
+from tfimp.formulas._batches import Start
 
 
 def first_pass(start: Start, at_least: int = 0) -> tuple[int, np.ndarray, np.ndarray]:
     """Number of rows, and mean and standard deviation (fan_in,) of the inputs; the deviation of a constant is 0."""
-    count, pivot = 0, None
-    sums: Any = None
+    count, pivot, sums = 0, None, np.zeros(0)
     for batch, rows in _padded(start, at_least):
         if pivot is None:
             # Deviations from the first row: a constant input gives exact zeros, and a large offset costs nothing.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Num, Shaped
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 
 
-def as_maps(values: Any, image_shape: Any, name: str = "mask") -> np.ndarray:
-    """(fan_in, units) seen as (height, width, channel, units); images are flattened row-major.
+def as_maps(
+    values: Shaped[Array, "fan_in units"], image_shape: Sequence[int], name: str = "mask"
+) -> Shaped[np.ndarray, "height width channel units"]:
+    """A layer's values seen as maps; images are flattened row-major.
 
     Raises:
         DataError: a fan_in that is not height · width · channel, or something that is not two-dimensional.
@@ -31,7 +35,9 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def box_sum(maps: np.ndarray, radius: int, periodic: bool = False) -> np.ndarray:
+def box_sum(
+    maps: Num[np.ndarray, "height width *more"], radius: int, periodic: bool = False
+) -> Num[np.ndarray, "height width *more"]:
     """Sum over the (2r+1)² window around each position (first two axes), cut off at the border or going round."""
     for axis in (0, 1):
         side = maps.shape[axis]
@@ -56,6 +62,8 @@ def _times(whole: np.ndarray, turns: np.ndarray, axis: int) -> np.ndarray:
     return whole * turns.reshape(shape).astype(whole.dtype)
 
 
-def near_pairs(maps: np.ndarray, radius: int, periodic: bool = False) -> np.ndarray:
+def near_pairs(
+    maps: Num[np.ndarray, "height width *more"], radius: int, periodic: bool = False
+) -> Num[np.ndarray, "*more"]:
     """Σ over ordered pairs of positions within the radius, each with itself included, of the product of values."""
     return np.einsum("hw...,hw...->...", maps, box_sum(maps, radius, periodic))

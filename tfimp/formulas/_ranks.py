@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
+from jaxtyping import Bool, Float64, Int32, Integer, UInt32
 
 
 @numba.njit(cache=True, nogil=True)
-def order(keys: Any, start: Any, room: Any) -> None:
+def order(keys: UInt32[np.ndarray, "n"], start: Int32[np.ndarray, "n"], room: Int32[np.ndarray, "n"]) -> None:
     """Indices that sort 32-bit keys, by three stable passes over 11 bits each; they end in ``room``.
 
     Args:
-        keys: uint32, at most 2**31 of them.
-        start: int32, 0, 1, 2, …; overwritten.
-        room: int32, as many.
+        keys: At most 2**31 of them.
+        start: 0, 1, 2, …; overwritten.
+        room: For as many.
     """
     counts = np.zeros((3, 2048), np.int64)
     for key in keys:
@@ -32,7 +31,9 @@ def order(keys: Any, start: Any, room: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def tie_sums(order: Any, values: Any, removed: Any) -> tuple[int, float, float]:
+def tie_sums(
+    order: Integer[np.ndarray, "n"], values: Float64[np.ndarray, "n"], removed: Bool[np.ndarray, "n"]
+) -> tuple[int, float, float]:
     """Groups of equal values, how often a removed value exceeds a kept one (equal ones count half), and Σ t³ - t."""
     groups, wins, tied, below, first = 0, 0.0, 0.0, 0, 0
     while first < len(order):
@@ -51,8 +52,14 @@ def tie_sums(order: Any, values: Any, removed: Any) -> tuple[int, float, float]:
 
 
 @numba.njit(cache=True, nogil=True)
-def histograms(order: Any, values: Any, removed: Any, owners: Any, counts: Any) -> None:
-    """counts (owners, 2, bins): removed and kept values of each owner, in bins of equally many values of all.
+def histograms(
+    order: Integer[np.ndarray, "n"],
+    values: Float64[np.ndarray, "n"],
+    removed: Bool[np.ndarray, "n"],
+    owners: Integer[np.ndarray, "n"],
+    counts: Float64[np.ndarray, "owners 2 bins"],
+) -> None:
+    """counts: removed and kept values of each owner, in bins of equally many values of all.
 
     Equal values share the bin of the first of them.
     """
@@ -65,7 +72,11 @@ def histograms(order: Any, values: Any, removed: Any, owners: Any, counts: Any) 
 
 
 @numba.njit(cache=True, nogil=True)
-def weighted_sums(times: Any, counts: Any, out: Any) -> None:
+def weighted_sums(
+    times: Integer[np.ndarray, "results owners"],
+    counts: Float64[np.ndarray, "owners bins"],
+    out: Float64[np.ndarray, "results bins"],
+) -> None:
     """out[r] += sum over k of times[r, k] * counts[k]."""
     for r in range(len(times)):
         for k in range(len(counts)):

@@ -10,10 +10,10 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import numba
 import numpy as np
+from jaxtyping import Bool, Float64, Int64, Integer, Real
 
 # sums may be reordered for the vector unit; NaN and infinity keep their meaning
 _MATH = {"reassoc", "contract", "nsz", "arcp"}
@@ -37,8 +37,8 @@ def _parallel(function: Callable[..., None]) -> Callable[..., None]:
     compiled = numba.njit(cache=True, fastmath=_MATH, nogil=True)(function)
 
     @functools.wraps(function)
-    def call(*arguments: Any) -> None:
-        parts = numba.config.NUMBA_NUM_THREADS if arguments[0].size > _SMALL else 1
+    def call(*arguments: np.ndarray | float) -> None:
+        parts = numba.config.NUMBA_NUM_THREADS if np.size(arguments[0]) > _SMALL else 1
         others = [_threads().submit(compiled, part, parts, *arguments) for part in range(1, parts)]
         compiled(0, parts, *arguments)
         for done in others:
@@ -53,7 +53,14 @@ def _threads() -> concurrent.futures.ThreadPoolExecutor:
 
 
 @_parallel
-def centre(part: int, parts: int, values: Any, epsilon: float, out: Any, mean: Any) -> None:
+def centre(
+    part: int,
+    parts: int,
+    values: Real[np.ndarray, "n columns"],
+    epsilon: float,
+    out: Float64[np.ndarray, "columns n"],
+    mean: Float64[np.ndarray, "columns"],
+) -> None:
     """out[i] = values[:, i] less its mean; exactly 0 where the spread is no more than rounding, ``epsilon``."""
     samples, columns = values.shape
     for block in range(part, (columns + _TILE - 1) // _TILE, parts):
@@ -80,7 +87,15 @@ def centre(part: int, parts: int, values: Any, epsilon: float, out: Any, mean: A
 
 
 @_parallel
-def add_products(part: int, parts: int, rows: Any, kernel: Any, chosen: Any, sign: float, out: Any) -> None:
+def add_products(
+    part: int,
+    parts: int,
+    rows: Float64[np.ndarray, "fan_in n"],
+    kernel: Float64[np.ndarray, "fan_in units"],
+    chosen: Bool[np.ndarray, "fan_in units"],
+    sign: float,
+    out: Float64[np.ndarray, "units n"],
+) -> None:
     """out[j] += sign * sum over the chosen i of kernel[i, j] * rows[i]; four inputs share a pass over out."""
     fan_in, samples = rows.shape
     units = kernel.shape[1]
@@ -108,7 +123,9 @@ def add_products(part: int, parts: int, rows: Any, kernel: Any, chosen: Any, sig
                             total[s] += w0 * x0[s]
 
 
-def products(rows: Any, kernel: Any) -> Any:
+def products(
+    rows: Float64[np.ndarray, "fan_in n"], kernel: Float64[np.ndarray, "fan_in units"]
+) -> Float64[np.ndarray, "units n"]:
     """kernel.T @ rows, as fast as a library's product, whose own threads would go on spinning beside the loops here."""
     fan_in, units = kernel.shape
     weights = np.zeros((fan_in + -fan_in % _SQUARE, units + -units % _SQUARE))
@@ -119,7 +136,13 @@ def products(rows: Any, kernel: Any) -> Any:
 
 
 @_parallel
-def _add_all_products(part: int, parts: int, rows: Any, kernel: Any, out: Any) -> None:
+def _add_all_products(
+    part: int,
+    parts: int,
+    rows: Float64[np.ndarray, "fan_in n"],
+    kernel: Float64[np.ndarray, "fan_in_to_4 units_to_4"],
+    out: Float64[np.ndarray, "units_to_4 n"],
+) -> None:
     """out += kernel.T @ rows for a kernel with zeros to multiples of 4; four inputs and units share a pass."""
     samples, last = rows.shape[1], len(rows) - 1
     for block in range(part, (len(out) + UNITS - 1) // UNITS, parts):
@@ -166,7 +189,13 @@ def _bump(y: float) -> float:
 
 
 @_parallel
-def shape_sums(part: int, parts: int, rows: Any, least: Any, out: Any) -> None:
+def shape_sums(
+    part: int,
+    parts: int,
+    rows: Float64[np.ndarray, "rows n"],
+    least: Float64[np.ndarray, "rows"],
+    out: Float64[np.ndarray, "rows 5"],
+) -> None:
     """Per row: out = (m2, m3, m4, E[y bump(y)], E[bump(y)]) with y the standardised row; NaN if m2 <= least.
 
     Rows have mean 0. A further quantity of every unit is another sum here.
@@ -199,36 +228,36 @@ def shape_sums(part: int, parts: int, rows: Any, least: Any, out: Any) -> None:
 def removals(
     part: int,
     parts: int,
-    rows: Any,
-    units: Any,
-    kernel: Any,
-    mask: Any,
-    places: Any,
+    rows: Float64[np.ndarray, "fan_in n"],
+    units: Float64[np.ndarray, "units n"],
+    kernel: Float64[np.ndarray, "fan_in units"],
+    mask: Bool[np.ndarray, "fan_in units"],
+    places: Int64[np.ndarray, "fan_in blocks"],
     block_units: int,
-    starts: Any,
-    row_means: Any,
-    unit_means: Any,
-    shape: Any,
-    size: Any,
-    spread: Any,
-    limits: Any,
-    out: Any,
+    starts: Int64[np.ndarray, "classes+1"],
+    row_means: Float64[np.ndarray, "fan_in classes"],
+    unit_means: Float64[np.ndarray, "units classes"],
+    shape: Float64[np.ndarray, "units 1+classes"],
+    size: Float64[np.ndarray, "units"],
+    spread: Float64[np.ndarray, "fan_in"],
+    limits: Float64[np.ndarray, "2"],
+    out: Float64[np.ndarray, "3 survivors"],
 ) -> None:
     """For every survivor, in row-major order: what h without its weight, d = units[j] - w_ij rows[i], is like.
 
-    Samples lie class after class; ``starts`` (classes + 1,) says where. One pass over d serves all samples together and
-    the classes apart, whose moments about their own means, known from ``row_means`` (fan_in, classes) and
-    ``unit_means`` (units, classes), follow from the sums about the mean of all::
+    Samples lie class after class; ``starts`` says where. One pass over d serves all samples together and the classes
+    apart, whose moments about their own means, known from ``row_means`` and ``unit_means``, follow from the sums about
+    the mean of all::
 
         out[0]: m4 / m2² of d over all samples, minus that of h;
         out[1]: the same over the samples of one class, averaged over classes;
         out[2]: the change of |m4 / m2² - 3| over the samples of one class, averaged over classes.
 
-    ``places`` (fan_in, blocks) is where the survivors of a row begin in each block of units, whose rows stay in the
-    cache together; ``shape`` (units, 1 + classes) is m4 / m2² of h over all samples and over each class, ``size``
-    (units,) what its variance would be for independent inputs of variances ``spread`` (fan_in,); ``limits`` the shares
-    of the size below which the rest is summed anew, and below which it is nothing but rounding. Classes in which h or d
-    is constant are left out of the averages. Further sums over samples of h without one weight belong into `_powers`.
+    ``places`` is where the survivors of a row begin in each block of units, whose rows stay in the cache together;
+    ``shape`` is m4 / m2² of h over all samples and over each class, ``size`` what its variance would be for independent
+    inputs of variances ``spread``; ``limits`` the shares of the size below which the rest is summed anew, and below
+    which it is nothing but rounding. Classes in which h or d is constant are left out of the averages. Further sums
+    over samples of h without one weight belong into `_powers`.
     """
     fan_in, samples = rows.shape
     count, classes = kernel.shape[1], len(starts) - 1
@@ -277,7 +306,7 @@ def removals(
 
 
 @_inlined
-def _powers(h: Any, x: Any, w: float) -> tuple[float, float, float]:
+def _powers(h: Float64[np.ndarray, "n"], x: Float64[np.ndarray, "n"], w: float) -> tuple[float, float, float]:
     second, third, fourth = 0.0, 0.0, 0.0
     for s in range(len(x)):
         d = h[s] - w * x[s]
@@ -289,7 +318,7 @@ def _powers(h: Any, x: Any, w: float) -> tuple[float, float, float]:
 
 
 @_inlined
-def _centred(h: Any, x: Any, w: float, mean: float) -> tuple[float, float]:
+def _centred(h: Float64[np.ndarray, "n"], x: Float64[np.ndarray, "n"], w: float, mean: float) -> tuple[float, float]:
     """m2 and m4 where the mean is so far away that nothing would be left of them."""
     second, fourth = 0.0, 0.0
     for s in range(len(x)):
@@ -301,7 +330,13 @@ def _centred(h: Any, x: Any, w: float, mean: float) -> tuple[float, float]:
 
 
 @_inlined
-def _without(rows: Any, weights: Any, removed: int, spread: Any, least: float) -> tuple[float, float]:
+def _without(
+    rows: Float64[np.ndarray, "fan_in n"],
+    weights: Float64[np.ndarray, "fan_in"],
+    removed: int,
+    spread: Float64[np.ndarray, "fan_in"],
+    least: float,
+) -> tuple[float, float]:
     """m2 and m4 of a unit summed without one of its weights; NaN where that is constant."""
     total, size = np.zeros(rows.shape[1]), 0.0
     for i in range(len(weights)):
@@ -314,7 +349,14 @@ def _without(rows: Any, weights: Any, removed: int, spread: Any, least: float) -
 
 
 @_parallel
-def class_sums(part: int, parts: int, rows: Any, offset: Any, labels: Any, out: Any) -> None:
+def class_sums(
+    part: int,
+    parts: int,
+    rows: Float64[np.ndarray, "rows n"],
+    offset: Float64[np.ndarray, "rows"],
+    labels: Integer[np.ndarray, "n"],
+    out: Float64[np.ndarray, "rows classes"],
+) -> None:
     """out[j, c] = sum over the samples of class c of max(rows[j] + offset[j], 0)."""
     for j in range(part, len(rows), parts):
         for s in range(rows.shape[1]):

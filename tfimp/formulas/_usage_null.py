@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool
 
 from tfimp.formulas._images import box_sum, near_pairs
 
@@ -10,7 +11,9 @@ FEW_PAIRS = 20  # free pairs below which the corrections for fixed margins are n
 _SWEEPS, _CLOSE = 60, 1e-3
 
 
-def excess_under_usage(maps: np.ndarray, radius: int, periodic: bool = False) -> tuple[float, float]:
+def excess_under_usage(
+    maps: Bool[np.ndarray, "height width channel units"], radius: int, periodic: bool = False
+) -> tuple[float, float]:
     """Expected share of near pairs given each input's usage, and the variance of the excess of ordered near pairs.
 
     With u_i units that use input i and k_j inputs of unit j, two inputs meet in proportion to u_i u_j. The excess over
@@ -29,7 +32,7 @@ def excess_under_usage(maps: np.ndarray, radius: int, periodic: bool = False) ->
     Inputs that all units or none use, and units that use all inputs or none, are left out: nothing there is free.
 
     Args:
-        maps: (height, width, channel, units), boolean.
+        maps: Masks of the units as images.
         radius: largest Chebyshev distance that counts as near.
         periodic: whether distances go round the image.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Float64, Integer, Real
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas._batches import Inputs, batches
 from tfimp.formulas.downstream import DenseLayer
@@ -19,10 +20,10 @@ _AT_ONCE = 2**22  # pre-activations
 
 @dataclass(frozen=True)
 class Ablation:
-    """`accuracy` (repeats, steps) after removing `removed` (steps,) units; one repeat unless the order is random."""
+    """`accuracy` after removing `removed` units; one repeat unless the order is random."""
 
-    removed: np.ndarray
-    accuracy: np.ndarray
+    removed: Integer[np.ndarray, "steps"]
+    accuracy: Float64[np.ndarray, "repeats steps"]
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,19 @@ class AblationCurves:
     """Accuracy after removing the s most, least or randomly connected units of one layer.
 
     Attributes:
-        removed: (steps,) the numbers s.
-        most, least: (steps,) accuracies.
-        random: (repeats, steps) accuracies, one random order per row.
+        removed: the numbers s.
+        most, least, random: accuracies, one random order per row.
     """
 
-    removed: np.ndarray
-    most: np.ndarray
-    least: np.ndarray
-    random: np.ndarray
+    removed: Integer[np.ndarray, "steps"]
+    most: Float64[np.ndarray, "steps"]
+    least: Float64[np.ndarray, "steps"]
+    random: Float64[np.ndarray, "repeats steps"]
 
 
 def ablation_orders(
-    connections: Any, order: str, repeats: int = 5, seed: int = 0, dead: bool = False
-) -> list[np.ndarray]:
+    connections: Real[Array, "units"] | Sequence[int], order: str, repeats: int = 5, seed: int = 0, dead: bool = False
+) -> list[Integer[np.ndarray, "live"]]:
     """Live units in the order in which they are removed, one array per repeat (one unless it is random).
 
     Args:
@@ -63,7 +63,7 @@ def ablation_orders(
     return [live[np.argsort(count[live] * (1 if order == "least" else -1), kind="stable")]]
 
 
-def ablation_steps(live: int, steps: int = 12) -> np.ndarray:
+def ablation_steps(live: int, steps: int = 12) -> Integer[np.ndarray, "steps"]:
     """About so many numbers of units to remove, evenly spread from none to all that live: (steps + 1,) or fewer."""
     return np.unique(np.rint(np.linspace(0, live, min(steps, live) + 1)).astype(np.int64))
 
@@ -72,9 +72,9 @@ def ablation_curves(
     layers: Sequence[DenseLayer],
     activation: Callable[[np.ndarray], np.ndarray],
     inputs: Inputs,
-    labels: Any,
-    connections: Any,
-    removed: Sequence[int] | np.ndarray,
+    labels: Integer[Array, "n"],
+    connections: Real[Array, "units"] | Sequence[int],
+    removed: Sequence[int] | Integer[np.ndarray, "steps"],
     *,
     repeats: int = 3,
     seed: int = 0,
@@ -160,13 +160,13 @@ def _scaled(x: np.ndarray, layer: DenseLayer) -> np.ndarray:
 
 
 def _answers(
-    signals: np.ndarray,
-    order: np.ndarray,
-    steps: np.ndarray,
+    signals: Float[np.ndarray, "rows units"],
+    order: Integer[np.ndarray, "live"],
+    steps: Integer[np.ndarray, "steps"],
     layers: Sequence[DenseLayer],
     activation: Callable[[np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """(steps, rows) classes that win; `signals` (rows, units) is what layers[0]'s kernel multiplies."""
+) -> Integer[np.ndarray, "steps rows"]:
+    """Classes that win; `signals` is what layers[0]'s kernel multiplies."""
     kernel = np.asarray(layers[0].kernel)
     never = np.ones(signals.shape[1], bool)
     never[order] = False  # dead units have nothing to lose, but their constants count
@@ -184,8 +184,8 @@ def _answers(
 
 
 def node_ablation(
-    accuracy: Callable[[np.ndarray], float],
-    connections: Any,
+    accuracy: Callable[[Bool[np.ndarray, "units"]], float],
+    connections: Real[Array, "units"] | Sequence[int],
     removed: Sequence[int],
     order: str = "most",
     *,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.sparse
+from jaxtyping import Bool, Float64, Real
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
-from tfimp.formulas._batches import Inputs, batches
+from tfimp.formulas._batches import Inputs, Start, batches
 
 # Up to this many multiplications per product, float64 costs a fraction of a second and is used throughout.
 _SMALL = 2**29
@@ -27,31 +27,31 @@ class Cavity:
     """What every single weight does to the shape of its unit's pre-activation h = x W + b.
 
     Attributes:
-        kurtosis: (units,) excess kurtosis of h; NaN for dead units (constant h).
-        delta: (fan_in, units) excess kurtosis of h without the weight, minus `kurtosis`. Positive: the kurtosis grows
-            without the weight; whether the unit becomes more non-Gaussian is told by `absolute_delta`. Exactly 0 where
-            the weight is 0, NaN where h is constant with or without the weight.
-        skewness: (units,) skewness of h, where it was asked for.
-        skewness_delta: (fan_in, units) its change, where it was asked for.
+        kurtosis: excess kurtosis of h; NaN for dead units (constant h).
+        delta: excess kurtosis of h without the weight, minus `kurtosis`. Positive: the kurtosis grows without the
+            weight; whether the unit becomes more non-Gaussian is told by `absolute_delta`. Exactly 0 where the weight
+            is 0, NaN where h is constant with or without the weight.
+        skewness: of h, where it was asked for.
+        skewness_delta: its change, where it was asked for.
     """
 
-    kurtosis: np.ndarray
-    delta: np.ndarray
-    skewness: np.ndarray | None = None
-    skewness_delta: np.ndarray | None = None
+    kurtosis: Float64[np.ndarray, "units"]
+    delta: Float64[np.ndarray, "fan_in units"]
+    skewness: Float64[np.ndarray, "units"] | None = None
+    skewness_delta: Float64[np.ndarray, "fan_in units"] | None = None
 
     @property
-    def absolute_delta(self) -> np.ndarray:
-        """(fan_in, units): change of |excess kurtosis|, positive where removal leads away from a Gaussian."""
+    def absolute_delta(self) -> Float64[np.ndarray, "fan_in units"]:
+        """Change of |excess kurtosis|, positive where removal leads away from a Gaussian."""
         return np.abs(self.kurtosis + self.delta) - np.abs(self.kurtosis)
 
 
 def cavity(
-    kernel: Any,
+    kernel: Real[Array, "fan_in units"],
     inputs: Inputs,
     *,
     batch_size: int = 4096,
-    mask: Any = None,
+    mask: Bool[Array, "fan_in units"] | None = None,
     skewness: bool = False,
     precision: str | None = None,
 ) -> Cavity:
@@ -94,14 +94,20 @@ def cavity(
     return _compiled(weights, batches(inputs, batch_size, features=len(weights)), skewness, precision)
 
 
-def compiled_cavity(kernel: Any, inputs: Any, mask: Any, *, rows: int = 0) -> Cavity:
+def compiled_cavity(
+    kernel: Real[Array, "fan_in units"],
+    inputs: Real[Array, "n fan_in"],
+    mask: Bool[Array, "fan_in units"],
+    *,
+    rows: int = 0,
+) -> Cavity:
     """`cavity` of one array or tensor of inputs, which is filled up to ``rows`` so that parts share a program."""
     weights = _masked(kernel, mask)
     return _compiled(weights, batches(inputs, max(4096, rows), features=len(weights)), False, None, rows)
 
 
 def _compiled(
-    weights: np.ndarray, start: Callable[[], Iterator[Any]], skewness: bool, precision: str | None, rows: int = 0
+    weights: Float64[np.ndarray, "fan_in units"], start: Start, skewness: bool, precision: str | None, rows: int = 0
 ) -> Cavity:
     """The cavity of a masked kernel; batches are filled up to ``rows`` where they are shorter."""
     from tfimp.formulas import _cavity_graph as graph  # loads TensorFlow
@@ -118,11 +124,13 @@ def _compiled(
         kurtosis_left, skew_left = _remeasured(start, scaled, mean, 1 / x_scale, (inputs_again, units))
         delta[inputs_again, units] = kurtosis_left - kurtosis[units]
         if skewness:
-            skew_delta[rows, units] = skew_left - skew[units]
+            skew_delta[inputs_again, units] = skew_left - skew[units]
     return Cavity(kurtosis, delta, skew, skew_delta) if skewness else Cavity(kurtosis, delta)
 
 
-def _masked(kernel: Any, mask: Any) -> np.ndarray:
+def _masked(
+    kernel: Real[Array, "fan_in units"], mask: Bool[Array, "fan_in units"] | None
+) -> Float64[np.ndarray, "fan_in units"]:
     weights = np.asarray(kernel, np.float64)
     if weights.ndim != 2:
         raise DataError(f"kernel: got shape {weights.shape}; accepted: (fan_in, units)")
@@ -150,12 +158,12 @@ def _scaled(weights: np.ndarray, deviation: np.ndarray, precision: str) -> tuple
 
 
 def _remeasured(
-    start: Callable[[], Iterator[Any]],
-    scaled: np.ndarray,
-    mean: np.ndarray,
-    x_factor: np.ndarray,
+    start: Start,
+    scaled: Float64[np.ndarray, "fan_in units"],
+    mean: Float64[np.ndarray, "fan_in"],
+    x_factor: Float64[np.ndarray, "fan_in"],
     entries: tuple[np.ndarray, np.ndarray],
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Float64[np.ndarray, "entries"], Float64[np.ndarray, "entries"]]:
     """Excess kurtosis and skewness of h computed without each of a few entries of the kernel, in float64."""
     rows, units = entries
     left = scaled[:, units].T

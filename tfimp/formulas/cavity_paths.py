@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool, Integer, Real
 
+from tfimp._arrays import Array
 from tfimp.formulas.cavity import compiled_cavity
 from tfimp.formulas.pre_activations import PreActivations, Removals, Shapes, average
 
@@ -28,13 +30,18 @@ def compiled(density: float, classes: int, gpu: bool) -> bool:
 
 
 def removals(
-    layer: PreActivations, inputs: Any, before: Shapes, within: Shapes | None = None, *, gpu: bool = False
+    layer: PreActivations,
+    inputs: Real[Array, "n fan_in"],
+    before: Shapes,
+    within: Shapes | None = None,
+    *,
+    gpu: bool = False,
 ) -> Removals:
     """The cavity of every survivor, over all inputs and within classes.
 
     Args:
         layer: The layer at work.
-        inputs: The same inputs as they were given, (n, fan_in), on whichever device they are.
+        inputs: The same inputs as they were given, on whichever device they are.
         before: The shapes of h.
         within: Those over the inputs of each class.
         gpu: Whether TensorFlow has one.
@@ -47,14 +54,19 @@ def removals(
     return compiled_removals(layer.kernel, inputs, layer.mask, layer.starts)
 
 
-def compiled_removals(kernel: Any, inputs: Any, mask: Any, starts: Any) -> Removals:
+def compiled_removals(
+    kernel: Real[Array, "fan_in units"],
+    inputs: Real[Array, "n fan_in"],
+    mask: Bool[Array, "fan_in units"],
+    starts: Integer[np.ndarray, "ends"] | Sequence[int],
+) -> Removals:
     """By four products of whole matrices in a tf.function, for all inputs and for each class.
 
     Args:
-        kernel: (fan_in, units).
-        inputs: (n, fan_in), class after class; an array or a tensor on a device.
-        mask: (fan_in, units), boolean.
-        starts: (classes + 1,), where each class begins, and n.
+        kernel: Of the layer.
+        inputs: Class after class; an array or a tensor on a device.
+        mask: Of the layer.
+        starts: Where each class begins, and n.
     """
     where, begins = np.asarray(mask, bool), [int(start) for start in starts]
     pooled = compiled_cavity(kernel, inputs, where)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float64, Integer, Real
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 
 
@@ -15,18 +16,20 @@ class Selectivity:
     """Mean responses by class.
 
     Attributes:
-        mean_response: (classes, units); NaN for a class without examples.
-        preferred: (units,) class with the largest mean response.
-        index: (units,) (μ_max - μ_rest) / (|μ_max| + |μ_rest|), with μ_rest the mean over the other classes: 0 for a
+        mean_response: NaN for a class without examples.
+        preferred: class with the largest mean response.
+        index: (μ_max - μ_rest) / (|μ_max| + |μ_rest|), with μ_rest the mean over the other classes: 0 for a
             unit that responds to all alike, 1 for one that responds to one class only; NaN for a silent unit.
     """
 
-    mean_response: np.ndarray
-    preferred: np.ndarray
-    index: np.ndarray
+    mean_response: Float64[np.ndarray, "classes units"]
+    preferred: Integer[np.ndarray, "units"]
+    index: Float64[np.ndarray, "units"]
 
 
-def class_selectivity(responses: Any, labels: Any, classes: int | None = None) -> Selectivity:
+def class_selectivity(
+    responses: Real[Array, "n units"], labels: Integer[Array, "n"], classes: int | None = None
+) -> Selectivity:
     """Mean response of every unit to every class, and how much one class stands out.
 
     Args:
@@ -57,7 +60,7 @@ def class_selectivity(responses: Any, labels: Any, classes: int | None = None) -
     return selectivity_of_means(mean)
 
 
-def selectivity_of_means(mean: np.ndarray) -> Selectivity:
+def selectivity_of_means(mean: Float64[np.ndarray, "classes units"]) -> Selectivity:
     """As ``class_selectivity``, from the mean responses (classes, units); NaN for a class without examples."""
     present = np.flatnonzero(~np.isnan(mean).all(axis=1))
     seen = mean[present]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Real
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 
 
@@ -19,7 +20,7 @@ class Comparison:
     auc: float
 
 
-def removal_comparison(delta: Any, removed: Any) -> Comparison:
+def removal_comparison(delta: Real[Array, "*weights"], removed: Bool[Array, "*weights"]) -> Comparison:
     """Compare a value, usually the cavity's, of the weights removed next with that of the weights kept.
 
     Args:
@@ -41,7 +42,9 @@ def removal_comparison(delta: Any, removed: Any) -> Comparison:
     return Comparison(_mean(kept_values), _mean(removed_values), auc(removed_values, kept_values))
 
 
-def split_values(delta: Any, removed: Any) -> tuple[np.ndarray, np.ndarray]:
+def split_values(
+    delta: Real[Array, "*weights"], removed: Bool[Array, "*weights"]
+) -> tuple[Float64[np.ndarray, "removed"], Float64[np.ndarray, "kept"]]:
     """The values, in float64 and without NaN, of the removed and of the kept weights."""
     values, chosen = np.asarray(delta, np.float64), np.asarray(removed, bool)
     if values.shape != chosen.shape:
@@ -50,7 +53,7 @@ def split_values(delta: Any, removed: Any) -> tuple[np.ndarray, np.ndarray]:
     return values[chosen & known], values[~chosen & known]
 
 
-def auc(high: np.ndarray, low: np.ndarray) -> float:
+def auc(high: Real[np.ndarray, "m"], low: Real[np.ndarray, "n"]) -> float:
     """P(a value of `high` exceeds one of `low`), ties counted half; NaN when either is empty."""
     if not len(high) or not len(low):
         return float("nan")

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int64
 from scipy.special import gammaln, xlog1py, xlogy
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 
 
 @dataclass(frozen=True)
 class Connectivity:
-    """Surviving connections: `per_unit` (units,) and `per_input` (fan_in,), int64."""
+    """Surviving connections of every unit and of every input."""
 
-    per_unit: np.ndarray
-    per_input: np.ndarray
+    per_unit: Int64[np.ndarray, "units"]
+    per_input: Int64[np.ndarray, "fan_in"]
 
 
-def connectivity(mask: Any) -> Connectivity:
+def connectivity(mask: Bool[Array, "fan_in units"]) -> Connectivity:
     """How many inputs each unit keeps, and how many units use each input.
 
     Args:
@@ -32,7 +33,7 @@ def connectivity(mask: Any) -> Connectivity:
     return Connectivity(survives.sum(axis=0, dtype=np.int64), survives.sum(axis=1, dtype=np.int64))
 
 
-def binomial_null(mask: Any) -> np.ndarray:
+def binomial_null(mask: Bool[Array, "fan_in units"]) -> Float64[np.ndarray, "fan_in+1"]:
     """Expected number of units with 0, 1, …, fan_in connections if every weight survived with equal chance.
 
     Against it the histogram ``np.bincount(connectivity(mask).per_unit, minlength=fan_in + 1)`` is read: hubs and dead
@@ -57,7 +58,7 @@ def binomial_null(mask: Any) -> np.ndarray:
     return units * np.exp(choices + xlogy(hits, density) + xlog1py(misses, -density))
 
 
-def _mask(mask: Any) -> np.ndarray:
+def _mask(mask: Bool[Array, "fan_in units"]) -> Bool[np.ndarray, "fan_in units"]:
     survives = np.asarray(mask, bool)
     if survives.ndim != 2:
         raise DataError(f"mask: got shape {survives.shape}; accepted: (fan_in, units)")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.fft
+from jaxtyping import Bool, Complex, Float64, Int64, Shaped
 
+from tfimp._arrays import Array
 from tfimp.formulas._images import as_maps, available_cores
 
 _BLOCK_BYTES = 2**25
@@ -16,13 +17,13 @@ _BLOCK_BYTES = 2**25
 
 @dataclass(frozen=True)
 class Displacements:
-    """Ordered pairs of distinct surviving inputs at every displacement: int64 (2H-1, 2W-1), centre = 0."""
+    """Ordered pairs of distinct surviving inputs at every displacement: (2H-1, 2W-1), centre = 0."""
 
-    same_channel: np.ndarray
-    different_channel: np.ndarray
+    same_channel: Int64[np.ndarray, "rows columns"]
+    different_channel: Int64[np.ndarray, "rows columns"]
 
 
-def displacements(mask: Any, image_shape: tuple[int, int, int]) -> Displacements:
+def displacements(mask: Bool[Array, "fan_in units"], image_shape: tuple[int, int, int]) -> Displacements:
     """S^sc(d) and S^dc(d): the pairs of surviving inputs at displacement d, summed over all units.
 
     It is an autocorrelation: with f the Fourier transform of a unit's mask in one channel, Σ_c |f_c|² belongs to the
@@ -60,7 +61,9 @@ def displacements(mask: Any, image_shape: tuple[int, int, int]) -> Displacements
     return Displacements(same, different)
 
 
-def _spectra(maps: np.ndarray, size: tuple[int, int]) -> Iterator[np.ndarray]:
+def _spectra(
+    maps: Shaped[np.ndarray, "height width channel units"], size: tuple[int, int]
+) -> Iterator[Complex[np.ndarray, "some channel rows columns"]]:
     """Transforms (units, channel, rows, columns / 2 + 1) of a block of units at a time; dead units are left out."""
     planes = maps.transpose(3, 2, 0, 1).astype(bool)
     planes = planes[planes.any(axis=(1, 2, 3))]
@@ -73,6 +76,6 @@ def _spectra(maps: np.ndarray, size: tuple[int, int]) -> Iterator[np.ndarray]:
         yield scipy.fft.fft(rows, size[0], axis=2, overwrite_x=True, workers=workers)
 
 
-def _summed_power(spectrum: np.ndarray) -> np.ndarray:
+def _summed_power(spectrum: Complex[np.ndarray, "some channel rows columns"]) -> Float64[np.ndarray, "rows columns"]:
     parts = spectrum.reshape(-1, *spectrum.shape[2:])
     return np.einsum("nij,nij->ij", parts.real, parts.real) + np.einsum("nij,nij->ij", parts.imag, parts.imag)

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from jaxtyping import Float, Float64, Real
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
-from tfimp.formulas._batches import Inputs, batches
+from tfimp.formulas._batches import Inputs, Start, batches
 from tfimp.formulas.moments import Moments, central_moments
 
-Forward = Callable[[Any, Any], Sequence[Any]]  # (kernel, batch) -> pre-activations (rows, units) of deeper layers
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# (kernel, batch) -> pre-activations (rows, units) of deeper layers
+Forward: TypeAlias = "Callable[[tf.Tensor, tf.Tensor], Sequence[tf.Tensor]]"
 
 
-def downstream_effect(kernel: Any, forward: Forward, inputs: Inputs, *, batch_size: int = 4096) -> np.ndarray:
+def downstream_effect(
+    kernel: Float[Array, "fan_in units"], forward: Forward, inputs: Inputs, *, batch_size: int = 4096
+) -> Float64[np.ndarray, "layers fan_in units"]:
     """What removing each weight does, to first order, to the mean kurtosis of every deeper layer.
 
     Removing w changes w by -w, so the effect is -w ∂κ̄/∂w, with κ̄ the mean excess kurtosis of a layer's live units. The
@@ -64,15 +72,15 @@ def downstream_effect(kernel: Any, forward: Forward, inputs: Inputs, *, batch_si
 
 @dataclass(frozen=True)
 class DenseLayer:
-    """h = (x · scale + shift) W + b; scale and shift (fan_in,) are those of a batch-norm at inference."""
+    """h = (x · scale + shift) W + b; scale and shift are those of a batch-norm at inference."""
 
-    kernel: Any
-    bias: Any
-    scale: Any = 1.0
-    shift: Any = 0.0
+    kernel: Float[Array, "fan_in units"]
+    bias: Float[Array, "units"]
+    scale: Float[Array, "fan_in"] | float = 1.0
+    shift: Float[Array, "fan_in"] | float = 0.0
 
 
-def dense_stack(layers: Sequence[DenseLayer], activation: Callable[[Any], Any]) -> Forward:
+def dense_stack(layers: Sequence[DenseLayer], activation: Callable[[tf.Tensor], tf.Tensor]) -> Forward:
     """A `forward` for a stack of dense layers, asked about its first kernel.
 
     Args:
@@ -89,10 +97,10 @@ def dense_stack(layers: Sequence[DenseLayer], activation: Callable[[Any], Any]) 
     if len(layers) < 2:
         raise DataError(f"layers: got {len(layers)}; accepted: a layer and at least one deeper one")
 
-    def forward(kernel: Any, batch: Any) -> list[Any]:
+    def forward(kernel: tf.Tensor, batch: tf.Tensor) -> list[tf.Tensor]:
         import tensorflow as tf
 
-        found: list[Any] = []
+        found: list[tf.Tensor] = []
         x = tf.cast(batch, kernel.dtype)
         for index, layer in enumerate(layers):
             scale, shift, bias = (tf.cast(part, kernel.dtype) for part in (layer.scale, layer.shift, layer.bias))
@@ -104,7 +112,7 @@ def dense_stack(layers: Sequence[DenseLayer], activation: Callable[[Any], Any]) 
     return forward
 
 
-def _moments(weights: Any, forward: Forward, start: Callable[[], Any]) -> list[Moments]:
+def _moments(weights: tf.Tensor, forward: Forward, start: Start) -> list[Moments]:
     """Moments of every deeper layer, all from one pass."""
     import tensorflow as tf
 
@@ -124,7 +132,7 @@ def _moments(weights: Any, forward: Forward, start: Callable[[], Any]) -> list[M
     ]
 
 
-def _pull(h: np.ndarray, moments: Moments) -> np.ndarray:
+def _pull(h: Real[np.ndarray, "rows units"], moments: Moments) -> Float64[np.ndarray, "rows units"]:
     """Derivative of the mean kurtosis of the live units with respect to each value of h."""
     live = ~moments.dead
     m2 = np.where(live, moments.m2, 1.0)

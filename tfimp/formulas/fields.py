@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int64, Real, Shaped
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas._images import as_maps
 
@@ -16,17 +17,17 @@ class Fields:
     """Place and extent of every unit's receptive field, in pixels; NaN for units without weights.
 
     Attributes:
-        centre: (units, 2), row and column.
-        covariance: (units, 2, 2), second moments around the centre.
-        size: (units,), root mean square distance of the weight from the centre.
+        centre: row and column.
+        covariance: second moments around the centre.
+        size: root mean square distance of the weight from the centre.
     """
 
-    centre: np.ndarray
-    covariance: np.ndarray
-    size: np.ndarray
+    centre: Float64[np.ndarray, "units 2"]
+    covariance: Float64[np.ndarray, "units 2 2"]
+    size: Float64[np.ndarray, "units"]
 
 
-def receptive_fields(kernel: Any, image_shape: tuple[int, int, int]) -> Fields:
+def receptive_fields(kernel: Shaped[Array, "fan_in units"], image_shape: tuple[int, int, int]) -> Fields:
     """Centre and size of every receptive field, as weighted first and second moments.
 
     Each position has the weight Σ_c w², its share in the unit's squared norm. A mask can be given as the kernel: then
@@ -57,8 +58,10 @@ def receptive_fields(kernel: Any, image_shape: tuple[int, int, int]) -> Fields:
     return Fields(centre, covariance, np.sqrt(covariance[:, 0, 0] + covariance[:, 1, 1]))
 
 
-def _position_weights(kernel: Any, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """(height, width, units) shares that sum to 1 over the positions, and which units have any."""
+def _position_weights(
+    kernel: Shaped[Array, "fan_in units"], image_shape: tuple[int, int, int]
+) -> tuple[Float64[np.ndarray, "height width units"], Bool[np.ndarray, "units"]]:
+    """Shares that sum to 1 over the positions, and which units have any."""
     maps = as_maps(kernel, image_shape, "kernel").astype(np.float64)
     largest = np.abs(maps).max(axis=(0, 1, 2))
     alive = largest > 0
@@ -73,17 +76,17 @@ class Coverage:
     Attributes:
         share: share of the pixels that lie within the radius of some centre.
         expected: the same for as many centres at random places, on average.
-        counts: (height, width) int64, centres within the radius of each pixel.
+        counts: centres within the radius of each pixel.
         radius: in pixels.
     """
 
     share: float
     expected: float
-    counts: np.ndarray
+    counts: Int64[np.ndarray, "height width"]
     radius: float
 
 
-def coverage(centre: Any, image_shape: tuple[int, int, int], radius: float) -> Coverage:
+def coverage(centre: Real[Array, "units 2"], image_shape: tuple[int, int, int], radius: float) -> Coverage:
     """Share of the image that lies near a field centre, against as many centres anywhere.
 
     A random centre is any pixel with equal chance, so a pixel with a pixels within its radius stays uncovered by n

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.optimize
+from jaxtyping import Float64, Real, Shaped
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas._images import as_maps
 from tfimp.formulas.fields import receptive_fields
@@ -30,7 +31,7 @@ class Fit:
     goodness: float
 
 
-def fit_gaussian(image: Any) -> Fit:
+def fit_gaussian(image: Real[Array, "height width"]) -> Fit:
     """Fit amplitude · exp(-a²/(2 sigma_along²) - b²/(2 sigma_across²)) + offset to a field.
 
     a and b are the coordinates along and across `angle` from the centre (row, column). Both deviations are at least a
@@ -54,7 +55,7 @@ def fit_gaussian(image: Any) -> Fit:
     return Fit({name: float(value) for name, value in found.items()}, goodness)
 
 
-def fit_gabor(image: Any) -> Fit:
+def fit_gabor(image: Real[Array, "height width"]) -> Fit:
     """Fit amplitude · exp(-a²/(2 sigma_along²) - b²/(2 sigma_across²)) · cos(2π frequency a + phase) + offset.
 
     The wave runs along `angle`. Starts are taken at the peaks of the field's Fourier transform and at the best
@@ -93,8 +94,10 @@ def fit_gabor(image: Any) -> Fit:
     return Fit({name: float(value) for name, value in found.items()}, goodness)
 
 
-def field_maps(kernel: Any, image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Every unit's field as one plane (units, height, width): its colours weighed as the field itself weighs them.
+def field_maps(
+    kernel: Shaped[Array, "fan_in units"], image_shape: tuple[int, int, int]
+) -> Float64[np.ndarray, "units height width"]:
+    """Every unit's field as one plane: its colours weighed as the field itself weighs them.
 
     The plane is the first singular vector of the field seen as (positions, channels), times its singular value, with
     the sign for which the colour weights sum to a positive number; with one channel it is the field.
@@ -110,7 +113,9 @@ def field_maps(kernel: Any, image_shape: tuple[int, int, int]) -> np.ndarray:
     return (left[:, :, 0] * (size[:, :1] * sign[:, None])).reshape(units, height, width)
 
 
-def _prepared(image: Any) -> tuple[np.ndarray, np.ndarray]:
+def _prepared(
+    image: Real[Array, "height width"],
+) -> tuple[Float64[np.ndarray, "height width"], Float64[np.ndarray, "4"]]:
     """The field with its largest value scaled to one, and its scale-free start: row, column, deviation, scale."""
     field = np.asarray(image, np.float64)
     if field.ndim != 2 or not np.isfinite(field).all():
@@ -123,7 +128,7 @@ def _prepared(image: Any) -> tuple[np.ndarray, np.ndarray]:
     return field / scale, np.array([*fields.centre[0], max(0.5, fields.size[0] / np.sqrt(2)), scale])
 
 
-def _best(starts: list[list[float]], field: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, float]:
+def _best(starts: list[list[float]], field: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, "float"]:
     scale = first[3]
     total = ((field - field.mean()) ** 2).sum()
     if scale == 0.0 or total == 0.0:

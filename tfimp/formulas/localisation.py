@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from jaxtyping import Float64, Shaped
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 
 
-def inverse_participation_ratio(kernel: Any) -> np.ndarray:
+def inverse_participation_ratio(kernel: Shaped[Array, "fan_in units"]) -> Float64[np.ndarray, "units"]:
     """Inverse participation ratio of every unit, Σw⁴ / (Σw²)²: 1 for a single weight, 1/fan_in for equal ones.
 
     Its inverse is the number of inputs that take part; a localised receptive field has a large ratio.

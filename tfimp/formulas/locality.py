@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int64, Integer
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas._images import as_maps, box_sum, near_pairs
 from tfimp.formulas._usage_null import excess_under_usage
@@ -24,7 +25,7 @@ class Locality:
         z, z_usage: distance from the expectation in standard deviations of the null.
         share, expected, expected_usage: the three shares that the ratios are made of.
         pairs: number of ordered pairs of distinct surviving inputs, over all units.
-        per_unit: (units,) the ratio of every unit by itself; NaN for units with fewer than two inputs. The ratio over
+        per_unit: the ratio of every unit by itself; NaN for units with fewer than two inputs. The ratio over
             all pairs is carried by the few best connected units, whose pairs grow with the square of their inputs; the
             median of these says what an eye sees.
         sd: standard deviation of `ratio` if connections fell anywhere.
@@ -39,12 +40,14 @@ class Locality:
     expected: float
     expected_usage: float
     pairs: int
-    per_unit: np.ndarray
+    per_unit: Float64[np.ndarray, "units"]
     sd: float
     radius: int
 
 
-def locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2, periodic: bool = False) -> Locality:
+def locality(
+    mask: Bool[Array, "fan_in units"], image_shape: tuple[int, int, int], radius: int = 2, periodic: bool = False
+) -> Locality:
     """Share of pairs of surviving inputs within Chebyshev distance `radius`, over the share that chance gives.
 
     Pairs are those of distinct inputs of one unit, in all channels; two channels of one position are at distance 0.
@@ -91,7 +94,10 @@ def locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2, peri
 
 
 def localities(
-    mask: Any, image_shape: tuple[int, int, int], radii: Sequence[int], periodic: bool = False
+    mask: Bool[Array, "fan_in units"],
+    image_shape: tuple[int, int, int],
+    radii: Sequence[int],
+    periodic: bool = False,
 ) -> tuple[Locality, ...]:
     """`locality` for several radii: near the small ones compact fields stand out, near the large ones wide fields.
 
@@ -115,8 +121,10 @@ def localities(
     return tuple(_locality(maps, counts, radius, periodic) for radius in radii)
 
 
-def unit_locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2, periodic: bool = False) -> np.ndarray:
-    """(units,): the locality ratio of every unit by itself; NaN for units with fewer than two inputs.
+def unit_locality(
+    mask: Bool[Array, "fan_in units"], image_shape: tuple[int, int, int], radius: int = 2, periodic: bool = False
+) -> Float64[np.ndarray, "units"]:
+    """The locality ratio of every unit by itself; NaN for units with fewer than two inputs.
 
     If a unit's connections fell anywhere with equal chance, any two of them would be any two inputs; so the share
     expected by chance is that of a unit with every input, the same for all units.
@@ -129,14 +137,21 @@ def unit_locality(mask: Any, image_shape: tuple[int, int, int], radius: int = 2,
     return _own_ratios(counts, expected, radius, periodic)
 
 
-def _own_ratios(counts: np.ndarray, expected: float, radius: int, periodic: bool) -> np.ndarray:
+def _own_ratios(
+    counts: Int64[np.ndarray, "height width units"], expected: float, radius: int, periodic: bool
+) -> Float64[np.ndarray, "units"]:
     per_unit = counts.sum(axis=(0, 1))
     pairs, near = per_unit * (per_unit - 1), near_pairs(counts, radius, periodic) - per_unit
     share = np.divide(near, pairs, out=np.full(len(per_unit), np.nan), where=pairs > 0)
     return share / expected if expected > 0 else np.full(len(per_unit), np.nan)
 
 
-def _locality(maps: np.ndarray, counts: np.ndarray, radius: int, periodic: bool) -> Locality:
+def _locality(
+    maps: Bool[np.ndarray, "height width channel units"],
+    counts: Int64[np.ndarray, "height width units"],
+    radius: int,
+    periodic: bool,
+) -> Locality:
     per_unit = counts.sum(axis=(0, 1))
     near = int(near_pairs(counts, radius, periodic).sum() - per_unit.sum())
     pairs = int((per_unit * (per_unit - 1)).sum())
@@ -163,7 +178,7 @@ def _ratio(value: float, scale: float) -> float:
 
 
 def _null_anywhere(
-    image_shape: tuple[int, ...], per_unit: np.ndarray, radius: int, periodic: bool
+    image_shape: tuple[int, ...], per_unit: Integer[np.ndarray, "units"], radius: int, periodic: bool
 ) -> tuple[float, float]:
     """Probability that two inputs are near, and the variance of the ordered near pairs summed over the units.
 
@@ -193,6 +208,6 @@ def _null_anywhere(
     return float(chance), 4 * float((one * ((chosen - 1) ** 2 * float(ends) + two * float(rest))).sum())
 
 
-def _ends(degree: np.ndarray, channels: int, edges: int, inputs: int) -> Fraction:
+def _ends(degree: Integer[np.ndarray, "height width"], channels: int, edges: int, inputs: int) -> Fraction:
     """Σ l², l_i = (d_i - mean degree) / (N - 2)."""
     return (int((degree**2).sum()) * channels - Fraction(4 * edges**2, inputs)) / (inputs - 2) ** 2

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Float64, Integer, Real
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas.comparison import Comparison, auc
 
@@ -16,26 +17,31 @@ class MagnitudeBins:
     """Values of weights of about equal magnitude.
 
     Attributes:
-        edges: (bins + 1,) of |w|; every bin holds the same number of weights up to ties.
-        count, count_removed: (bins,) weights, and those of them that are removed next.
-        mean_delta, mean_delta_kept, mean_delta_removed: (bins,).
-        auc: (bins,) of removed against kept within the bin; NaN where a bin holds only one kind.
+        edges: (bins + 1) of |w|; every bin holds the same number of weights up to ties.
+        count, count_removed: weights, and those of them that are removed next.
+        mean_delta, mean_delta_kept, mean_delta_removed: of the weights in the bin.
+        auc: of removed against kept within the bin; NaN where a bin holds only one kind.
         auc_within: the AUC of pairs from the same bin, all bins together.
         correlation: Spearman's, of |w| and the value over all weights.
     """
 
-    edges: np.ndarray
-    count: np.ndarray
-    count_removed: np.ndarray
-    mean_delta: np.ndarray
-    mean_delta_kept: np.ndarray
-    mean_delta_removed: np.ndarray
-    auc: np.ndarray
+    edges: Float64[np.ndarray, "edges"]
+    count: Integer[np.ndarray, "bins"]
+    count_removed: Integer[np.ndarray, "bins"]
+    mean_delta: Float64[np.ndarray, "bins"]
+    mean_delta_kept: Float64[np.ndarray, "bins"]
+    mean_delta_removed: Float64[np.ndarray, "bins"]
+    auc: Float64[np.ndarray, "bins"]
     auc_within: float
     correlation: float
 
 
-def comparison_by_magnitude(delta: Any, weights: Any, removed: Any, bins: int = 10) -> MagnitudeBins:
+def comparison_by_magnitude(
+    delta: Real[Array, "*weights"],
+    weights: Real[Array, "*weights"],
+    removed: Bool[Array, "*weights"],
+    bins: int = 10,
+) -> MagnitudeBins:
     """Is the value informative beyond the weight's magnitude?
 
     Magnitude pruning removes small weights and small weights have small effects, so a difference between removed and
@@ -79,7 +85,12 @@ def comparison_by_magnitude(delta: Any, weights: Any, removed: Any, bins: int = 
     )
 
 
-def comparison_at_threshold(delta: Any, weights: Any, removed: Any, share: float = 0.1) -> Comparison:
+def comparison_at_threshold(
+    delta: Real[Array, "*weights"],
+    weights: Real[Array, "*weights"],
+    removed: Bool[Array, "*weights"],
+    share: float = 0.1,
+) -> Comparison:
     """Removed against kept weights of nearly equal magnitude: those on either side of the pruning threshold.
 
     Magnitude pruning takes the smallest weights, so bins of equal |w| hold only removed or only kept ones, except
@@ -110,13 +121,13 @@ def comparison_at_threshold(delta: Any, weights: Any, removed: Any, share: float
     return Comparison(_mean(above), _mean(below), auc(below, above))
 
 
-def _floats(values: Any) -> np.ndarray:
+def _floats(values: Real[Array, "*weights"]) -> Float[np.ndarray, "*weights"]:
     """As they are where they are float32, of which there can be millions; else in float64."""
     array = np.asarray(values)
     return array if array.dtype == np.float32 else array.astype(np.float64)
 
 
-def _first(values: np.ndarray, keys: np.ndarray, count: int) -> np.ndarray:
+def _first(values: Float[np.ndarray, "n"], keys: Float[np.ndarray, "n"], count: int) -> Float64[np.ndarray, "found"]:
     """The values with the smallest keys, in float64."""
     found = values if len(values) <= count else values[np.argpartition(keys, count - 1)[:count]]
     return found.astype(np.float64)
@@ -126,7 +137,7 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+def _rank_correlation(first: Float[np.ndarray, "n"], second: Float[np.ndarray, "n"]) -> float:
     from scipy.stats import rankdata  # slow to import
 
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:

@@ -4,40 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Shaped
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
+from tfimp.formulas._batches import Rows
 
 _ROWS = 4096
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, mean and central moments (m_k = E[(h - E[h])^k]) of every unit; all arrays are (units,) float64."""
+    """Count, mean and central moments (m_k = E[(h - E[h])^k]) of every unit."""
 
     count: int
-    mean: np.ndarray
-    m2: np.ndarray
-    m3: np.ndarray
-    m4: np.ndarray
-    dead: np.ndarray
+    mean: Float64[np.ndarray, "units"]
+    m2: Float64[np.ndarray, "units"]
+    m3: Float64[np.ndarray, "units"]
+    m4: Float64[np.ndarray, "units"]
+    dead: Bool[np.ndarray, "units"]
 
     @property
-    def excess_kurtosis(self) -> np.ndarray:
+    def excess_kurtosis(self) -> Float64[np.ndarray, "units"]:
         """m4 / m2² - 3 per unit, NaN where the unit is dead."""
         m2 = np.where(self.dead, 1.0, self.m2)
         return np.where(self.dead, np.nan, self.m4 / m2**2 - 3.0)
 
     @property
-    def skewness(self) -> np.ndarray:
+    def skewness(self) -> Float64[np.ndarray, "units"]:
         """m3 / m2^(3/2) per unit, NaN where the unit is dead."""
         m2 = np.where(self.dead, 1.0, self.m2)
         return np.where(self.dead, np.nan, self.m3 / m2**1.5)
 
 
-def central_moments(h: Any) -> Moments:
+def central_moments(h: Shaped[Array, "n units"] | Iterable[Rows]) -> Moments:
     """Central moments of every unit up to the fourth, accumulated in float64.
 
     One pass is enough, so a one-shot iterator of batches will do. Batches are joined by the exact formulas for the
@@ -55,7 +57,7 @@ def central_moments(h: Any) -> Moments:
     Source:
         Pébay 2008, Sandia report SAND2008-6212, equations 2.1 to 2.4 (pairwise updates of central moments).
     """
-    blocks: Iterable[Any] = [h] if hasattr(h, "shape") else h
+    blocks = [h] if isinstance(h, Array) else h
     total = None
     for block in blocks:
         for rows in _row_slices(np.asarray(block)):
@@ -69,7 +71,7 @@ def central_moments(h: Any) -> Moments:
     return Moments(count, mean, m2, s3 / count, s4 / count, dead)
 
 
-def excess_kurtosis(h: Any) -> np.ndarray:
+def excess_kurtosis(h: Shaped[Array, "n units"] | Iterable[Rows]) -> Float64[np.ndarray, "units"]:
     """Excess kurtosis of every unit's pre-activation, m4 / m2² - 3: 0 for a Gaussian, positive for heavy tails.
 
     Pruning makes pre-activations less Gaussian; this is the number that says by how much.
@@ -87,21 +89,22 @@ def excess_kurtosis(h: Any) -> np.ndarray:
     return central_moments(h).excess_kurtosis
 
 
-def skewness(h: Any) -> np.ndarray:
-    """Skewness of every unit's pre-activation, m3 / m2^(3/2), as (units,); arguments as in `excess_kurtosis`."""
+def skewness(h: Shaped[Array, "n units"] | Iterable[Rows]) -> Float64[np.ndarray, "units"]:
+    """Skewness of every unit's pre-activation, m3 / m2^(3/2); arguments as in `excess_kurtosis`."""
     return central_moments(h).skewness
 
 
-_Sums = tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+_Units = Float64[np.ndarray, "units"]
+_Sums = tuple[int, _Units, _Units, _Units, _Units]
 
 
-def _row_slices(block: np.ndarray) -> Iterable[np.ndarray]:
+def _row_slices(block: Shaped[np.ndarray, "rows units"]) -> Iterable[Shaped[np.ndarray, "some units"]]:
     if block.ndim != 2:
         raise DataError(f"h: got an array of shape {block.shape}; accepted: (n, units)")
     return (block[first : first + _ROWS] for first in range(0, len(block), _ROWS))
 
 
-def _of_block(block: np.ndarray) -> tuple[_Sums, float]:
+def _of_block(block: Shaped[np.ndarray, "rows units"]) -> tuple[_Sums, float]:
     epsilon = float(np.finfo(block.dtype).eps) if np.issubdtype(block.dtype, np.floating) else 0.0
     pivot = block[0].astype(np.float64)
     # Subtracting a row first makes a constant unit exactly zero and takes a large mean out before anything is summed.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from jaxtyping import Float, Float64
 
 from tfimp.formulas._batches import Inputs, batches
 from tfimp.formulas.moments import central_moments
@@ -13,7 +12,7 @@ _ODD = 36 / (8 * np.sqrt(3) - 9)
 _EVEN = 24 / (16 * np.sqrt(3) - 27)
 
 
-def negentropy(h: Inputs, *, batch_size: int = 4096) -> np.ndarray:
+def negentropy(h: Inputs, *, batch_size: int = 4096) -> Float64[np.ndarray, "units"]:
     """Negentropy of every unit's pre-activation, estimated; 0 for a Gaussian, larger the further away from one.
 
     Kurtosis is decided by a few large values. This estimate of J = H(Gaussian of equal variance) - H(h) uses bounded
@@ -43,7 +42,7 @@ def negentropy(h: Inputs, *, batch_size: int = 4096) -> np.ndarray:
     start = batches(h, batch_size)
     moments = central_moments(start())
     deviation = np.where(moments.dead, np.nan, np.sqrt(moments.m2))
-    sums: Any = 0.0
+    sums = np.zeros(2)[:, None]
     for batch in start():
         y = (np.asarray(batch, np.float64) - moments.mean) / deviation
         bump = np.exp(-0.5 * y * y)
@@ -51,6 +50,8 @@ def negentropy(h: Inputs, *, batch_size: int = 4096) -> np.ndarray:
     return from_expectations(*(sums / moments.count))
 
 
-def from_expectations(odd: np.ndarray, even: np.ndarray) -> np.ndarray:
+def from_expectations(
+    odd: Float[np.ndarray, "*units"], even: Float[np.ndarray, "*units"]
+) -> Float64[np.ndarray, "*units"]:
     """The estimate from E[y exp(-y²/2)] and E[exp(-y²/2)] of the standardised values y."""
     return _ODD * odd**2 + _EVEN * (even - np.sqrt(0.5)) ** 2

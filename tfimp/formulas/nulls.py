@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Real
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas.localisation import inverse_participation_ratio
 from tfimp.formulas.pre_activations import PreActivations, average, multiplied
@@ -48,7 +49,11 @@ class PermutedWeights:
 
 
 def permuted_weights(
-    layer: PreActivations, units: Any = None, *, draws: int = 4, rng: np.random.Generator | None = None
+    layer: PreActivations,
+    units: Bool[Array, "units"] | None = None,
+    *,
+    draws: int = 4,
+    rng: np.random.Generator | None = None,
 ) -> PermutedWeights:
     """Non-Gaussianity within classes of units that have the same weights, each unit's at random inputs.
 
@@ -58,7 +63,7 @@ def permuted_weights(
 
     Args:
         layer: Inputs class after class, and the kernel.
-        units: (units,) booleans: those whose median is taken; by default all.
+        units: those whose median is taken; by default all.
         draws: Permutations of every unit. In large layers only some units, chosen at random, are drawn; the error of
             that is in the spread.
         rng: Random numbers.
@@ -94,8 +99,8 @@ def permuted_weights(
     return PermutedWeights(*(_of_the_median(found, wanted, random) for found in (absolute, negentropy)))
 
 
-def _of_the_median(drawn: np.ndarray, units: int, rng: np.random.Generator) -> Null:
-    """Mean and spread of the median over ``units`` units, from (draws, units drawn) values of single units."""
+def _of_the_median(drawn: Float64[np.ndarray, "draws drawn"], units: int, rng: np.random.Generator) -> Null:
+    """Mean and spread of the median over ``units`` units, from values of single units that were drawn."""
     draws, columns = drawn.shape
     known = np.isfinite(drawn).all(axis=0)
     if not known.any():
@@ -109,21 +114,26 @@ def _of_the_median(drawn: np.ndarray, units: int, rng: np.random.Generator) -> N
     return Null(float(np.median(drawn, axis=1).mean()), float(np.sqrt(variance + error)))
 
 
-def _error_of_some_units(drawn: np.ndarray, rng: np.random.Generator) -> float:
+def _error_of_some_units(drawn: Float64[np.ndarray, "draws drawn"], rng: np.random.Generator) -> float:
     """Variance of the mean over draws of the median, from other choices of the units that were drawn."""
     picks = rng.integers(drawn.shape[1], size=(_RESAMPLES, drawn.shape[1]))
     return float(np.median(drawn[:, picks], axis=2).mean(axis=0).var(ddof=1))
 
 
 def median_of_random_masks(
-    mask: Any, per_unit: Callable[[np.ndarray], np.ndarray], units: Any = None, *, draws: int = 20, seed: int = 0
+    mask: Bool[Array, "fan_in units"],
+    per_unit: Callable[[Bool[np.ndarray, "fan_in some"]], Float64[np.ndarray, "some"]],
+    units: Bool[Array, "units"] | None = None,
+    *,
+    draws: int = 20,
+    seed: int = 0,
 ) -> Null:
     """The median over units of a value of masks, if each unit's connections fell anywhere with equal chance.
 
     Args:
         mask: (fan_in, units), boolean; every unit keeps its number of connections.
         per_unit: Makes (units,) values of such a mask.
-        units: (units,) booleans: those whose median is taken; by default all.
+        units: those whose median is taken; by default all.
         draws: Random masks.
         seed: Of them.
     """
@@ -136,7 +146,9 @@ def median_of_random_masks(
     return Null(float(values.mean()), float(values.std(ddof=1) * (1 + 1 / draws) ** 0.5))
 
 
-def participation_after_pruning(connections: Any, density: float, *, draws: int = 8, seed: int = 0) -> Null:
+def participation_after_pruning(
+    connections: Real[Array, "units"], density: float, *, draws: int = 8, seed: int = 0
+) -> Null:
     """The median inverse participation ratio of Gaussian weights of which pruning by magnitude left some.
 
     Gaussian weights masked at random have 3 / n for n of them; but pruning leaves the large ones, whose magnitudes

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 
 
@@ -29,14 +30,14 @@ class Overlap:
     z: float
 
 
-def mask_overlap(first: Any, second: Any) -> Overlap:
+def mask_overlap(first: Bool[Array, "*shape"], second: Bool[Array, "*shape"]) -> Overlap:
     """Compare two masks weight by weight, against independent masks of the same sizes.
 
     With n weights of which a and b survive, the number shared by chance has mean a b / n and variance
     a b (n - a) (n - b) / (n² (n - 1)).
 
     Args:
-        first, second: booleans of one shape.
+        first, second: two masks of the same shape.
 
     Returns:
         Overlap.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Float64, Int64, Integer, Real
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas.negentropy import from_expectations
 
@@ -25,18 +27,18 @@ class Shapes:
     """How the values of every row are distributed.
 
     Attributes:
-        kurtosis, skewness, negentropy: (rows,) float64; excess kurtosis, and the estimate of ``formulas.negentropy``;
-            NaN for a constant row.
+        kurtosis, skewness, negentropy: excess kurtosis, and the estimate of ``formulas.negentropy``; NaN for a constant
+            row. `PreActivations.class_shapes` has a first axis of classes.
     """
 
-    kurtosis: np.ndarray
-    skewness: np.ndarray
-    negentropy: np.ndarray
+    kurtosis: Float64[np.ndarray, "*classes rows"]
+    skewness: Float64[np.ndarray, "*classes rows"]
+    negentropy: Float64[np.ndarray, "*classes rows"]
 
 
 @dataclass(frozen=True)
 class Removals:
-    """What the removal of each single weight does to its unit; (survivors,) float64, row-major in the mask.
+    """What the removal of each single weight does to its unit; survivors are row-major in the mask.
 
     Attributes:
         delta: Change of the excess kurtosis over all inputs; 0 for a weight of 0, NaN where h is constant with or
@@ -46,9 +48,9 @@ class Removals:
             where removal leads away from a Gaussian.
     """
 
-    delta: np.ndarray
-    within_delta: np.ndarray
-    within_absolute_delta: np.ndarray
+    delta: Float64[np.ndarray, "survivors"]
+    within_delta: Float64[np.ndarray, "survivors"]
+    within_absolute_delta: Float64[np.ndarray, "survivors"]
 
 
 @dataclass(frozen=True)
@@ -59,30 +61,34 @@ class PreActivations:
     that made h: `shapes` for what is asked of every row alone, `without` for layers that lose weights.
 
     Attributes:
-        kernel: (fan_in, units), zero where pruned.
-        mask: (fan_in, units), boolean.
-        inputs: (fan_in, n), x less its mean; exactly 0 for a constant input.
-        values: (units, n), h less its mean.
-        mean: (units,), the mean of h, the bias left out.
-        size: (units,), Σ w² var(x): what the variance of h would be if the inputs were independent.
-        spread: (fan_in,), var(x).
-        starts: (classes + 1,), where the samples of each class begin, and the end; one class where none were given.
+        kernel: zero where pruned.
+        mask: of the kernel.
+        inputs: x less its mean; exactly 0 for a constant input.
+        values: h less its mean.
+        mean: the mean of h, the bias left out.
+        size: Σ w² var(x): what the variance of h would be if the inputs were independent.
+        spread: var(x).
+        starts: where the samples of each class begin, and the end; one class where none were given.
     """
 
-    kernel: np.ndarray
-    mask: np.ndarray
-    inputs: np.ndarray
-    values: np.ndarray
-    mean: np.ndarray
-    size: np.ndarray
-    spread: np.ndarray
-    starts: np.ndarray
+    kernel: Float64[np.ndarray, "fan_in units"]
+    mask: Bool[np.ndarray, "fan_in units"]
+    inputs: Float64[np.ndarray, "fan_in n"]
+    values: Float64[np.ndarray, "units n"]
+    mean: Float64[np.ndarray, "units"]
+    size: Float64[np.ndarray, "units"]
+    spread: Float64[np.ndarray, "fan_in"]
+    starts: Int64[np.ndarray, "classes_and_end"]
 
     def shapes(self) -> Shapes:
         """Of every unit's h."""
         return shapes(self.values, _CONSTANT * self.size)
 
-    def class_shapes(self, values: np.ndarray | None = None, units: Any = slice(None)) -> Shapes:
+    def class_shapes(
+        self,
+        values: Float64[np.ndarray, "some n"] | None = None,
+        units: slice | Integer[np.ndarray, "some"] = slice(None),
+    ) -> Shapes:
         """Of every unit's h, or of other ``values`` of some units, over the inputs of each class; (classes, units)."""
         h = self.values if values is None else values
         least = _CONSTANT * self.size[units]
@@ -96,19 +102,15 @@ class PreActivations:
         """Of every input x_i: also of the activations before a batch-norm, which shifts and scales only."""
         return shapes(self.inputs)
 
-    def without(self, removed: Any) -> np.ndarray:
-        """(units, n): h without all the weights of a set, removed together.
-
-        Args:
-            removed: (fan_in, units), boolean.
-        """
+    def without(self, removed: Bool[Array, "fan_in units"]) -> Float64[np.ndarray, "units n"]:
+        """h without all the weights of a set, removed together."""
         from tfimp.formulas import _rows
 
         left = self.values.copy()
         _rows.add_products(self.inputs, self.kernel, np.asarray(removed, bool), -1.0, left)
         return left
 
-    def shapes_without(self, removed: Any) -> Shapes:
+    def shapes_without(self, removed: Bool[Array, "fan_in units"]) -> Shapes:
         """Of every unit's h without all the weights of a set, removed together: the *set* cavity."""
         return shapes(self.without(removed), _CONSTANT * self.size)
 
@@ -148,8 +150,10 @@ class PreActivations:
             out[1], out[2] = out[0], np.abs(shape + out[0]) - np.abs(shape)
         return Removals(*out)
 
-    def class_means(self, bias: Any, labels: Any, classes: int) -> np.ndarray:
-        """(classes, units): mean of max(h + bias, 0) over the samples of each class; NaN for a class without any."""
+    def class_means(
+        self, bias: Real[Array, "units"] | float, labels: Integer[Array, "n"], classes: int
+    ) -> Float64[np.ndarray, "classes units"]:
+        """Mean of max(h + bias, 0) over the samples of each class; NaN for a class without any."""
         from tfimp.formulas import _rows
 
         group = np.asarray(labels, np.int64)
@@ -161,7 +165,13 @@ class PreActivations:
             return (sums / np.bincount(group, minlength=classes)).T
 
 
-def pre_activations(kernel: Any, inputs: Any, mask: Any = None, *, starts: Any = None) -> PreActivations:
+def pre_activations(
+    kernel: Real[Array, "fan_in units"],
+    inputs: Real[Array, "n fan_in"],
+    mask: Bool[Array, "fan_in units"] | None = None,
+    *,
+    starts: Sequence[int] | Integer[np.ndarray, "classes_and_end"] | None = None,
+) -> PreActivations:
     """Multiply a layer's inputs by its kernel, in float64.
 
     Args:
@@ -201,8 +211,12 @@ def pre_activations(kernel: Any, inputs: Any, mask: Any = None, *, starts: Any =
     return PreActivations(weights, survives, rows, values, mean, size, spread, begins)
 
 
-def multiplied(rows: np.ndarray, kernel: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(units, n): the kernel's units over rows (fan_in, n), by whichever product is faster at this density."""
+def multiplied(
+    rows: Float64[np.ndarray, "fan_in n"],
+    kernel: Float64[np.ndarray, "fan_in units"],
+    mask: Bool[np.ndarray, "fan_in units"],
+) -> Float64[np.ndarray, "units n"]:
+    """The kernel's units over rows, by whichever product is faster at this density."""
     from tfimp.formulas import _rows
 
     if np.count_nonzero(mask) > _SPARSE * mask.size:
@@ -212,7 +226,7 @@ def multiplied(rows: np.ndarray, kernel: np.ndarray, mask: np.ndarray) -> np.nda
     return values
 
 
-def average(values: np.ndarray) -> np.ndarray:
+def average(values: Float[np.ndarray, "first *others"]) -> Float64[np.ndarray, "*others"]:
     """Mean over the first axis, NaN left out; NaN where nothing is left."""
     known = np.isfinite(values)
     count = known.sum(axis=0)
@@ -223,12 +237,12 @@ def _between(starts: np.ndarray) -> list[slice]:
     return [slice(int(first), int(last)) for first, last in itertools.pairwise(starts)]
 
 
-def shapes(rows: np.ndarray, least: Any = 0.0) -> Shapes:
+def shapes(rows: Float64[np.ndarray, "rows n"], least: Float64[np.ndarray, "rows"] | float = 0.0) -> Shapes:
     """Kurtosis, skewness and negentropy of every row.
 
     Args:
-        rows: (rows, n) float64, of mean 0.
-        least: (rows,), the variance up to which a row counts as constant.
+        rows: (rows, n), of mean 0.
+        least: the variance up to which a row counts as constant.
     """
     from tfimp.formulas import _rows
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Real
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 
 
-def mask_product(masks: Sequence[Any]) -> np.ndarray:
+def mask_product(masks: Sequence[Bool[Array, "_ _"]]) -> Float64[np.ndarray, "fan_in units"]:
     """Number of surviving paths from every input to every unit of the last layer.
 
     Args:
@@ -25,7 +26,7 @@ def mask_product(masks: Sequence[Any]) -> np.ndarray:
     return _product([np.asarray(mask, bool) for mask in masks], "masks")
 
 
-def kernel_product(kernels: Sequence[Any]) -> np.ndarray:
+def kernel_product(kernels: Sequence[Real[Array, "_ _"]]) -> Float64[np.ndarray, "fan_in units"]:
     """Product of the masked kernels: what the layers would compute without non-linearities and normalisation.
 
     Args:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Integer, Real
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas._images import as_maps
 from tfimp.formulas.displacements import Displacements, displacements
@@ -16,13 +17,15 @@ from tfimp.formulas.displacements import Displacements, displacements
 class Band:
     """Units with a similar number of connections: which ones, fewest and most connections, and their displacements."""
 
-    units: np.ndarray
+    units: Integer[np.ndarray, "some"]
     fewest: int
     most: int
     displacements: Displacements
 
 
-def displacements_by_band(mask: Any, image_shape: tuple[int, int, int], bands: int = 4) -> list[Band]:
+def displacements_by_band(
+    mask: Bool[Array, "fan_in units"], image_shape: tuple[int, int, int], bands: int = 4
+) -> list[Band]:
     """S^sc(d) and S^dc(d) for bands of live units ordered by their number of connections.
 
     The many pairs of well connected units hide those of the others; each band shows its own pattern.
@@ -60,7 +63,9 @@ def displacements_by_band(mask: Any, image_shape: tuple[int, int, int], bands: i
     ]
 
 
-def expected_displacements(mask: Any, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+def expected_displacements(
+    mask: Bool[Array, "fan_in units"], image_shape: tuple[int, int, int]
+) -> tuple[Float64[np.ndarray, "rows columns"], Float64[np.ndarray, "rows columns"]]:
     """Same-channel and different-channel counts expected if each unit's connections fell anywhere.
 
     Each of the k (k - 1) ordered pairs of a unit is any ordered pair of distinct inputs with equal chance; at
@@ -88,17 +93,17 @@ def expected_displacements(mask: Any, image_shape: tuple[int, int, int]) -> tupl
 class RadialProfile:
     """Counts by distance: `radius` 0, 1, … (pixels), `total` count and `displacements` in each ring."""
 
-    radius: np.ndarray
-    total: np.ndarray
-    displacements: np.ndarray
+    radius: Integer[np.ndarray, "rings"]
+    total: Float64[np.ndarray, "rings"]
+    displacements: Integer[np.ndarray, "rings"]
 
     @property
-    def mean(self) -> np.ndarray:
+    def mean(self) -> Float64[np.ndarray, "rings"]:
         """Mean count per displacement in the ring."""
         return self.total / self.displacements
 
 
-def radial_profile(counts: Any) -> RadialProfile:
+def radial_profile(counts: Real[Array, "rows columns"]) -> RadialProfile:
     """Sum a map over displacements of equal rounded Euclidean length.
 
     Divide the profile of `displacements` by that of `expected_displacements` to see up to which distance inputs are

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Integer, Real
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas.comparison import split_values
 
@@ -36,7 +37,13 @@ class RemovalStatistics:
 
 
 def removal_statistics(
-    delta: Any, removed: Any, *, units: Any = None, level: float = 0.95, resamples: int = 1000, seed: int = 0
+    delta: Real[Array, "*weights"],
+    removed: Bool[Array, "*weights"],
+    *,
+    units: Integer[Array, "*weights"] | None = None,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> RemovalStatistics:
     """Compare a value of the weights removed next with that of the weights kept, with intervals and a null.
 
@@ -94,7 +101,7 @@ class _Ranked:
         auc: P(removed > kept) + P(equal) / 2.
     """
 
-    def __init__(self, values: np.ndarray, removed: np.ndarray) -> None:
+    def __init__(self, values: Float64[np.ndarray, "n"], removed: Bool[np.ndarray, "n"]) -> None:
         from tfimp.formulas import _ranks
 
         self.values, self.removed, self.order = values, removed, _order(values)
@@ -103,7 +110,7 @@ class _Ranked:
         self.auc = wins / (chosen * (len(values) - chosen))
 
 
-def _order(values: np.ndarray) -> np.ndarray:
+def _order(values: Float64[np.ndarray, "n"]) -> Integer[np.ndarray, "n"]:
     """Indices that sort the values, equal ones in order; of values that float32 holds by a radix sort."""
     from tfimp.formulas import _ranks
 
@@ -119,7 +126,9 @@ def _order(values: np.ndarray) -> np.ndarray:
     return order
 
 
-def _against_chance(high: np.ndarray, low: np.ndarray, ranked: _Ranked) -> tuple[float, float, float]:
+def _against_chance(
+    high: Float64[np.ndarray, "removed"], low: Float64[np.ndarray, "kept"], ranked: _Ranked
+) -> tuple[float, float, float]:
     count, chosen = len(high) + len(low), len(high)
     degrees = count - 2
     pooled = ((high.var() * chosen + low.var() * len(low)) / degrees) ** 0.5 if degrees > 0 else 0.0
@@ -140,7 +149,9 @@ def _over(value: float, spread: float) -> float:
     return float(value / spread) if spread > 0 else float("nan")
 
 
-def _resampled_auc(ranked: _Ranked, units: np.ndarray | None, resamples: int, seed: int) -> np.ndarray:
+def _resampled_auc(
+    ranked: _Ranked, units: Integer[np.ndarray, "n"] | None, resamples: int, seed: int
+) -> Float64[np.ndarray, "1+{resamples}"]:
     """AUC of histograms of equal counts (entry 0) and of bootstrap samples of them: of units, or of single weights."""
     from tfimp.formulas import _ranks
 
@@ -163,7 +174,9 @@ def _resampled_auc(ranked: _Ranked, units: np.ndarray | None, resamples: int, se
     return _histogram_auc(samples[:, 0], samples[:, 1])
 
 
-def _histogram_auc(high: np.ndarray, low: np.ndarray) -> np.ndarray:
+def _histogram_auc(
+    high: Real[np.ndarray, "samples bins"], low: Real[np.ndarray, "samples bins"]
+) -> Float64[np.ndarray, "samples"]:
     below = np.cumsum(low, axis=1) - 0.5 * low
     pairs = high.sum(axis=1) * low.sum(axis=1)
     return np.where(pairs > 0, (high * below).sum(axis=1) / np.maximum(pairs, 1), np.nan)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int64, Real
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas._batches import Inputs, batches
 from tfimp.formulas.moments import central_moments
@@ -15,7 +16,7 @@ from tfimp.formulas.moments import central_moments
 
 @dataclass(frozen=True)
 class SetCavity:
-    """Shape of every unit's pre-activation before and after the removal of a set of its weights; all (units,).
+    """Shape of every unit's pre-activation before and after the removal of a set of its weights.
 
     Attributes:
         kurtosis, kurtosis_after: excess kurtosis; NaN for a unit that is (or becomes) constant.
@@ -23,24 +24,30 @@ class SetCavity:
         removed: number of non-zero weights that the unit loses.
     """
 
-    kurtosis: np.ndarray
-    kurtosis_after: np.ndarray
-    skewness: np.ndarray
-    skewness_after: np.ndarray
-    removed: np.ndarray
+    kurtosis: Float64[np.ndarray, "units"]
+    kurtosis_after: Float64[np.ndarray, "units"]
+    skewness: Float64[np.ndarray, "units"]
+    skewness_after: Float64[np.ndarray, "units"]
+    removed: Int64[np.ndarray, "units"]
 
     @property
-    def delta(self) -> np.ndarray:
+    def delta(self) -> Float64[np.ndarray, "units"]:
         """Change of the excess kurtosis; 0 for a unit that loses nothing."""
         return self.kurtosis_after - self.kurtosis
 
     @property
-    def skewness_delta(self) -> np.ndarray:
+    def skewness_delta(self) -> Float64[np.ndarray, "units"]:
         """Change of the skewness."""
         return self.skewness_after - self.skewness
 
 
-def set_cavity(kernel: Any, inputs: Inputs, removed: Any, *, batch_size: int = 4096) -> SetCavity:
+def set_cavity(
+    kernel: Real[Array, "fan_in units"],
+    inputs: Inputs,
+    removed: Bool[Array, "fan_in units"],
+    *,
+    batch_size: int = 4096,
+) -> SetCavity:
     """Kurtosis and skewness of every unit with and without all the weights of a set, removed together.
 
     With `cavity`'s single-weight values δ_ij at hand, ``delta - np.sum(δ * removed, axis=0)`` is what the weights

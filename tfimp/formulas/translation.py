@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.fft
+from jaxtyping import Float64, Int64, Integer, Shaped
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas._images import as_maps, available_cores
 
@@ -19,16 +20,16 @@ class Translation:
     """Best match of pairs of units over all shifts, against shuffled units.
 
     Attributes:
-        units: (pairs, 2), the pairs.
-        best: (pairs,), largest normalised cross-correlation over the shifts; 1 for the same pattern elsewhere.
-        shift: (pairs, 2), rows and columns by which the first unit is moved to match the second best.
+        units: the pairs.
+        best: largest normalised cross-correlation over the shifts; 1 for the same pattern elsewhere.
+        shift: rows and columns by which the first unit is moved to match the second best.
         mean, mean_shuffled, std_shuffled: mean of `best`, and its mean and spread over shuffled kernels.
         z: (mean - mean_shuffled) / std_shuffled.
     """
 
-    units: np.ndarray
-    best: np.ndarray
-    shift: np.ndarray
+    units: Int64[np.ndarray, "pairs 2"]
+    best: Float64[np.ndarray, "pairs"]
+    shift: Int64[np.ndarray, "pairs 2"]
     mean: float
     mean_shuffled: float
     std_shuffled: float
@@ -36,7 +37,12 @@ class Translation:
 
 
 def translation(
-    kernel: Any, image_shape: tuple[int, int, int], *, pairs: int = 200, shuffles: int = 20, seed: int = 0
+    kernel: Shaped[Array, "fan_in units"],
+    image_shape: tuple[int, int, int],
+    *,
+    pairs: int = 200,
+    shuffles: int = 20,
+    seed: int = 0,
 ) -> Translation:
     """Best normalised cross-correlation over shifts of pairs of units, against units with shuffled inputs.
 
@@ -80,8 +86,8 @@ def translation(
     return Translation(chosen, best, shift, mean, centre, spread, z)
 
 
-def _pairs(live: np.ndarray, pairs: int, rng: np.random.Generator) -> np.ndarray:
-    """(pairs, 2): different pairs of different live units."""
+def _pairs(live: Integer[np.ndarray, "live"], pairs: int, rng: np.random.Generator) -> Int64[np.ndarray, "chosen 2"]:
+    """Different pairs of different live units."""
     every = len(live) * (len(live) - 1) // 2
     number = np.sort(rng.choice(every, min(pairs, every), replace=False)) if every else np.zeros(0, np.int64)
     # The pairs (a, b), a < b, counted along b: pair number n has b (b - 1) / 2 <= n.
@@ -92,8 +98,10 @@ def _pairs(live: np.ndarray, pairs: int, rng: np.random.Generator) -> np.ndarray
 
 
 def _best_shifts(
-    values: np.ndarray, image_shape: tuple[int, int, int], chosen: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    values: Float64[np.ndarray, "fan_in units"],
+    image_shape: tuple[int, int, int],
+    chosen: Integer[np.ndarray, "pairs 2"],
+) -> tuple[Float64[np.ndarray, "pairs"], Int64[np.ndarray, "pairs 2"]]:
     height, width, channels = image_shape
     size = (scipy.fft.next_fast_len(2 * height - 1), scipy.fft.next_fast_len(2 * width - 1, real=True))
     workers = available_cores()

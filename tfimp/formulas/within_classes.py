@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Real, Shaped
 
+from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas.pre_activations import average, pre_activations
 
@@ -18,23 +19,28 @@ class WithinClasses:
     A class in which h is constant, with the weight or without it, is left out of the average; NaN where none is left.
 
     Attributes:
-        kurtosis: (units,) excess kurtosis, with its sign.
-        absolute_kurtosis: (units,) its size |κ| in each class.
-        negentropy: (units,) as `negentropy`.
-        delta: (fan_in, units) the cavity: excess kurtosis without the weight minus that with it; 0 where it is pruned.
-        absolute_delta: (fan_in, units) the same of the size |κ|: positive where removal leads away from a Gaussian.
+        kurtosis: excess kurtosis, with its sign.
+        absolute_kurtosis: its size |κ| in each class.
+        negentropy: as `negentropy`.
+        delta: the cavity: excess kurtosis without the weight minus that with it; 0 where it is pruned.
+        absolute_delta: the same of the size |κ|: positive where removal leads away from a Gaussian.
         classes: The labels that were found, in order.
     """
 
-    kurtosis: np.ndarray
-    absolute_kurtosis: np.ndarray
-    negentropy: np.ndarray
-    delta: np.ndarray
-    absolute_delta: np.ndarray
-    classes: np.ndarray
+    kurtosis: Float64[np.ndarray, "units"]
+    absolute_kurtosis: Float64[np.ndarray, "units"]
+    negentropy: Float64[np.ndarray, "units"]
+    delta: Float64[np.ndarray, "fan_in units"]
+    absolute_delta: Float64[np.ndarray, "fan_in units"]
+    classes: Shaped[np.ndarray, "classes"]
 
 
-def within_classes(kernel: Any, inputs: Any, labels: Any, mask: Any = None) -> WithinClasses:
+def within_classes(
+    kernel: Real[Array, "fan_in units"],
+    inputs: Real[Array, "n fan_in"],
+    labels: Shaped[Array, "n"],
+    mask: Bool[Array, "fan_in units"] | None = None,
+) -> WithinClasses:
     """Kurtosis, negentropy and cavity of every unit within the classes of its inputs.
 
     Over all inputs together, even Gaussian classes give no Gaussian: a mixture of Gaussians is none, and classes that
