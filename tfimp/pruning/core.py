@@ -7,17 +7,15 @@ functions. When it is time to prune, and how the arrays are got and put back, is
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tfimp.errors import ConfigError
 from tfimp.network.seeds import Stream, generator
 from tfimp.pruning import criteria
-from tfimp.pruning.criteria import Criterion
-from tfimp.pruning.masks import Arrays, Masks, remove_lowest
+from tfimp.pruning.criteria import Criterion, Function
+from tfimp.pruning.masks import Arrays, Flags, Masks, Numbers, remove_lowest
 from tfimp.pruning.names import weight_of
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 
@@ -68,12 +66,12 @@ class State:
 
 def next_round(
     schedule: IterativeMagnitudeSchedule,
-    criterion: str | Callable[..., Any] | Criterion,
+    criterion: str | Function | Criterion,
     state: State,
     *,
     scope: str = "layer",
     pattern: str = "",
-) -> tuple[dict[str, NDArray[np.bool_]], dict[str, NDArray[Any]]]:
+) -> tuple[dict[str, Flags], dict[str, Numbers]]:
     """The masks of the next round and the state that it starts from.
 
     Args:
@@ -95,12 +93,12 @@ def next_round(
 
 def next_masks(
     schedule: IterativeMagnitudeSchedule,
-    criterion: str | Callable[..., Any] | Criterion,
+    criterion: str | Function | Criterion,
     state: State,
     *,
     scope: str = "layer",
     pattern: str = "",
-) -> dict[str, NDArray[np.bool_]]:
+) -> dict[str, Flags]:
     """The masks of the next round; as `next_round`, without what it starts from.
 
     ``one_shot`` ranks by what the dense round 0 ended with, so that every round is what one pruning straight to its
@@ -122,7 +120,7 @@ def next_masks(
     return remove_lowest(scores, state.masks, lambda layer: schedule.fraction_of(following, layer), scope, pattern)
 
 
-def next_start(procedure: str, masks: Masks, state: State) -> dict[str, NDArray[Any]]:
+def next_start(procedure: str, masks: Masks, state: State) -> dict[str, Numbers]:
     """The state (weights and optimiser) that a round starts from, pruned entries zero.
 
     ``fine_tune`` keeps the weights of the last round and ``reinitialise`` draws new ones; all others return to the
@@ -142,7 +140,7 @@ def next_start(procedure: str, masks: Masks, state: State) -> dict[str, NDArray[
     return rewound({**state.rewind_point, **without_optimizer(source)}, masks)
 
 
-def criterion_of(procedure: str, criterion: str | Callable[..., Any] | Criterion) -> Criterion:
+def criterion_of(procedure: str, criterion: str | Function | Criterion) -> Criterion:
     """The criterion that a procedure ranks by.
 
     Raises:
@@ -156,7 +154,7 @@ def criterion_of(procedure: str, criterion: str | Callable[..., Any] | Criterion
     return criteria.resolve("random")
 
 
-def rewound(state: Mapping[str, NDArray[Any]], masks: Masks) -> dict[str, NDArray[Any]]:
+def rewound(state: Arrays, masks: Masks) -> dict[str, Numbers]:
     """A state with zeros at the pruned entries of weights and of their optimiser slots: m ⊙ θk.
 
     Args:
@@ -167,13 +165,13 @@ def rewound(state: Mapping[str, NDArray[Any]], masks: Masks) -> dict[str, NDArra
     Returns:
       The state with exact zeros (never -0.0 or NaN) at every pruned entry; unmasked entries are passed on.
     """
-    new: dict[str, NDArray[Any]] = {}
+    new: dict[str, Numbers] = {}
     for name, value in state.items():
         mask = masks.get(weight_of(name))
         new[name] = value if mask is None or mask.shape != value.shape else np.where(mask, value, value.dtype.type(0))
     return new
 
 
-def without_optimizer(state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def without_optimizer(state: Arrays) -> dict[str, Numbers]:
     """The weights of a whole state, its optimiser variables left out."""
     return {name: array for name, array in state.items() if not name.startswith("optimizer/")}

@@ -29,13 +29,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Shaped
 
 from tfimp.errors import ConfigError, TfimpError, nearest
 from tfimp.registry import Registry
 
-Array = NDArray[Any]
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = Callable[..., object]
+Registered = TypeVar("Registered", bound=Function)
+Weight = Shaped[np.ndarray, "*shape"]
+Mask = Bool[np.ndarray, "*shape"]
 
 PARAMETERS = ("weight", "mask", "initial", "gradient", "rng", "name")
 _EXAMPLE = "def mine(weight, mask): ..."
@@ -53,11 +55,11 @@ class Criterion:
     """
 
     name: str
-    function: Callable[..., Any]
+    function: Function
     needs: frozenset[str]
     fingerprint: str = ""
 
-    def scores(self, **known: Any) -> Array:
+    def scores(self, **known: Any) -> Shaped[np.ndarray, "*shape"]:
         """The scores of one array.
 
         Args:
@@ -95,7 +97,7 @@ class Criterion:
         return scores
 
 
-def criterion(name: str) -> Callable[[Function], Function]:
+def criterion(name: str) -> Callable[[Registered], Registered]:
     """Register a function as a criterion; see the module's text for what it may take.
 
     Args:
@@ -108,14 +110,14 @@ def criterion(name: str) -> Callable[[Function], Function]:
         ConfigError: a name that is taken, or a function that takes something that no criterion gets.
     """
 
-    def decorate(function: Function) -> Function:
+    def decorate(function: Registered) -> Registered:
         CRITERIA.register(name, function)
         return function
 
     return decorate
 
 
-def resolve(criterion: str | Callable[..., Any] | Criterion) -> Criterion:
+def resolve(criterion: str | Function | Criterion) -> Criterion:
     """The criterion of a name, or of a function that nobody registered.
 
     Raises:
@@ -126,7 +128,7 @@ def resolve(criterion: str | Callable[..., Any] | Criterion) -> Criterion:
     return criterion if isinstance(criterion, Criterion) else _accepted("", criterion)
 
 
-def _accepted(name: str, given: Any) -> Criterion:
+def _accepted(name: str, given: object) -> Criterion:
     if isinstance(given, Criterion):
         return dataclasses.replace(given, name=name)
     name = name or str(getattr(given, "__name__", type(given).__name__))
@@ -151,7 +153,7 @@ def _accepted(name: str, given: Any) -> Criterion:
     return Criterion(name, given, frozenset(needs), _fingerprint(given))
 
 
-def _fingerprint(function: Callable[..., Any]) -> str:
+def _fingerprint(function: Function) -> str:
     try:
         source = inspect.getsource(function)
     except (OSError, TypeError):
@@ -159,7 +161,7 @@ def _fingerprint(function: Callable[..., Any]) -> str:
     return hashlib.sha256(inspect.cleandoc(source).encode()).hexdigest()
 
 
-def _read_only(value: Any) -> Any:
+def _read_only(value: object) -> object:
     if not isinstance(value, np.ndarray):
         return value
     view = value.view()
@@ -171,26 +173,26 @@ CRITERIA: Registry[Criterion] = Registry("criterion", "tfimp.criteria", _accepte
 
 
 @criterion("magnitude")
-def magnitude(weight: Array) -> Array:
+def magnitude(weight: Weight) -> Weight:
     """|w|: the smallest weights go first (Frankle & Carbin 2019)."""
     return np.abs(weight)
 
 
 @criterion("movement")
-def movement(weight: Array, initial: Array) -> Array:
+def movement(weight: Weight, initial: Weight) -> Weight:
     """|w - w at the start of the round|: the weights that moved least go first (Zhou et al. 2019, arXiv 1905.01067)."""
     return np.abs(weight - initial)
 
 
 @criterion("gradient")
-def gradient(weight: Array, gradient: Array) -> Array:
+def gradient(weight: Weight, gradient: Weight) -> Weight:
     """|w dL/dw|: the weights whose removal changes the loss least, to first order (Molchanov et al. 2017,
     arXiv 1611.06440)."""
     return np.abs(weight * gradient)
 
 
 @criterion("random")
-def random(mask: Array, rng: np.random.Generator) -> Array:
+def random(mask: Mask, rng: np.random.Generator) -> Weight:
     """Equal chances for all: the control with the same counts."""
     return rng.random(mask.shape)
 
@@ -199,12 +201,12 @@ def scores(
     criterion: Criterion,
     names: Iterable[str],
     *,
-    weights: Mapping[str, Array],
-    masks: Mapping[str, Array],
-    initial: Mapping[str, Array] | None = None,
-    gradients: Mapping[str, Array] | None = None,
+    weights: Mapping[str, Shaped[np.ndarray, "..."]],
+    masks: Mapping[str, Bool[np.ndarray, "..."]],
+    initial: Mapping[str, Shaped[np.ndarray, "..."]] | None = None,
+    gradients: Mapping[str, Shaped[np.ndarray, "..."]] | None = None,
     rng: np.random.Generator | None = None,
-) -> dict[str, Array]:
+) -> dict[str, Shaped[np.ndarray, "..."]]:
     """The scores of several arrays, which share one random generator in their order.
 
     Args:

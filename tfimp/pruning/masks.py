@@ -7,16 +7,17 @@ layer (same text before the last ``/``) share one threshold in scope ``"layer"``
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Integer, Shaped
 
 from tfimp.errors import ConfigError
 from tfimp.pruning.patterns import Pattern
 
-Arrays = Mapping[str, NDArray[Any]]
-Masks = Mapping[str, NDArray[np.bool_]]
+Flags = Bool[np.ndarray, "..."]
+Numbers = Shaped[np.ndarray, "..."]
+Arrays = Mapping[str, Numbers]
+Masks = Mapping[str, Flags]
 SCOPES = ("layer", "global")
 
 
@@ -26,7 +27,7 @@ def remove_lowest(
     fraction: float | Callable[[str], float],
     scope: str = "layer",
     pattern: str = "",
-) -> dict[str, NDArray[np.bool_]]:
+) -> dict[str, Flags]:
     """Remove the share of the surviving weights that has the lowest scores.
 
     Exactly ``round(fraction * survivors)`` weights of each group go (Python's round: half to even), so a group can
@@ -55,7 +56,7 @@ def remove_lowest(
     Source: Frankle & Carbin 2019, section 2; layer-wise as in Pellegrini & Biroli 2022.
     """
     shape = Pattern.of(pattern)
-    new: dict[str, NDArray[np.bool_]] = {}
+    new: dict[str, Flags] = {}
     for names in groups(masks, scope):
         layer = names[0].rpartition("/")[0] if scope == "layer" else ""
         share = fraction(layer) if callable(fraction) else fraction
@@ -94,7 +95,7 @@ def groups(masks: Masks, scope: str) -> list[list[str]]:
     return list(layers.values())
 
 
-def _known(scores: Arrays, name: str, mask: NDArray[np.bool_]) -> NDArray[Any]:
+def _known(scores: Arrays, name: str, mask: Bool[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
     if name not in scores or np.shape(scores[name]) != mask.shape:
         received = np.shape(scores[name]) if name in scores else "no scores"
         raise ConfigError(f"mask {name!r} has shape {mask.shape}, its scores have {received}; they must agree")
@@ -105,11 +106,11 @@ def _known(scores: Arrays, name: str, mask: NDArray[np.bool_]) -> NDArray[Any]:
     return np.where(np.isnan(known), known.dtype.type(np.inf), known)
 
 
-def _split(flags: NDArray[np.bool_], sizes: list[int]) -> list[NDArray[np.bool_]]:
+def _split(flags: Bool[np.ndarray, "candidates"], sizes: list[int]) -> list[Bool[np.ndarray, "_"]]:
     return np.split(flags, np.cumsum(sizes)[:-1])
 
 
-def _lowest(scores: NDArray[Any], count: int) -> NDArray[np.intp]:
+def _lowest(scores: Shaped[np.ndarray, "candidates"], count: int) -> Integer[np.ndarray, "{count}"]:
     """Positions of the `count` lowest scores; of equal scores the lower position goes first."""
     if count == 0:
         return np.zeros(0, np.intp)

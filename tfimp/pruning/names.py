@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
+
+from tfimp._kinds import Json
 
 Variable = TypeVar("Variable")
 
@@ -69,11 +71,11 @@ def weight_of(name: str) -> str:
     return name.split("/", 2)[-1] if name.startswith("optimizer/") else name
 
 
-def reseeded(seed: int) -> Callable[[Any], Any]:
+def reseeded(seed: int) -> Callable[[Json], Json]:
     """A function that gives each ``"seed"`` in a layer's configuration the next number drawn from `seed`."""
     seeds = iter(np.random.SeedSequence(seed).generate_state(10_000).tolist())
 
-    def reseed(value: Any) -> Any:
+    def reseed(value: Json) -> Json:
         if isinstance(value, dict):
             return {key: next(seeds) if key == "seed" else reseed(item) for key, item in value.items()}
         return [reseed(item) for item in value] if isinstance(value, list) else value

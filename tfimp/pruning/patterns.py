@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Integer, Shaped
 
 from tfimp._pattern import parse_pattern
 
-Flags = NDArray[np.bool_]
+Mask = Bool[np.ndarray, "*shape"]
+Scores = Shaped[np.ndarray, "*shape"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,20 +29,20 @@ class Pooled:
 
     Args:
         mask: The array's survivors.
-        scores: (candidates,).
+        scores: The lowest go first.
         survivors: Weights or blocks that survive, those that cannot go among them.
-        index: (candidates,) flat positions of weights in `mask`, or of blocks among all blocks.
-        block: For whole blocks, the block that each weight belongs to, of the shape of `mask`.
+        index: Flat positions of weights in `mask`, or of blocks among all blocks.
+        block: For whole blocks, the block that each weight belongs to.
     """
 
-    mask: Flags
-    scores: NDArray[Any]
+    mask: Mask
+    scores: Shaped[np.ndarray, "candidates"]
     survivors: int
-    index: NDArray[np.intp]
-    block: NDArray[np.intp] | None = None
+    index: Integer[np.ndarray, "candidates"]
+    block: Integer[np.ndarray, "*shape"] | None = None
 
-    def without(self, gone: Flags) -> Flags:
-        """The mask without some candidates (candidates,)."""
+    def without(self, gone: Bool[np.ndarray, "candidates"]) -> Mask:
+        """The mask without some candidates."""
         removed = self.index[gone]
         if self.block is not None:
             return self.mask & ~np.isin(self.block, removed)
@@ -75,14 +75,14 @@ class Pattern:
         first, sign, second = parse_pattern(text)
         return cls(sign, first, second)
 
-    def pool(self, scores: NDArray[Any], mask: Flags) -> Pooled:
+    def pool(self, scores: Scores, mask: Mask) -> Pooled:
         """What of an array can be removed, with its scores; an array of one axis has no pattern."""
         if not self.sign or mask.ndim < 2:
             index = np.flatnonzero(mask)
             return Pooled(mask, scores.reshape(-1)[index], index.size, index)
         return self._blocks(scores, mask) if self.sign == "x" else self._unprotected(scores, mask)
 
-    def holds(self, mask: Flags) -> bool:
+    def holds(self, mask: Mask) -> bool:
         """Whether a mask has the pattern: at most N of every M inputs, or blocks that are whole or gone."""
         if not self.sign or mask.ndim < 2:
             return True
@@ -92,11 +92,11 @@ class Pattern:
             return bool(np.all((counts == 0) | (counts == np.bincount(block))))
         return bool(np.all(_rows(mask, self.second, False).sum(axis=1) <= self.first))
 
-    def exhausted(self, mask: Flags) -> bool:
+    def exhausted(self, mask: Mask) -> bool:
         """Whether nothing can be removed any more: no block has more than N of its M inputs."""
         return self.sign == ":" and mask.ndim > 1 and self.holds(mask)
 
-    def _blocks(self, scores: NDArray[Any], mask: Flags) -> Pooled:
+    def _blocks(self, scores: Scores, mask: Mask) -> Pooled:
         block = _block_numbers(mask.shape, self.first, self.second)
         of_survivors = block[mask]
         # float64, and a NaN or infinity within a block stays what its mean is
@@ -106,7 +106,7 @@ class Pattern:
         means = totals[index] / counts[index]
         return Pooled(mask, np.where(np.isnan(means), np.inf, means), index.size, index, block)
 
-    def _unprotected(self, scores: NDArray[Any], mask: Flags) -> Pooled:
+    def _unprotected(self, scores: Scores, mask: Mask) -> Pooled:
         """All survivors but the N best of every block; of equal scores the later ones are better, as they go later."""
         positions = _rows(np.arange(mask.size).reshape(mask.shape), self.second, -1)
         alive = _rows(mask, self.second, False)
@@ -120,15 +120,17 @@ class Pattern:
         return Pooled(mask, scores.reshape(-1)[index], int(np.count_nonzero(mask)), index)
 
 
-def _rows(array: NDArray[Any], length: int, filled: Any) -> NDArray[Any]:
-    """(inputs, units) as (blocks, length): each `length` inputs of one unit, the last ones of a unit filled up."""
+def _rows(
+    array: Shaped[np.ndarray, "*inputs units"], length: int, filled: float
+) -> Shaped[np.ndarray, "blocks {length}"]:
+    """A kernel as blocks: each `length` inputs of one unit, the last ones of a unit filled up."""
     inputs = array.reshape(-1, array.shape[-1])
     missing = -inputs.shape[0] % length
     padded = np.pad(inputs, ((0, missing), (0, 0)), constant_values=filled)
     return padded.T.reshape(-1, length)
 
 
-def _block_numbers(shape: tuple[int, ...], inputs: int, units: int) -> NDArray[np.intp]:
+def _block_numbers(shape: tuple[int, ...], inputs: int, units: int) -> Integer[np.ndarray, "*shape"]:
     """The number of the block that each entry belongs to, blocks counted row by row."""
     across = -(-shape[-1] // units)
     rows, columns = np.arange(int(np.prod(shape[:-1]))) // inputs, np.arange(shape[-1]) // units

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfimp._kinds import Record
 from tfimp.errors import ConfigError, nearest
 
 Fraction = float | Sequence[float] | Mapping[str, float]
@@ -151,7 +152,7 @@ class IterativeMagnitudeSchedule:
         """The round that the training step `step` (counted from 0) belongs to; steps before k belong to round 0."""
         return min(max(step - self.rewind_step, 0) // self.steps_per_round, self.rounds - 1)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Record:
         """The fields, as plain data."""
         return dataclasses.asdict(self)
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
+from tfimp._kinds import Layer
 from tfimp.errors import ConfigError, nearest
 from tfimp.pruning.schedule import matches
 
-Selection = str | Sequence[str] | Callable[[Any], bool] | None
+Selection = str | Sequence[str] | Callable[[Layer], bool] | None
 
 
 def select(
-    layers: Mapping[str, Any],
+    layers: Mapping[str, Layer],
     selection: Selection,
-    can_prune: Callable[[Any], bool],
+    can_prune: Callable[[Layer], bool],
     left_out: Mapping[str, str] | None = None,
 ) -> list[str]:
     """The names of the layers to prune, in the order of the model.
@@ -53,7 +53,7 @@ def select(
     return chosen
 
 
-def _check_pattern(pattern: str, layers: Mapping[str, Any], able: Sequence[str]) -> None:
+def _check_pattern(pattern: str, layers: Mapping[str, Layer], able: Sequence[str]) -> None:
     found = [name for name in layers if matches(name, pattern)]
     if not found:
         hint = nearest(pattern, [*layers, *(name.rpartition("/")[2] for name in layers)])
