@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tfimp._kinds import Model, Record, Variable
 from tfimp.errors import ConfigError
 from tfimp.pruning.masks import SCOPES
 from tfimp.pruning.patterns import Pattern
@@ -25,7 +26,7 @@ _HOMES = {"tf_keras": "tfimp.pruning.keras.tf_keras_models", "keras": "tfimp.pru
 _FRACTION = 0.3  # that a round removes where nobody says how much
 
 
-def home(model: Any) -> Any:
+def home(model: Model) -> Any:
     """What knows how to prune a model of this class, a `KerasModels`.
 
     Raises:
@@ -39,7 +40,7 @@ def home(model: Any) -> Any:
 
 
 def prune(
-    model: Any,
+    model: Model,
     schedule: IterativeMagnitudeSchedule | None = None,
     *,
     density: float | None = None,
@@ -49,7 +50,7 @@ def prune(
     layers: Selection = None,
     include_bias: bool = False,
     pattern: str = "",
-) -> Any:
+) -> Model:
     """A copy of the model, with the same weights, whose layers can be pruned round by round.
 
     The model itself is left as it is. The copy has to be compiled; train it with the callback `tfimp.Rewind`. Without
@@ -90,7 +91,7 @@ def prune(
     if scope not in SCOPES:
         raise ConfigError(f"unknown scope {scope!r}; accepted: 'layer', 'global'")
     Pattern.of(pattern)
-    asked: dict[str, Any] = {"density": density, "rounds": rounds, "epochs_per_round": epochs_per_round}
+    asked: Record = {"density": density, "rounds": rounds, "epochs_per_round": epochs_per_round}
     if schedule is None:
         schedule = _schedule(**asked)
     elif given := [name for name, value in asked.items() if value is not None]:
@@ -118,7 +119,7 @@ def _schedule(density: float | None, rounds: int | None, epochs_per_round: int |
     return IterativeMagnitudeSchedule.to_density(density, rounds, epochs, unit="epochs")
 
 
-def strip(model: Any) -> Any:
+def strip(model: Model) -> Model:
     """The plain model without wrappers: a copy with the same weights, zeros in place.
 
     A subclassed model cannot be copied: its wrappers are taken off in place, and the model itself is returned. To write
@@ -133,27 +134,27 @@ def strip(model: Any) -> Any:
     return home(model).strip(model)
 
 
-def masks(model: Any) -> dict[str, NDArray[np.bool_]]:
+def masks(model: Model) -> dict[str, NDArray[np.bool_]]:
     """The masks of a pruned model: ``{"dense/kernel": bool array}``, True = survives."""
     return {name: to_numpy(variable) != 0 for name, variable in mask_variables(model).items()}
 
 
-def mask_variables(model: Any) -> dict[str, Any]:
+def mask_variables(model: Model) -> dict[str, Variable]:
     """The variables that hold the masks, 1 = survives, by the weight's name."""
     return home(model).mask_variables(model)
 
 
-def prunable_variables(model: Any) -> dict[str, Any]:
+def prunable_variables(model: Model) -> dict[str, Variable]:
     """The weights that have a mask, by name: ``{"dense/kernel": variable}``."""
     return home(model).prunable_variables(model)
 
 
-def model_variables(model: Any) -> dict[str, Any]:
+def model_variables(model: Model) -> dict[str, Variable]:
     """Every weight and state variable of the model's own layers by name, the wrappers' masks left out."""
     return home(model).model_variables(model)
 
 
-def set_masks(model: Any, new: Mapping[str, NDArray[Any]]) -> None:
+def set_masks(model: Model, new: Mapping[str, np.ndarray]) -> None:
     """Set the masks and zero the weights that they prune.
 
     Args:
@@ -174,7 +175,7 @@ def set_masks(model: Any, new: Mapping[str, NDArray[Any]]) -> None:
         weights[name].assign(np.where(kept, to_numpy(weights[name]), 0))
 
 
-def steps_per_execution(model: Any) -> int:
+def steps_per_execution(model: Model) -> int:
     """How many training steps `fit` takes between two calls of its callbacks; 1 where it is not known."""
     for name in ("_steps_per_execution", "steps_per_execution"):
         value = getattr(model, name, None)
@@ -183,7 +184,7 @@ def steps_per_execution(model: Any) -> int:
     return 1
 
 
-def to_numpy(variable: Any) -> NDArray[Any]:
+def to_numpy(variable: Variable) -> np.ndarray:
     """The value of a variable of any Keras, as a copy in its own dtype."""
     if type(variable).__module__.partition(".")[0] == "keras":
         return np.array(importlib.import_module("keras").ops.convert_to_numpy(variable))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Layer, Model, Record, Tensor, Variable
 from tfimp.errors import PruningWarning
 from tfimp.pruning.keras.progress import Progress
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule
@@ -29,12 +30,12 @@ class LayerSchedule:
     schedule: IterativeMagnitudeSchedule
     layer: str = ""
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Record:
         """The plain schedule's fields, and the layer's name."""
         return {"schedule": self.schedule.get_config(), "layer": self.layer}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Any:
+    def from_config(cls, config: Record) -> LayerSchedule:
         """The schedule that `get_config` described."""
         return cls(IterativeMagnitudeSchedule.from_config(config["schedule"]), config["layer"])
 
@@ -55,11 +56,11 @@ class PrunedBase:
       gradients: the running mean of each weight's gradient by its identity, where a criterion asks for it.
     """
 
-    layer: Any
+    layer: Layer
     pruning_schedule: Any
-    pruning_vars: Any
+    pruning_vars: Sequence[Sequence[Variable]]
     driven: bool
-    gradients: dict[int, Any]
+    gradients: dict[int, Variable]
 
     def _set_up(self, scope: str, include_bias: bool, pattern: str) -> None:
         self.scope, self.include_bias, self.pattern = scope, include_bias, pattern
@@ -68,15 +69,15 @@ class PrunedBase:
         self.__dict__["driven"] = False
         self.__dict__["gradients"] = {}
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self) -> Record:
         return {"scope": self.scope, "include_bias": self.include_bias, "pattern": self.pattern}
 
-    def save_own_variables(self, store: Any) -> None:
+    def save_own_variables(self, store: MutableMapping[str, np.ndarray]) -> None:
         """The masks, and how far the model has come (rewind point included)."""
         super().save_own_variables(store)  # type: ignore[misc]
         store["progress"] = np.frombuffer(self.progress.to_bytes(), np.uint8)
 
-    def load_own_variables(self, store: Any) -> None:
+    def load_own_variables(self, store: Mapping[str, np.ndarray]) -> None:
         """What `save_own_variables` kept."""
         names = list(store.keys())
         own = {name: store[name] for name in names if name != "progress"}
@@ -109,7 +110,7 @@ def watch_legacy_files(module: Any) -> None:
     write = module.save_weights_to_hdf5_group
 
     @functools.wraps(write)
-    def watched(group: Any, model: Any) -> Any:
+    def watched(group: Any, model: Model) -> Any:
         if any(isinstance(layer, PrunedBase) and layer.progress.point is not None for layer in model._flatten_layers()):
             warnings.warn(
                 "a legacy .h5 file keeps the weights and masks of a pruned model, but not its rewind point: it can be "
@@ -122,6 +123,6 @@ def watch_legacy_files(module: Any) -> None:
     module.save_weights_to_hdf5_group = watched
 
 
-def running_mean(mean: Any, gradient: Any) -> Any:
+def running_mean(mean: Variable, gradient: Tensor) -> Tensor:
     """The mean of a weight's gradients in which the latest of them counts most."""
     return _DECAY * mean + (1 - _DECAY) * gradient

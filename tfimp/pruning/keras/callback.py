@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfimp._kinds import Model, Record
+
 
 class Callback:
     """A callback for the `fit` of tf_keras and of Keras 3; hooks that a child does not define do nothing."""
@@ -13,14 +15,14 @@ class Callback:
     async_safe = False
 
     def __init__(self) -> None:
-        self.model: Any = None
-        self.params: dict[str, Any] = {}
+        self.model: Model = None
+        self.params: Record = {}
 
-    def set_model(self, model: Any) -> None:
+    def set_model(self, model: Model) -> None:
         """Called by `fit`."""
         self.model = model
 
-    def set_params(self, params: dict[str, Any] | None) -> None:
+    def set_params(self, params: Record | None) -> None:
         """Called by `fit`."""
         self.params = params or {}
 

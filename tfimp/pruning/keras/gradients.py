@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tfimp._kinds import Model, Tensor
 from tfimp.pruning.keras.watch import Batches
 
 
@@ -24,11 +24,11 @@ class MeanGradients:
       wanted: False keeps nothing.
     """
 
-    def __init__(self, home: Any, model: Any, wanted: bool) -> None:
+    def __init__(self, home: Any, model: Model, wanted: bool) -> None:
         self._home = home
         self._model = model
         self._wanted = wanted
-        self._given: dict[str, NDArray[Any]] = {}
+        self._given: dict[str, np.ndarray] = {}
         on_jax = home.package == "keras" and home.keras.backend.backend() == "jax"
         self.batches = Batches() if wanted and on_jax else None
         means = {}
@@ -42,7 +42,7 @@ class MeanGradients:
         if changed and getattr(model, "train_function", None) is not None:
             home.trace_again(model)
 
-    def add(self, gradients: Sequence[Any] | Mapping[str, Any]) -> None:
+    def add(self, gradients: Sequence[Tensor] | Mapping[str, Tensor]) -> None:
         """Gradients of one step, in the order of the trainable variables or by weight's name."""
         named = self._home.prunable_variables(self._model)
         if not isinstance(gradients, Mapping):
@@ -52,7 +52,7 @@ class MeanGradients:
             given = np.asarray(value)
             self._given[name] = 0.9 * self._given[name] + 0.1 * given if name in self._given else given
 
-    def read(self) -> dict[str, NDArray[Any]] | None:
+    def read(self) -> dict[str, np.ndarray] | None:
         """name -> mean gradient; None where none is wanted."""
         if not self._wanted:
             return None
@@ -71,7 +71,7 @@ class MeanGradients:
             for mean in layer.gradients.values():
                 mean.assign(np.zeros(tuple(mean.shape), np.float32))
 
-    def _from_batches(self) -> dict[str, NDArray[Any]]:
+    def _from_batches(self) -> dict[str, np.ndarray]:
         import jax
         from keras.utils import unpack_x_y_sample_weight
 
@@ -87,7 +87,7 @@ class MeanGradients:
             )
         )
 
-        def loss(values: Any, batch: Any) -> Any:
+        def loss(values: Sequence[Tensor], batch: Sequence[Tensor]) -> Tensor:
             data = unpack_x_y_sample_weight(batch)
             return model.compute_loss_and_updates(
                 values, state, metrics, *data, training=True, optimizer_variables=slots

@@ -6,13 +6,13 @@ As with tf_keras, a pruned weight is set to zero once and only its gradient is m
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import keras
 from keras import ops
 
+from tfimp._kinds import Layer, Record, Tensor, Variable
 from tfimp.errors import ConfigError
 from tfimp.pruning.keras import weights as tables
 from tfimp.pruning.keras.base import LayerSchedule, PrunedBase, running_mean, watch_legacy_files
@@ -45,12 +45,12 @@ class PrunedLayer(PrunedBase, keras.layers.Wrapper):
 
     def __init__(
         self,
-        layer: Any,
+        layer: Layer,
         pruning_schedule: LayerSchedule,
         scope: str = "layer",
         include_bias: bool = False,
         pattern: str = "",
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         kwargs.setdefault("name", f"pruned_{layer.name}")
         kwargs.setdefault("dtype", layer.dtype_policy)
@@ -65,13 +65,13 @@ class PrunedLayer(PrunedBase, keras.layers.Wrapper):
         self.__dict__["pruning_vars"] = []
         self.__dict__["_traced"] = {}
 
-    def _maybe_build(self, call_spec: Any) -> None:
+    def _maybe_build(self, call_spec: object) -> None:
         if not self.built:
             self.layer._maybe_build(call_spec)  # attention is built from several shapes
             self.layer.built = True
             super()._maybe_build(call_spec)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: object) -> None:
         """Create the layer's weights and a mask of ones for each prunable one."""
         super().build(input_shape)
         weights = tables.prunable_weights(self.layer, "keras", self.include_bias)
@@ -95,18 +95,18 @@ class PrunedLayer(PrunedBase, keras.layers.Wrapper):
                 weight.regularizer = _MaskedRegularizer(weight.regularizer, mask)
             weight.constraint = KeepsZero(weight.constraint, functools.partial(self._zeroed, mask))
 
-    def get_build_config(self) -> Any:
+    def get_build_config(self) -> Record | None:
         """The layer's own: how its weights are made."""
         return self.layer.get_build_config()
 
-    def build_from_config(self, config: Any) -> None:
+    def build_from_config(self, config: Record) -> None:
         """Build the layer as it was, then the masks."""
         if not self.layer.built:
             self.layer.build_from_config(config)
         if self.layer.built and not self.built:
             self.build(None)
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, *args: object, **kwargs: object) -> Tensor:
         """The layer's own call, in which each pruned weight passes no gradient."""
         # Where the layer takes no such argument, the surrounding call knows whether this is training.
         around = keras.src.backend.common.global_state.get_global_attribute("current_call_ctx")
@@ -118,36 +118,36 @@ class PrunedLayer(PrunedBase, keras.layers.Wrapper):
         with _masked_gradients(self.layer, self.pruning_vars, self.gradients):
             return self.layer(*args, **kwargs)
 
-    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+    def compute_output_shape(self, *args: object, **kwargs: object) -> object:
         """The layer's own."""
         return self.layer.compute_output_shape(*args, **kwargs)
 
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+    def compute_output_spec(self, *args: object, **kwargs: object) -> Tensor:
         """The layer's own."""
         return self.layer.compute_output_spec(*args, **kwargs)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor = None) -> Tensor:
         """The layer's own: masks of time steps, not of weights."""
         return self.layer.compute_mask(inputs, previous_mask)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Record:
         """The wrapper's arguments, the layer's configuration included."""
         return {**super().get_config(), "pruning_schedule": self.pruning_schedule.get_config(), **self._options()}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> PrunedLayer:
+    def from_config(cls, config: Record, custom_objects: Mapping[str, object] | None = None) -> PrunedLayer:
         """The wrapper that `get_config` described."""
         config = dict(config)
         config["pruning_schedule"] = LayerSchedule.from_config(config["pruning_schedule"])
         config["layer"] = keras.saving.deserialize_keras_object(config["layer"], custom_objects=custom_objects)
         return cls(**config)
 
-    def _zeroed(self, mask: Any, weight: Any) -> Any:
+    def _zeroed(self, mask: Variable, weight: Variable) -> Tensor:
         value = ops.convert_to_tensor(weight)
         kept = self._mask_of_this_step(value, mask) if keras.backend.backend() == "jax" else mask.value
         return ops.where(kept != 0, value, ops.zeros_like(value))
 
-    def _mask_of_this_step(self, value: Any, mask: Any) -> Any:
+    def _mask_of_this_step(self, value: Tensor, mask: Variable) -> Tensor:
         """The mask beside a weight that is assigned: within `fit` variables are empty and the state is passed."""
         import jax
 
@@ -165,10 +165,12 @@ class PrunedLayer(PrunedBase, keras.layers.Wrapper):
 
 
 @contextmanager
-def _masked_gradients(layer: Any, pruning_vars: Sequence[tuple[Any, Any]], means: Mapping[int, Any]) -> Iterator[None]:
+def _masked_gradients(
+    layer: Layer, pruning_vars: Sequence[Sequence[Variable]], means: Mapping[int, Variable]
+) -> Iterator[None]:
     """Within the block the layer's pruned weights are tensors whose gradient is masked."""
     masks = {id(weight): mask for weight, mask, *_ in pruning_vars}
-    replaced: list[tuple[dict[str, Any], str, Any]] = []
+    replaced: list[tuple[Record, str, Variable]] = []
     try:
         for owner in layer._flatten_layers():
             for name, value in list(owner.__dict__.items()):
@@ -182,14 +184,14 @@ def _masked_gradients(layer: Any, pruning_vars: Sequence[tuple[Any, Any]], means
             attributes[name] = value
 
 
-def _mask_gradient(weight: Any, mask: Any, mean: Any = None) -> Any:
+def _mask_gradient(weight: Variable, mask: Variable, mean: Variable | None = None) -> Tensor:
     """The weight itself forward (its pruned entries are zero already); backward, its gradient where the mask is 1."""
     value = ops.convert_to_tensor(weight)
     kept = ops.cast(mask, value.dtype)
 
     @ops.custom_gradient
-    def identity(value: Any) -> tuple[Any, Any]:
-        def gradient(*args: Any, upstream: Any = None) -> Any:
+    def identity(value: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
+        def gradient(*args: Tensor, upstream: Tensor = None) -> Tensor:
             upstream = args[0] if upstream is None else upstream
             if mean is not None:
                 mean.assign(running_mean(mean.value, ops.cast(ops.convert_to_tensor(upstream), mean.dtype)))
@@ -200,7 +202,7 @@ def _mask_gradient(weight: Any, mask: Any, mean: Any = None) -> Any:
     return identity(value)
 
 
-def _masked(gradient: Any, kept: Any) -> Any:
+def _masked(gradient: Tensor, kept: Tensor) -> Tensor:
     # Not a plain product: a gradient that overflowed must not turn a pruned weight into NaN.
     if keras.backend.backend() != "tensorflow":
         return ops.where(kept != 0, gradient, ops.zeros_like(gradient))
@@ -215,9 +217,9 @@ def _masked(gradient: Any, kept: Any) -> Any:
 class _MaskedRegularizer:
     """A weight's regularizer whose gradient is masked: some, such as the orthogonal one, pull on zeros."""
 
-    def __init__(self, regularizer: Any, mask: Any) -> None:
+    def __init__(self, regularizer: Callable[[Tensor], Tensor], mask: Variable) -> None:
         self._regularizer = regularizer
         self._mask = mask
 
-    def __call__(self, weight: Any) -> Any:
+    def __call__(self, weight: Variable) -> Tensor:
         return self._regularizer(_mask_gradient(weight, self._mask))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from contextlib import AbstractContextManager
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
+from tfimp._kinds import Layer, Model, Optimizer, Variable
 from tfimp.pruning.keras.base import LayerSchedule
 from tfimp.pruning.keras.keras3_layers import PrunedLayer, can_prune
 from tfimp.pruning.keras.models import KerasModels
@@ -17,38 +17,38 @@ from tfimp.pruning.names import unique
 
 
 class _Models(KerasModels):
-    def is_graph(self, model: Any) -> bool:
+    def is_graph(self, model: Model) -> bool:
         return isinstance(model, (keras.Sequential, keras.src.models.functional.Functional))
 
-    def build_like(self, new: Any, old: Any) -> None:
+    def build_like(self, new: Layer, old: Layer) -> None:
         new.build(old.input_shape)
 
-    def variable_copy(self, variable: Any) -> Any:
+    def variable_copy(self, variable: Variable) -> Variable:
         if not isinstance(variable, keras.Variable):
             return variable
         return keras.Variable(self.numpy(variable), trainable=variable.trainable, dtype=variable.dtype)
 
-    def numpy(self, variable: Any) -> NDArray[Any]:
+    def numpy(self, variable: Variable) -> np.ndarray:
         return np.array(keras.ops.convert_to_numpy(variable))
 
-    def zeros_like(self, weight: Any) -> Any:
+    def zeros_like(self, weight: Variable) -> Variable:
         return keras.Variable(np.zeros(weight.shape, np.float32), trainable=False)
 
-    def trace_again(self, model: Any) -> None:
+    def trace_again(self, model: Model) -> None:
         model.make_train_function(force=True)
 
-    def synchronise(self, model: Any) -> None:
+    def synchronise(self, model: Model) -> None:
         if hasattr(model, "jax_state_sync"):
             model.jax_state_sync()
 
-    def scope(self, model: Any) -> Any:
+    def scope(self, model: Model) -> AbstractContextManager[object]:
         return contextlib.nullcontext()
 
-    def rates(self, optimizer: Any) -> list[Any]:
+    def rates(self, optimizer: Optimizer) -> list[Variable]:
         found = (getattr(each, "_learning_rate", None) for each in optimizers_within(optimizer))
         return [rate for rate in found if isinstance(rate, keras.Variable)]
 
-    def optimizer_variables(self, model: Any, optimizer: Any = None) -> dict[str, Any]:
+    def optimizer_variables(self, model: Model, optimizer: Optimizer = None) -> dict[str, Variable]:
         optimizer = optimizer or getattr(model, "optimizer", None)
         if optimizer is None:
             return {}
@@ -69,7 +69,7 @@ class _Models(KerasModels):
                     variables.setdefault(id(value), value)
                     if value.name.startswith("variable"):  # Nadam's running product has a number for a name
                         slots[id(value)] = f"optimizer/{attribute.strip('_')}"
-        named: dict[str, Any] = {}
+        named: dict[str, Variable] = {}
         for identity, variable in variables.items():
             named[unique(slots.get(identity, f"optimizer/{variable.name}"), named)] = variable
         return named

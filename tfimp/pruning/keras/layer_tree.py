@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from tfimp._kinds import Layer, Model, Variable
 from tfimp.errors import ConfigError
 from tfimp.pruning.keras.progress import Progress
 from tfimp.pruning.names import short_names, unique
@@ -28,7 +29,7 @@ class LayerTree:
         self._model_class = model_class
         self._wrapper_class = wrapper_class
 
-    def graph_layers(self, model: Any) -> list[Any]:
+    def graph_layers(self, model: Model) -> list[Layer]:
         """The layers that a model computes with: those of its graph, not what its user hung on it."""
         nodes = getattr(model, "_nodes_by_depth", None)
         if not nodes or not isinstance(model, self._model_class):
@@ -36,7 +37,7 @@ class LayerTree:
         graph = {id(getattr(node, "operation", None) or node.layer) for level in nodes.values() for node in level}
         return [layer for layer in model.layers if id(layer) in graph]
 
-    def pruned_layers(self, model: Any) -> Iterator[Any]:
+    def pruned_layers(self, model: Model) -> Iterator[Layer]:
         """The wrapped layers of a model, nested ones included, each once."""
         parts = [model]
         if isinstance(model, self._model_class) and getattr(model, "_nodes_by_depth", None):
@@ -45,11 +46,11 @@ class LayerTree:
         found = (layer for layer in below if isinstance(layer, self._wrapper_class))
         return iter({id(layer): layer for layer in found}.values())
 
-    def plain(self, layer: Any) -> Any:
+    def plain(self, layer: Layer) -> Layer:
         """A layer without its wrapper."""
         return layer.layer if isinstance(layer, self._wrapper_class) else layer
 
-    def named_layers(self, model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    def named_layers(self, model: Model, prefix: str = "") -> Iterator[tuple[str, Layer]]:
         """The layers that are no models, wrapped or not, with their names; in a nested model behind that one's name."""
         for layer in self.graph_layers(model):
             if isinstance(layer, self._model_class):
@@ -57,9 +58,9 @@ class LayerTree:
             else:
                 yield prefix + self.plain(layer).name, layer
 
-    def variables(self, model: Any) -> dict[str, Any]:
+    def variables(self, model: Model) -> dict[str, Variable]:
         """Every weight and state variable of the model's own layers by name, the wrappers' masks left out."""
-        named: dict[str, Any] = {}
+        named: dict[str, Variable] = {}
         seen: set[int] = set()
         for name, variable in self._walk(model, ""):
             if id(variable) not in seen:
@@ -67,21 +68,21 @@ class LayerTree:
                 named[unique(name, named)] = variable
         return named
 
-    def prunable(self, model: Any) -> dict[str, tuple[Any, Any]]:
+    def prunable(self, model: Model) -> dict[str, tuple[Variable, Variable]]:
         """name -> (weight, mask), for every weight that has a mask."""
         names = {id(variable): name for name, variable in self.variables(model).items()}
         pairs = (pair for layer in self.pruned_layers(model) for pair in layer.pruning_vars)
         return {names[id(weight)]: (weight, mask) for weight, mask, *_ in pairs}
 
-    def mask_variables(self, model: Any) -> dict[str, Any]:
+    def mask_variables(self, model: Model) -> dict[str, Variable]:
         """The variables that hold the masks, 1 = survives, in the dtype of their weights, by the weight's name."""
         return {name: mask for name, (_, mask) in self.prunable(model).items()}
 
-    def prunable_variables(self, model: Any) -> dict[str, Any]:
+    def prunable_variables(self, model: Model) -> dict[str, Variable]:
         """The weights that have a mask, by name."""
         return {name: weight for name, (weight, _) in self.prunable(model).items()}
 
-    def schedule_of(self, model: Any) -> tuple[IterativeMagnitudeSchedule, str, str]:
+    def schedule_of(self, model: Model) -> tuple[IterativeMagnitudeSchedule, str, str]:
         """The schedule, the scope and the pattern that the model was pruned with.
 
         Layers that were wrapped one by one may differ in their fraction: the schedule then has one for each layer.
@@ -111,21 +112,21 @@ class LayerTree:
         return dataclasses.replace(schedule, fraction=fractions), first.scope, first.pattern
 
     @staticmethod
-    def _agree(layers: list[Any]) -> bool:
+    def _agree(layers: list[Layer]) -> bool:
         return len({(layer.scope, layer.pattern) for layer in layers}) == 1
 
     @staticmethod
-    def _refuse(first: Any, other: Any, limit: str) -> None:
+    def _refuse(first: Layer, other: Layer, limit: str) -> None:
         raise ConfigError(
             f"layers {first.layer.name!r} and {other.layer.name!r} were pruned with different schedules, scopes or "
             f"patterns; {limit}; prune the model in one call, with fraction={{'layer': share, ...}}"
         )
 
-    def progress_of(self, model: Any) -> Progress:
+    def progress_of(self, model: Model) -> Progress:
         """Where the model is in its schedule; kept on its first wrapped layer."""
         return next(self.pruned_layers(model)).progress
 
-    def _walk(self, layer: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    def _walk(self, layer: Layer, prefix: str) -> Iterator[tuple[str, Variable]]:
         """The variables below a layer with their names; models and layers that hold wrapped layers are opened."""
         for child in layer._flatten_layers(recursive=False, include_self=False):
             plain = child.layer if isinstance(child, self._wrapper_class) else child
@@ -138,6 +139,6 @@ class LayerTree:
             yield from _named(list(getattr(layer, own, ())), prefix)
 
 
-def _named(variables: list[Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _named(variables: list[Variable], prefix: str) -> Iterator[tuple[str, Variable]]:
     names = short_names([getattr(variable, "path", variable.name) for variable in variables])
     return ((prefix + name, variable) for name, variable in zip(names, variables, strict=True))

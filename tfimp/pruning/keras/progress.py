@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from tfimp.errors import ConfigError
 from tfimp.pruning.names import weight_of
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, np.ndarray]
 _PARTS = ("point", "start", "dense", "dense_gradients", "optimizer")
 
 
@@ -115,7 +113,7 @@ def _renamed(name: str, new: dict[str, str]) -> str:
     return name.removesuffix(weight) + new.get(weight, weight)
 
 
-def _dtype(name: str) -> np.dtype[Any]:
+def _dtype(name: str) -> np.dtype:
     try:
         return np.dtype(name)
     except TypeError:  # bfloat16 and the float8 types, which NumPy learns from ml_dtypes

@@ -11,10 +11,11 @@ import importlib
 import importlib.abc
 import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+
+from tfimp._kinds import Layer, Record
 
 _CLASSES = {
     "tf_keras": {"PruneByRounds": "tfimp.pruning.keras.tf_keras_layers"},
@@ -31,7 +32,7 @@ def register() -> None:
             sys.meta_path.insert(0, _WhenImported(package))
 
 
-def make_room(package: str, custom_objects: dict[str, Any]) -> None:
+def make_room(package: str, custom_objects: Record) -> None:
     """Take the stand-ins off the register: the real classes are about to go there."""
     for name in _CLASSES[package]:
         for known in (name, f"tfimp>{name}"):
@@ -49,7 +50,7 @@ def _register(package: str) -> None:
 
 
 def _stand_in(name: str, home: str) -> type:
-    def from_config(cls: type, config: Mapping[str, Any]) -> Any:
+    def from_config(cls: type, config: Record) -> Layer:
         return getattr(importlib.import_module(home), name).from_config(config)
 
     return type(name, (), {"from_config": classmethod(from_config), "stands_in": True})

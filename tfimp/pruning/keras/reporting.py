@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tfimp._kinds import Model
 from tfimp.errors import ConfigError
 from tfimp.pruning import wrapper
 from tfimp.pruning.keras.callback import Callback
@@ -70,7 +71,7 @@ class SparsityReport:
         return "\n".join(lines)
 
 
-def sparsity_report(model: Any) -> SparsityReport:
+def sparsity_report(model: Model) -> SparsityReport:
     """How much of each layer survives.
 
     Args:
@@ -80,7 +81,7 @@ def sparsity_report(model: Any) -> SparsityReport:
     Returns:
       The report: its `rows`, its `density`, and a table when it is printed.
     """
-    found: Mapping[str, NDArray[Any]] = wrapper.masks(model)
+    found: Mapping[str, np.ndarray] = wrapper.masks(model)
     if not found:
         weights = {name: wrapper.to_numpy(value) for name, value in wrapper.model_variables(model).items()}
         found = {name: value != 0 for name, value in weights.items() if value.ndim >= 2}
@@ -110,14 +111,14 @@ class PruningLog(Callback):
         self._round = -1
         self._masks: dict[str, NDArray[np.bool_]] = {}
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Log a round that has just begun, once its first step is trained."""
         progress = wrapper.home(self.model).progress_of(self.model)
         if progress.round != self._round:
             self._round = progress.round
             self._log(max(progress.step - 1, 0))
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         """Bring everything to the files."""
         if self._writer is not None:
             self._writer.flush()
@@ -141,14 +142,14 @@ class PruningLog(Callback):
                 tf.summary.write(tag, tf.constant(value, tf.float32), metadata=metadata)
 
 
-def overlap(first: Mapping[str, NDArray[Any]], second: Mapping[str, NDArray[Any]]) -> float:
+def overlap(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> float:
     """Intersection over union of two sets of masks of the same names; 1 if both are empty."""
     both = sum(int(np.sum(first[name] & second[name])) for name in second)
     either = sum(int(np.sum(first[name] | second[name])) for name in second)
     return both / either if either else 1.0
 
 
-def transfer(masks: Mapping[str, NDArray[Any]], model: Any, *, strict: bool = True) -> Any:
+def transfer(masks: Mapping[str, np.ndarray], model: Model, *, strict: bool = True) -> Model:
     """A model under the masks of another one: does the ticket win on another task, or from other weights?
 
     Its weights stay its own where they survive, and no round of pruning follows. Train it as it is, or under a schedule
@@ -183,7 +184,7 @@ def transfer(masks: Mapping[str, NDArray[Any]], model: Any, *, strict: bool = Tr
     return model
 
 
-def save_stripped(model: Any, path: str | Path) -> Path:
+def save_stripped(model: Model, path: str | Path) -> Path:
     """Write the plain model, zeros in place, to one file.
 
     Args:

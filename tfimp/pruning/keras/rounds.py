@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Model
 from tfimp.errors import ConfigError, nearest
 from tfimp.pruning import wrapper
 from tfimp.pruning.keras.progress import Progress
 
 
-def keep_round(progress: Progress, numbers: dict[str, float], home: Any, model: Any, network: bool) -> None:
+def keep_round(progress: Progress, numbers: dict[str, float], home: Any, model: Model, network: bool) -> None:
     """Keep a round's numbers and, if asked for, its network: the survivors of weights with masks, all of the others."""
     progress.results[progress.round] = numbers
     if not network:
@@ -26,7 +27,7 @@ def keep_round(progress: Progress, numbers: dict[str, float], home: Any, model: 
     progress.networks[progress.round] = kept
 
 
-def best_round(model: Any, within: float = 0.01, monitor: str | None = None) -> int:
+def best_round(model: Model, within: float = 0.01, monitor: str | None = None) -> int:
     """Bring back the sparsest round that is as good as the dense one, or nearly.
 
     A round's number is that of its last epoch. The weights and masks of the round are put into the model, which goes on
@@ -78,7 +79,7 @@ def _monitor(numbers: Mapping[str, float]) -> str:
     raise ConfigError(f"say which number to look at: monitor=one of {', '.join(numbers) or 'none, none was logged'}")
 
 
-def _bring_back(model: Any, home: Any, progress: Progress, kept: Mapping[str, Any]) -> None:
+def _bring_back(model: Model, home: Any, progress: Progress, kept: Mapping[str, np.ndarray]) -> None:
     masks = {}
     for name, variable in home.variables(model).items():
         value = kept[name]

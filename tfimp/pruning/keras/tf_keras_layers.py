@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -17,6 +16,7 @@ from tensorflow_model_optimization.python.core.sparsity.keras import prune_regis
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_schedule as tfmot_schedule
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper as tfmot_wrapper
 
+from tfimp._kinds import Layer, Record, Tensor, Variable
 from tfimp.pruning.keras import weights as tables
 from tfimp.pruning.keras.base import LayerSchedule, PrunedBase, running_mean, watch_legacy_files
 from tfimp.pruning.keras.progress import Progress
@@ -43,7 +43,7 @@ class IterativePruning(LayerSchedule, tfmot_schedule.PruningSchedule):
     def __init__(self, schedule: IterativeMagnitudeSchedule, layer: str = "") -> None:
         super().__init__(schedule, layer)
 
-    def __call__(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def __call__(self, step: Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Whether pruning happens just before `step`, and the sparsity there: scalar bool and float32 tensors."""
         schedule = self.schedule
         boundaries = schedule.boundaries or (-1,)
@@ -70,12 +70,12 @@ class PruneByRounds(PrunedBase, tfmot_wrapper.PruneLowMagnitude):
 
     def __init__(
         self,
-        layer: Any,
+        layer: Layer,
         pruning_schedule: IterativePruning,
         scope: str = "layer",
         include_bias: bool = False,
         pattern: str = "",
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         # The layer runs inside the wrapper's autocast scope, so both must have one dtype policy.
         kwargs.setdefault("dtype", layer.dtype_policy)
@@ -88,13 +88,13 @@ class PruneByRounds(PrunedBase, tfmot_wrapper.PruneLowMagnitude):
         self._track_trackable(_SavedProgress(self.progress), name="pruning_progress")
         self.__dict__["_first_call"] = ((), {})
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Tensor:
         """As of any layer; the arguments of the first call say how attention is to be built."""
         if not self.built:
             self.__dict__["_first_call"] = (args, kwargs)
         return super().__call__(*args, **kwargs)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: object) -> None:
         """Create the layer's weights and a mask of ones for each prunable one.
 
         TF-MOT's counter and masking go along for its own callbacks; nothing here changes from step to step.
@@ -162,7 +162,7 @@ class PruneByRounds(PrunedBase, tfmot_wrapper.PruneLowMagnitude):
             if isinstance(loss, functools.partial) and loss.args and id(loss.args[0]) in masks:
                 losses[index] = functools.partial(tagged.func, _masked_loss(loss.func, loss.args[0], masks))
 
-    def call(self, inputs: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+    def call(self, inputs: Tensor, *args: object, training: Tensor = None, **kwargs: object) -> Tensor:
         """The layer's own call, in which each pruned weight passes no gradient."""
         if training is not None and not tf.is_tensor(training) and training:
             self._speak_up()
@@ -173,11 +173,11 @@ class PruneByRounds(PrunedBase, tfmot_wrapper.PruneLowMagnitude):
         with _masked_gradients(self.layer, self.pruning_vars, self.gradients):
             return self.layer(inputs, *args, **kwargs)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Tensor, mask: Tensor = None) -> Tensor:
         """The layer's own: masks of time steps, not of weights."""
         return self.layer.compute_mask(inputs, mask)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Record:
         """The wrapper's arguments, the layer's configuration included."""
         config = super().get_config()
         for name in ("block_size", "block_pooling_type"):
@@ -185,7 +185,7 @@ class PruneByRounds(PrunedBase, tfmot_wrapper.PruneLowMagnitude):
         return {**config, **self._options()}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> PruneByRounds:
+    def from_config(cls, config: Record) -> PruneByRounds:
         """The wrapper that `get_config` described."""
         config = dict(config)
         config["pruning_schedule"] = IterativePruning.from_config(config["pruning_schedule"])
@@ -225,23 +225,25 @@ class _SavedProgress(tf.train.experimental.PythonState):
         self._progress.load_bytes(string_value)
 
 
-def can_prune(layer: Any) -> bool:
+def can_prune(layer: Layer) -> bool:
     """Whether it is known (or the layer says, or TF-MOT knows) which of the layer's weights can be pruned."""
     return not isinstance(layer, tfmot_wrapper.PruneLowMagnitude) and (
         tables.can_prune(layer, "tf_keras") or bool(_registered(layer))
     )
 
 
-def _registered(layer: Any) -> Any:
+def _registered(layer: Layer) -> list[Variable] | None:
     """What a user told TF-MOT's registry about a class of layers."""
     return prune_registry.PruneRegistry._LAYERS_WEIGHTS_MAP.get(type(layer))
 
 
 @contextmanager
-def _masked_gradients(layer: Any, pruning_vars: Sequence[Any], means: Mapping[int, Any]) -> Iterator[None]:
+def _masked_gradients(
+    layer: Layer, pruning_vars: Sequence[Sequence[Variable]], means: Mapping[int, Variable]
+) -> Iterator[None]:
     """Within the block the layer's pruned weights are tensors whose gradient is masked."""
     masks = {id(weight): mask for weight, mask, *_ in pruning_vars}
-    replaced: list[tuple[dict[str, Any], str, Any]] = []
+    replaced: list[tuple[Record, str, Variable]] = []
     try:
         for owner in layer._flatten_modules(include_self=True):
             for name, value in list(owner.__dict__.items()):
@@ -256,13 +258,13 @@ def _masked_gradients(layer: Any, pruning_vars: Sequence[Any], means: Mapping[in
             attributes[name] = value
 
 
-def _mask_gradient(weight: tf.Tensor, mask: tf.Variable, mean: Any = None) -> tf.Tensor:
+def _mask_gradient(weight: tf.Tensor, mask: tf.Variable, mean: Variable | None = None) -> tf.Tensor:
     """The weight itself forward (its pruned entries are zero already); backward, its gradient where the mask is 1."""
     kept = tf.cast(mask, weight.dtype)
 
     @tf.custom_gradient
-    def identity(value: tf.Tensor) -> tuple[tf.Tensor, Callable[[Any], Any]]:
-        def gradient(upstream: Any) -> Any:
+    def identity(value: tf.Tensor) -> tuple[tf.Tensor, Callable[[Tensor], Tensor]]:
+        def gradient(upstream: Tensor) -> Tensor:
             if mean is not None:
                 mean.assign(running_mean(mean, tf.cast(tf.convert_to_tensor(upstream), mean.dtype)))
             # multiply_no_nan: a gradient that overflowed must not turn a pruned weight into NaN.
@@ -276,19 +278,21 @@ def _mask_gradient(weight: tf.Tensor, mask: tf.Variable, mean: Any = None) -> tf
     return identity(weight)
 
 
-def _zeroed(mask: tf.Variable, weight: Any) -> tf.Tensor:
+def _zeroed(mask: tf.Variable, weight: Variable) -> tf.Tensor:
     value = tf.convert_to_tensor(weight)
     # Not a plain product: 0 times a NaN is NaN.
     return tf.math.multiply_no_nan(value, tf.cast(mask, value.dtype))
 
 
-def _set_constraint(weight: Any, constraint: KeepsZero) -> None:
+def _set_constraint(weight: Variable, constraint: KeepsZero) -> None:
     """Give a variable a constraint, whatever mixed precision and strategies wrap around it."""
     weight = getattr(weight, "_variable", weight)
     for each in getattr(weight, "values", [weight]):
         getattr(each, "_variable", each)._constraint = constraint
 
 
-def _masked_loss(loss: Callable[[Any], Any], weight: Any, masks: Mapping[int, Any]) -> Callable[[], Any]:
+def _masked_loss(
+    loss: Callable[[Tensor], Tensor], weight: Variable, masks: Mapping[int, Variable]
+) -> Callable[[], Tensor]:
     mask = masks[id(weight)]
     return lambda: loss(_mask_gradient(tf.convert_to_tensor(weight), mask))

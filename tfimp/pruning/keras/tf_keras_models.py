@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import AbstractContextManager
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
-from numpy.typing import NDArray
 
+from tfimp._kinds import Layer, Model, Optimizer, Variable
 from tfimp.pruning.keras.models import KerasModels
 from tfimp.pruning.keras.tf_keras_layers import IterativePruning, PruneByRounds, can_prune
 from tfimp.pruning.keras.zeros import optimizers_within
@@ -15,37 +16,37 @@ from tfimp.pruning.names import optimizer_names, unique
 
 
 class _Models(KerasModels):
-    def is_graph(self, model: Any) -> bool:
+    def is_graph(self, model: Model) -> bool:
         return isinstance(model, tf_keras.Sequential) or model._is_graph_network
 
-    def build_like(self, new: Any, old: Any) -> None:
+    def build_like(self, new: Layer, old: Layer) -> None:
         new.build(old._build_input_shape)
 
-    def variable_copy(self, variable: Any) -> Any:
+    def variable_copy(self, variable: Variable) -> Variable:
         return tf.Variable(variable, trainable=variable.trainable) if isinstance(variable, tf.Variable) else variable
 
-    def numpy(self, variable: Any) -> NDArray[Any]:
+    def numpy(self, variable: Variable) -> np.ndarray:
         return variable.numpy()
 
-    def zeros_like(self, weight: Any) -> Any:
+    def zeros_like(self, weight: Variable) -> Variable:
         return tf.Variable(tf.zeros(weight.shape), trainable=False)
 
-    def trace_again(self, model: Any) -> None:
+    def trace_again(self, model: Model) -> None:
         model.make_train_function(force=True)
 
-    def scope(self, model: Any) -> Any:
+    def scope(self, model: Model) -> AbstractContextManager[object]:
         return model.distribute_strategy.scope()
 
-    def adopt(self, copy: Any, layer: Any) -> None:
+    def adopt(self, copy: Layer, layer: Layer) -> None:
         if not hasattr(copy, "_batch_input_shape") and hasattr(layer, "_batch_input_shape"):
             copy._batch_input_shape = layer._batch_input_shape
 
-    def rates(self, optimizer: Any) -> list[Any]:
+    def rates(self, optimizer: Optimizer) -> list[Variable]:
         found = [getattr(each, "_learning_rate", None) for each in optimizers_within(optimizer)]
         found += [each._hyper.get("learning_rate") for each in optimizers_within(optimizer) if hasattr(each, "_hyper")]
         return [rate for rate in found if isinstance(rate, tf.Variable)]
 
-    def optimizer_variables(self, model: Any, optimizer: Any = None) -> dict[str, Any]:
+    def optimizer_variables(self, model: Model, optimizer: Optimizer = None) -> dict[str, Variable]:
         optimizer = optimizer or getattr(model, "optimizer", None)
         if optimizer is None:
             return {}
@@ -65,7 +66,9 @@ class _Models(KerasModels):
         return named
 
 
-def _legacy_variables(optimizer: Any, trained: list[Any], weights: dict[str, Any]) -> dict[str, tf.Variable]:
+def _legacy_variables(
+    optimizer: Optimizer, trained: list[tf.Variable], weights: dict[str, tf.Variable]
+) -> dict[str, tf.Variable]:
     named: dict[str, tf.Variable] = {}
     names = {id(variable): name for name, variable in weights.items()}
     for owner in optimizers_within(optimizer):

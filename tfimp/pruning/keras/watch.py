@@ -5,13 +5,16 @@ from __future__ import annotations
 import collections
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+
+from tfimp._kinds import Model, Record, Tensor, Variable
 
 _BEGINS = ("on_epoch_begin", "on_train_batch_begin", "on_batch_begin")
 _KEPT_BATCHES = 8
 
 
-def watch_next_step(model: Any, trained: Callable[[], None], untrained: Callable[[], None]) -> Callable[[Any], None]:
+def watch_next_step(
+    model: Model, trained: Callable[[], None], untrained: Callable[[], None]
+) -> Callable[[Model], None]:
     """Watch the next call of the model's `train_function`.
 
     Where the data end unannounced, Keras begins one batch more than it trains; only the function that fetches the data
@@ -25,13 +28,13 @@ def watch_next_step(model: Any, trained: Callable[[], None], untrained: Callable
     Returns:
       A function that sets what is done to the step's arguments before they are passed on.
     """
-    own = vars(model)
+    own: Record = model.__dict__
     function = own.get("train_function")
-    change: list[Callable[..., Any]] = []
+    change: list[Callable[..., tuple[object, ...]]] = []
     if function is None:  # a fit of the user's own
         return change.append
 
-    def once(*arguments: Any) -> Any:
+    def once(*arguments: object) -> object:
         own["train_function"] = function
         for each in change:
             arguments = each(*arguments)
@@ -51,13 +54,13 @@ class Batches:
     """Remembers the last batches of an iterator that yields arrays (JAX)."""
 
     def __init__(self) -> None:
-        self.last: collections.deque[Any] = collections.deque(maxlen=_KEPT_BATCHES)
+        self.last: collections.deque[Tensor] = collections.deque(maxlen=_KEPT_BATCHES)
 
-    def __call__(self, state: Any, batches: Any) -> tuple[Any, Any]:
+    def __call__(self, state: object, batches: Iterator[Tensor]) -> tuple[object, Iterator[Tensor]]:
         """The arguments of a step, its iterator under watch."""
         return state, self._watched(batches)
 
-    def _watched(self, batches: Any) -> Iterator[Any]:
+    def _watched(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
         for batch in batches:
             self.last.append(batch)
             yield batch
@@ -73,7 +76,7 @@ class Rates:
       variables: that hold the rates.
     """
 
-    def __init__(self, variables: list[Any]) -> None:
+    def __init__(self, variables: list[Variable]) -> None:
         self.set_by_callback = False
         self.ids = {id(variable) for variable in variables}
         self._variables = variables
@@ -83,17 +86,17 @@ class Rates:
     def release(self) -> None:
         """Leave the variables as they were."""
         for variable in self._variables:
-            vars(variable).pop("assign", None)
+            variable.__dict__.pop("assign", None)
 
-    def _watch(self, variable: Any) -> None:
-        vars(variable).pop("assign", None)  # of a training that broke off
+    def _watch(self, variable: Variable) -> None:
+        variable.__dict__.pop("assign", None)  # of a training that broke off
         assign = variable.assign
 
-        def watched(*arguments: Any, **options: Any) -> Any:
+        def watched(*arguments: object, **options: object) -> object:
             self.set_by_callback = self.set_by_callback or _within_a_begin()
             return assign(*arguments, **options)
 
-        vars(variable)["assign"] = watched
+        variable.__dict__["assign"] = watched
 
 
 def _within_a_begin() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from tfimp._kinds import Layer, Variable
 
 _KERNEL = ("kernel",)
 _NAMES = {
@@ -18,7 +18,7 @@ _ATTENTION = ("MultiHeadAttention", "GroupQueryAttention", "GroupedQueryAttentio
 _ASKED = "get_prunable_weights"  # a layer's own word, as TF-MOT has it
 
 
-def can_prune(layer: Any, package: str) -> bool:
+def can_prune(layer: Layer, package: str) -> bool:
     """Whether it is known (or the layer says) which of the layer's weights can be pruned.
 
     Args:
@@ -28,10 +28,10 @@ def can_prune(layer: Any, package: str) -> bool:
     return bool(_paths(layer, package))
 
 
-def prunable_weights(layer: Any, package: str, include_bias: bool = False) -> list[Any]:
+def prunable_weights(layer: Layer, package: str, include_bias: bool = False) -> list[Variable]:
     """The weights of a built layer that can be pruned, its biases last."""
-    weights: list[Any] = []
-    biases: list[Any] = []
+    weights: list[Variable] = []
+    biases: list[Variable] = []
     for path in _paths(layer, package) or ():
         *way, last = path.split(".")
         owner = layer
@@ -45,7 +45,7 @@ def prunable_weights(layer: Any, package: str, include_bias: bool = False) -> li
     return weights + biases
 
 
-def _paths(layer: Any, package: str) -> list[str] | None:
+def _paths(layer: Layer, package: str) -> list[str] | None:
     """Where a layer's prunable weights are: attributes, dots between them."""
     asked = [_ASKED] if hasattr(layer, _ASKED) else None
     kind = type(layer).__name__
@@ -72,7 +72,7 @@ def _paths(layer: Any, package: str) -> list[str] | None:
     return _recurrent(layer, package) if kind in _RECURRENT else asked
 
 
-def _recurrent(layer: Any, package: str) -> list[str] | None:
+def _recurrent(layer: Layer, package: str) -> list[str] | None:
     stacked = getattr(layer.cell, "cells", None)
     cells = [("cell", layer.cell)] if stacked is None else [(f"cell.cells.{i}", cell) for i, cell in enumerate(stacked)]
     found: list[str] = []

@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+
+from tfimp._kinds import Model, Optimizer, Tensor, Variable
 
 # Their update of a weight whose value, gradient and slots are 0 is 0. Not so Ftrl's: it divides by an accumulator.
 _ELEMENTWISE = {
@@ -28,11 +29,11 @@ _SCALING = {"NonNeg", "MaxNorm", "UnitNorm", "MinMaxNorm"}
 class Trusted:
     """A model and an optimiser under which nothing can move a zero."""
 
-    model: Callable[[], Any]
-    optimizer: Callable[[], Any]
+    model: Callable[[], Model]
+    optimizer: Callable[[], Optimizer]
 
     @classmethod
-    def of(cls, model: Any, optimizer: Any) -> Trusted:
+    def of(cls, model: Model, optimizer: Optimizer) -> Trusted:
         """Holds neither of the two alive."""
         return cls(weakref.ref(model), weakref.ref(optimizer))
 
@@ -51,12 +52,12 @@ class KeepsZero:
       zeroed: gives the weight with zeros where its mask is 0, in the terms of its Keras.
     """
 
-    def __init__(self, own: Any, zeroed: Callable[[Any], Any]) -> None:
+    def __init__(self, own: Callable[[Tensor], Tensor] | None, zeroed: Callable[[Tensor], Tensor]) -> None:
         self.own = own
         self._zeroed = zeroed
         self.trusted: Trusted | None = None
 
-    def __call__(self, weight: Any) -> Any:
+    def __call__(self, weight: Variable) -> Tensor:
         """The weight after an optimiser's step, as it should be."""
         value = weight if self.own is None else self.own(weight)
         return value if self.trusted is not None and self.trusted.holds else self._zeroed(value)
@@ -67,7 +68,7 @@ class KeepsZero:
         return self.own is not None and not (type(self.own).__name__ in _SCALING and _ours(type(self.own)))
 
 
-def leaves_zeros(model: Any, optimizer: Any) -> bool:
+def leaves_zeros(model: Model, optimizer: Optimizer) -> bool:
     """Whether a training step by this optimiser is known to leave a weight at 0 whose gradient and slots are 0."""
     return not own_step(model) and all(
         _ours(type(each)) and type(each).__name__ in _ELEMENTWISE | _AROUND_OTHERS
@@ -75,12 +76,12 @@ def leaves_zeros(model: Any, optimizer: Any) -> bool:
     )
 
 
-def own_step(model: Any) -> bool:
+def own_step(model: Model) -> bool:
     """Whether a model has a training step of its user's own."""
     return "train_step" in vars(model) or not _ours(type(model).train_step)
 
 
-def optimizers_within(optimizer: Any) -> Iterator[Any]:
+def optimizers_within(optimizer: Optimizer) -> Iterator[Optimizer]:
     """An optimiser, and those that it hands its work to."""
     yield optimizer
     inner = getattr(optimizer, "inner_optimizer", None)
@@ -88,5 +89,5 @@ def optimizers_within(optimizer: Any) -> Iterator[Any]:
         yield from optimizers_within(each)
 
 
-def _ours(thing: Any) -> bool:
+def _ours(thing: object) -> bool:
     return str(getattr(thing, "__module__", "")).partition(".")[0] in ("keras", "tf_keras")
