@@ -7,9 +7,11 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
+
+Compiled = TypeVar("Compiled", bound=Callable[..., Any])
 
 
 @functools.cache
@@ -22,10 +24,10 @@ def _folder() -> str:
     return str(Path(base, "compiled", digest.hexdigest()[:16]))
 
 
-def kept(**options: Any) -> Callable[[Any], Any]:
+def kept(**options: object) -> Callable[[Compiled], Compiled]:
     """``numba.njit`` with its result kept on disk, where a folder can be written to."""
 
-    def decorate(function: Any) -> Any:
+    def decorate(function: Compiled) -> Compiled:
         before = numba.config.CACHE_DIR
         try:
             numba.config.CACHE_DIR = _folder()

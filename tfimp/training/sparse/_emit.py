@@ -12,11 +12,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+
+# Neither Numba nor llvmlite says its types.
+Builder: TypeAlias = Any  # writes instructions
+Context: TypeAlias = Any  # of a compilation
+Signature: TypeAlias = Any
+Kind: TypeAlias = Any  # of a value: Numba's or LLVM's
+Value: TypeAlias = Any  # of the program that is written; while Numba finds out kinds, that of one
 
 LANES = 16
 GROUP = 4
@@ -26,35 +33,35 @@ _HALF = 16
 """Bits of a float32 that a half keeps, and that it leaves out."""
 
 
-def kind(lanes: int, scalar: Any = FLOAT) -> Any:
+def kind(lanes: int, scalar: Kind = FLOAT) -> Kind:
     return ir.VectorType(scalar, lanes)
 
 
-def shuffle(builder: Any, a: Any, b: Any, lanes: Sequence[int]) -> Any:
+def shuffle(builder: Builder, a: Value, b: Value, lanes: Sequence[int]) -> Value:
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, len(lanes)), list(lanes)))
 
 
-def splat(builder: Any, scalar: Any, lanes: int = LANES) -> Any:
+def splat(builder: Builder, scalar: Value, lanes: int = LANES) -> Value:
     undefined = ir.Constant(kind(lanes, scalar.type), ir.Undefined)
     return shuffle(builder, builder.insert_element(undefined, scalar, INT32(0)), undefined, [0] * lanes)
 
 
-def _place(builder: Any, pointer: Any, offset: Any, lanes: int, scalar: Any) -> Any:
+def _place(builder: Builder, pointer: Value, offset: Value, lanes: int, scalar: Kind) -> Value:
     offset = INT64(offset) if isinstance(offset, int) else offset
     return builder.bitcast(builder.gep(pointer, [offset]), kind(lanes, scalar).as_pointer())
 
 
-def load(builder: Any, pointer: Any, offset: Any, lanes: int = LANES, scalar: Any = FLOAT) -> Any:
+def load(builder: Builder, pointer: Value, offset: Value, lanes: int = LANES, scalar: Kind = FLOAT) -> Value:
     loaded = builder.load(_place(builder, pointer, offset, lanes, scalar))
     loaded.align = 1
     return loaded
 
 
-def store(builder: Any, vector: Any, pointer: Any, offset: Any) -> None:
+def store(builder: Builder, vector: Value, pointer: Value, offset: Value) -> None:
     builder.store(vector, _place(builder, pointer, offset, vector.type.count, vector.type.element)).align = 1
 
 
-def load_row(builder: Any, pointer: Any, vectors: int) -> list[Any]:
+def load_row(builder: Builder, pointer: Value, vectors: int) -> list[Value]:
     """The vectors of a row of floats, or of halves, which become floats."""
     if pointer.type.pointee == FLOAT:
         return [load(builder, pointer, LANES * k) for k in range(vectors)]
@@ -64,24 +71,24 @@ def load_row(builder: Any, pointer: Any, vectors: int) -> list[Any]:
     return [builder.bitcast(half, kind(LANES)) for half in halves[:vectors]]
 
 
-def halves(builder: Any, low: Any, high: Any) -> Any:
+def halves(builder: Builder, low: Value, high: Value) -> Value:
     """Two vectors of floats as one of interleaved halves, as :func:`load_row` takes them apart."""
     whole = [builder.bitcast(vector, kind(LANES, INT32)) for vector in (low, high)]
     shift, upper = splat(builder, INT32(_HALF)), splat(builder, INT32(0xFFFF << _HALF))
     return builder.or_(builder.lshr(whole[0], shift), builder.and_(whole[1], upper))
 
 
-def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+def fma(builder: Builder, a: Value, b: Value, c: Value) -> Value:
     function = ir.FunctionType(a.type, [a.type] * 3)
     name = f"llvm.fma.v{a.type.count}f32"
     return builder.call(cgutils.get_or_insert_function(builder.module, function, name), [a, b, c])
 
 
-def sum_lanes(builder: Any, vectors: Sequence[Any]) -> Any:
+def sum_lanes(builder: Builder, vectors: Sequence[Value]) -> Value:
     """The sums over lanes of 4 vectors, or of 1, in the same order of additions."""
     quarters = range(0, LANES, GROUP)
 
-    def folded(a: Any, b: Any, low: Sequence[int], high: Sequence[int]) -> Any:
+    def folded(a: Value, b: Value, low: Sequence[int], high: Sequence[int]) -> Value:
         both = [[quarter + lane for quarter in quarters for lane in lanes] for lanes in (low, high)]
         return builder.fadd(*(shuffle(builder, a, b, lanes) for lanes in both))
 
@@ -94,23 +101,23 @@ def sum_lanes(builder: Any, vectors: Sequence[Any]) -> Any:
     return shuffle(builder, total, total, range(len(vectors)))
 
 
-def row_at(builder: Any, index: Any, vectors: int) -> Any:
+def row_at(builder: Builder, index: Value, vectors: int) -> Value:
     return builder.mul(index, INT64(LANES * vectors))
 
 
-def index_at(builder: Any, indices: Any, position: Any) -> Any:
+def index_at(builder: Builder, indices: Value, position: Value) -> Value:
     return builder.zext(builder.load(builder.gep(indices, [position])), INT64)
 
 
 def loop(
-    builder: Any, starts: Sequence[Any], stops: Sequence[Any], step: int, carried: Sequence[Any],
-    body: Callable[..., Any],
-) -> Any:  # fmt: skip
+    builder: Builder, starts: Sequence[Value], stops: Sequence[Value], step: int, carried: Sequence[Value],
+    body: Callable[..., Value],
+) -> Value:  # fmt: skip
     """Emit ``while all(starts + step <= stops): carried = body(starts, carried); starts += step``; returns both as
     left."""
     count = len(starts)
 
-    def goes_on(positions: Sequence[Any]) -> Any:
+    def goes_on(positions: Sequence[Value]) -> Value:
         room = [
             builder.icmp_signed("<=", builder.add(start, INT64(step)), stop)
             for start, stop in zip(positions, stops, strict=True)
@@ -135,7 +142,7 @@ def loop(
     return left[:count], left[count:]
 
 
-def arguments_of(context: Any, builder: Any, signature: Any, arguments: Sequence[Any]) -> list[Any]:
+def arguments_of(context: Context, builder: Builder, signature: Signature, arguments: Sequence[Value]) -> list[Value]:
     """Scalars as they are, arrays as pointers to their data, the tag, which comes last, as the number of vectors."""
     *others, (tag, _) = zip(signature.args, arguments, strict=True)
     given = [
@@ -145,10 +152,10 @@ def arguments_of(context: Any, builder: Any, signature: Any, arguments: Sequence
     return [*given, tag.ndim]
 
 
-def emitted(emit: Callable[..., Any], returned: Any = types.void) -> Callable[..., Any]:
+def emitted(emit: Callable[..., Value], returned: Kind = types.void) -> Callable[..., Value]:
     """How an intrinsic answers the compiler: ``emit(builder, *arguments)`` writes it."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: Context, builder: Builder, signature: Signature, arguments: Sequence[Value]) -> Value:
         result = emit(builder, *arguments_of(context, builder, signature, arguments))
         return context.get_dummy_value() if result is None else result
 

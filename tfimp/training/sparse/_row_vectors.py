@@ -9,14 +9,27 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tfimp.training.sparse._emit import LANES, emitted, halves, kind, load, load_row, shuffle, splat, store
+from tfimp.training.sparse._emit import (
+    LANES,
+    Builder,
+    Context,
+    Signature,
+    Value,
+    emitted,
+    halves,
+    kind,
+    load,
+    load_row,
+    shuffle,
+    splat,
+    store,
+)
 
 _FLOAT, _INT64 = ir.FloatType(), ir.IntType(64)
 
@@ -24,7 +37,7 @@ _FLOAT, _INT64 = ir.FloatType(), ir.IntType(64)
 class Lanes:
     """A vector register while code is emitted; arithmetic on it emits instructions."""
 
-    def __init__(self, builder: Any, value: Any) -> None:
+    def __init__(self, builder: Builder, value: Value) -> None:
         self.builder, self.value = builder, value
 
     def __add__(self, other: Lanes) -> Lanes:
@@ -44,9 +57,10 @@ class Lanes:
 
 
 Written = dict[str, Lanes]
+Rows = tuple[Written, Sequence[Lanes]]
 
 
-def row_expression(expression: Callable[..., tuple[Written, Sequence[Lanes]]]) -> Any:
+def row_expression(expression: Callable[..., tuple[Written, Sequence[Lanes]]]) -> Value:
     """An intrinsic ``f(a, b, offset, present, lanes, r, s, t, tag)`` that works through a row.
 
     ``expression(a, b, present, r, s, t)`` is emitted for each vector of flat arrays a and b from ``offset``, of
@@ -56,11 +70,21 @@ def row_expression(expression: Callable[..., tuple[Written, Sequence[Lanes]]]) -
 
     @intrinsic  # type: ignore[untyped-decorator]
     def apply(
-        typing: Any, a: Any, b: Any, offset: Any, present: Any, lanes: Any, r: Any, s: Any, t: Any, tag: Any
-    ) -> Any:  # fmt: skip
+        typing: Context, a: Value, b: Value, offset: Value, present: Value, lanes: Value, r: Value, s: Value,
+        t: Value, tag: Value,
+    ) -> Value:  # fmt: skip
         def emit(
-            builder: Any, a: Any, b: Any, offset: Any, present: Any, lanes: Any, r: Any, s: Any, t: Any, vectors: int
-        ) -> Any:
+            builder: Builder,
+            a: Value,
+            b: Value,
+            offset: Value,
+            present: Value,
+            lanes: Value,
+            r: Value,
+            s: Value,
+            t: Value,
+            vectors: int,
+        ) -> Value:
             a, b, present = builder.gep(a, [offset]), builder.gep(b, [offset]), builder.gep(present, [lanes])
             constants = [Lanes(builder, splat(builder, scalar)) for scalar in (r, s, t)]
             sums: list[list[Lanes]] = [[], []]
@@ -82,7 +106,7 @@ def row_expression(expression: Callable[..., tuple[Written, Sequence[Lanes]]]) -
     return apply
 
 
-def _sum(builder: Any, lanes: Lanes) -> Any:
+def _sum(builder: Builder, lanes: Lanes) -> Value:
     value = lanes.value
     for half in (8, 4, 2, 1):
         value = builder.fadd(
@@ -93,9 +117,9 @@ def _sum(builder: Any, lanes: Lanes) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def transpose_samples(
-    typing: Any, images: Any, batch: Any, sample: Any, last: Any, feature: Any, centre: Any, out: Any, offset: Any,
-    stride: Any, tag: Any,
-) -> Any:  # fmt: skip
+    typing: Context, images: Value, batch: Value, sample: Value, last: Value, feature: Value, centre: Value,
+    out: Value, offset: Value, stride: Value, tag: Value,
+) -> Value:  # fmt: skip
     """16 features of as many samples as one vector of ``out`` holds: 16 floats or 32 halves.
 
     Row q below 16, at ``out[offset + q * stride]``, gets ``images[batch[min(sample + k, last)], feature + q] -
@@ -103,15 +127,15 @@ def transpose_samples(
     """
     packed = out.dtype == types.uint16
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: Context, builder: Builder, signature: Signature, arguments: Sequence[Value]) -> Value:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         pitch = cgutils.unpack_tuple(builder, array.strides)[0]
 
         def emit(
-            builder: Any, pixels: Any, batch: Any, sample: Any, last: Any, feature: Any, centre: Any, out: Any,
-            offset: Any, stride: Any, _: int,
+            builder: Builder, pixels: Value, batch: Value, sample: Value, last: Value, feature: Value, centre: Value,
+            out: Value, offset: Value, stride: Value, _: int,
         ) -> None:  # fmt: skip
-            def columns(begin: int) -> list[Any]:
+            def columns(begin: int) -> list[Value]:
                 rows = []
                 for k in range(begin, begin + LANES):
                     position = builder.add(sample, _INT64(k))
@@ -135,11 +159,11 @@ def transpose_samples(
     return types.void(images, batch, sample, last, feature, centre, out, offset, stride, tag), generate
 
 
-def _as_floats(builder: Any, raw: Any, pixel: Any) -> Any:
+def _as_floats(builder: Builder, raw: Value, pixel: Value) -> Value:
     return builder.uitofp(raw, kind(LANES)) if isinstance(pixel, types.Integer) else raw
 
 
-def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+def _transposed(builder: Builder, rows: list[Value]) -> list[Value]:
     """Sixteen vectors of sixteen, rows for columns: four times each half is laced with the other."""
     low, high = ([lane for k in range(start, start + 8) for lane in (k, LANES + k)] for start in (0, 8))
     for _ in range(4):

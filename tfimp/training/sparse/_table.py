@@ -7,13 +7,15 @@ table keeps its arrays alive and of the right size: compiled code does not look.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numba
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
+
+from tfimp.training.sparse._emit import Builder, Context, Signature, Value
 
 
 class Field(enum.IntEnum):
@@ -83,7 +85,10 @@ class Field(enum.IntEnum):
     BACK_PARTS = enum.auto()
 
 
-def table_of(layer: Mapping[Field, Any]) -> np.ndarray:
+Fields: TypeAlias = dict[Field, Any]
+
+
+def table_of(layer: Fields) -> np.ndarray:
     """The table of a layer's arrays, contiguous, and numbers; what is not there is 0."""
     table = np.zeros(len(Field), np.int64)
     for field, value in layer.items():
@@ -92,8 +97,8 @@ def table_of(layer: Mapping[Field, Any]) -> np.ndarray:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _pointer(typing: Any, address: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+def _pointer(typing: Context, address: Value) -> Value:
+    def generate(context: Context, builder: Builder, signature: Signature, arguments: Sequence[Value]) -> Value:
         return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
 
     return types.voidptr(types.int64), generate
@@ -102,9 +107,9 @@ def _pointer(typing: Any, address: Any) -> Any:
 _compiled = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
-def _reader(kind: Any) -> Any:
+def _reader(kind: type) -> Callable[..., np.ndarray]:
     @_compiled
-    def read(table: Any, field: Any, count: int) -> Any:
+    def read(table: np.ndarray, field: Field, count: int) -> np.ndarray:
         return numba.carray(_pointer(table[field]), (count,), kind)
 
     return read
@@ -115,6 +120,6 @@ floats, shorts, words, longs = map(_reader, (np.float32, np.uint16, np.int32, np
 
 
 @_compiled
-def pixels(table: Any, count: int, tag: Any) -> Any:
+def pixels(table: np.ndarray, count: int, tag: np.ndarray) -> np.ndarray:
     """The rows that the first layer is given, flat: of the type of ``tag``, float32 or halves of it as uint16."""
     return numba.carray(_pointer(table[Field.X]), (count,), tag.dtype)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Sequence
-from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -17,6 +16,10 @@ from tfimp.training.sparse._emit import (
     INT32,
     INT64,
     LANES,
+    Builder,
+    Context,
+    Signature,
+    Value,
     emitted,
     fma,
     index_at,
@@ -32,15 +35,17 @@ from tfimp.training.sparse._emit import (
 )
 
 
-def _accumulate(units: int, finish: bool) -> Any:
+def _accumulate(units: int, finish: bool) -> Value:
     @intrinsic  # type: ignore[untyped-decorator]
     def accumulate(
-        typing: Any, rows: Any, indices: Any, values: Any, starts: Any, place: Any, base: Any, constants: Any,
-        unit: Any, out: Any, present: Any, lanes: Any, near: Any, moments: Any, tag: Any,
-    ) -> Any:  # fmt: skip
+        typing: Context, rows: Value, indices: Value, values: Value, starts: Value, place: Value, base: Value,
+        constants: Value, unit: Value, out: Value, present: Value, lanes: Value, near: Value, moments: Value,
+        tag: Value,
+    ) -> Value:  # fmt: skip
         def emit(
-            builder: Any, rows: Any, indices: Any, values: Any, starts: Any, place: Any, base: Any, constants: Any,
-            unit: Any, out: Any, present: Any, lanes: Any, near: Any, moments: Any, vectors: int,
+            builder: Builder, rows: Value, indices: Value, values: Value, starts: Value, place: Value, base: Value,
+            constants: Value, unit: Value, out: Value, present: Value, lanes: Value, near: Value, moments: Value,
+            vectors: int,
         ) -> None:  # fmt: skip
             rows = builder.gep(rows, [row_at(builder, base, vectors)])
             first = builder.icmp_signed("==", base, INT64(0))
@@ -51,8 +56,8 @@ def _accumulate(units: int, finish: bool) -> Any:
                 initial = splat(builder, builder.load(builder.gep(constants, [owner])))
                 sums += [builder.select(first, initial, old) for old in load_row(builder, outs[-1], vectors)]
 
-            def add(positions: Sequence[Any], sums: Sequence[Any]) -> list[Any]:
-                added: list[Any] = []
+            def add(positions: Sequence[Value], sums: Sequence[Value]) -> list[Value]:
+                added: list[Value] = []
                 for k, position in enumerate(positions):
                     value = splat(builder, builder.load(builder.gep(values, [position])))
                     row = builder.gep(rows, [row_at(builder, index_at(builder, indices, position), vectors)])
@@ -86,7 +91,9 @@ finish_one, finish_two = _accumulate(1, finish=True), _accumulate(2, finish=True
 from ``near[unit]`` and of the squares of those are the pair ``moments[unit]``."""
 
 
-def _rectified(builder: Any, row: Sequence[Any], present: Any, owner: Any, near: Any, moments: Any) -> list[Any]:
+def _rectified(
+    builder: Builder, row: Sequence[Value], present: Value, owner: Value, near: Value, moments: Value
+) -> list[Value]:
     zero, centre = ir.Constant(kind(LANES), [0.0] * LANES), splat(builder, builder.load(builder.gep(near, [owner])))
     rectified, deviations, squares = [], zero, zero
     for vector, there in zip(row, load_row(builder, present, len(row)), strict=True):
@@ -110,28 +117,28 @@ class _Dots:
         out, first: The products are written to ``out[p]``, added to what is there unless ``first``.
     """
 
-    builder: Any
-    rows: Any
-    indices: Any
-    base: Any
-    fixed: Sequence[Any]
-    out: Any
-    first: Any
+    builder: Builder
+    rows: Value
+    indices: Value
+    base: Value
+    fixed: Sequence[Value]
+    out: Value
+    first: Value
 
-    def row(self, position: Any) -> tuple[Any, list[Any]]:
+    def row(self, position: Value) -> tuple[Value, list[Value]]:
         """The index of a survivor's row, and its vectors."""
         builder, vectors = self.builder, len(self.fixed)
         index = builder.add(self.base, index_at(builder, self.indices, position))
         return index, load_row(builder, builder.gep(self.rows, [row_at(builder, index, vectors)]), vectors)
 
-    def with_row(self, row: Sequence[Any]) -> Any:
+    def with_row(self, row: Sequence[Value]) -> Value:
         """The products by lane."""
         total = self.builder.fmul(row[0], self.fixed[0])
         for vector, fixed in zip(row[1:], self.fixed[1:], strict=True):
             total = fma(self.builder, vector, fixed, total)
         return total
 
-    def summed(self, position: Any, products: Sequence[Any]) -> Any:
+    def summed(self, position: Value, products: Sequence[Value]) -> Value:
         """The sums of some survivors' products, with what ``out`` holds."""
         size = len(products)
         zero = ir.Constant(kind(size), [0.0] * size)
@@ -141,22 +148,22 @@ class _Dots:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def walk_rows(
-    typing: Any, rows: Any, indices: Any, values: Any, start: Any, stop: Any, base: Any, held: Any, index: Any,
-    below: Any, out: Any, first: Any, tag: Any,
-) -> Any:  # fmt: skip
+    typing: Context, rows: Value, indices: Value, values: Value, start: Value, stop: Value, base: Value, held: Value,
+    index: Value, below: Value, out: Value, first: Value, tag: Value,
+) -> Value:  # fmt: skip
     """For p in [start, stop) and the row ``r = rows[base + indices[p]]``: ``below[index] += values[p] * r`` (from zero
     where ``base`` is 0) and ``out[p] = <r, held[index]>``, plus ``out[p]`` unless ``first``. One load serves both."""
 
     def emit(
-        builder: Any, rows: Any, indices: Any, values: Any, start: Any, stop: Any, base: Any, held: Any, index: Any,
-        below: Any, out: Any, first: Any, vectors: int,
+        builder: Builder, rows: Value, indices: Value, values: Value, start: Value, stop: Value, base: Value,
+        held: Value, index: Value, below: Value, out: Value, first: Value, vectors: int,
     ) -> None:  # fmt: skip
         below, held = (builder.gep(array, [row_at(builder, index, vectors)]) for array in (below, held))
         dots = _Dots(builder, rows, indices, base, load_row(builder, held, vectors), out, first)
         fresh, zero = builder.icmp_signed("==", base, INT64(0)), ir.Constant(kind(LANES), [0.0] * LANES)
         sums = [builder.select(fresh, zero, old) for old in load_row(builder, below, vectors)]
 
-        def group(size: int, position: Any, sums: Sequence[Any]) -> list[Any]:
+        def group(size: int, position: Value, sums: Sequence[Value]) -> list[Value]:
             products = []
             for k in range(size):
                 place = builder.add(position, INT64(k))
@@ -177,10 +184,10 @@ def walk_rows(
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def fetch_ahead(typing: Any, images: Any, sample: Any, feature: Any, tag: Any) -> Any:
+def fetch_ahead(typing: Context, images: Value, sample: Value, feature: Value, tag: Value) -> Value:
     """Ask for the line of the cache at ``images[sample, feature]``, to be there when it is needed."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: Context, builder: Builder, signature: Signature, arguments: Sequence[Value]) -> Value:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         offset = builder.mul(arguments[1], cgutils.unpack_tuple(builder, array.strides)[0])
         row = cgutils.pointer_add(builder, array.data, offset, array.data.type)
@@ -197,25 +204,27 @@ class _Mode(enum.Enum):
     PLAIN, SPREAD, FINISH = range(3)
 
 
-def _correlate(mode: _Mode) -> Any:
+def _correlate(mode: _Mode) -> Value:
     @intrinsic  # type: ignore[untyped-decorator]
     def correlate(
-        typing: Any, rows: Any, indices: Any, start: Any, stop: Any, base: Any, held: Any, index: Any, out: Any,
-        first: Any, values: Any, extra: Any, affine: Any, bias: Any, rate: Any, tag: Any,
-    ) -> Any:  # fmt: skip
+        typing: Context, rows: Value, indices: Value, start: Value, stop: Value, base: Value, held: Value,
+        index: Value, out: Value, first: Value, values: Value, extra: Value, affine: Value, bias: Value, rate: Value,
+        tag: Value,
+    ) -> Value:  # fmt: skip
         def emit(
-            builder: Any, rows: Any, indices: Any, start: Any, stop: Any, base: Any, held: Any, index: Any, out: Any,
-            first: Any, values: Any, extra: Any, affine: Any, bias: Any, rate: Any, vectors: int,
+            builder: Builder, rows: Value, indices: Value, start: Value, stop: Value, base: Value, held: Value,
+            index: Value, out: Value, first: Value, values: Value, extra: Value, affine: Value, bias: Value,
+            rate: Value, vectors: int,
         ) -> None:  # fmt: skip
             fixed = load_row(builder, builder.gep(held, [row_at(builder, index, vectors)]), vectors)
             dots = _Dots(builder, rows, indices, base, fixed, out, first)
 
-            def spread(index: Any, value: Any) -> None:
+            def spread(index: Value, value: Value) -> None:
                 place, value = builder.gep(extra, [row_at(builder, index, vectors)]), splat(builder, value)
                 for k, (old, vector) in enumerate(zip(load_row(builder, place, vectors), fixed, strict=True)):
                     store(builder, fma(builder, value, vector, old), place, LANES * k)
 
-            def group(size: int, position: Any) -> list[Any]:
+            def group(size: int, position: Value) -> list[Value]:
                 found, others = zip(*(dots.row(builder.add(position, INT64(k))) for k in range(size)), strict=True)
                 value, products = load(builder, values, position, size), []
                 for k, (index, row) in enumerate(zip(found, others, strict=True)):
@@ -251,13 +260,15 @@ finish_rows = _correlate(_Mode.FINISH)
 before any is written."""
 
 
-def _finish(builder: Any, found: Sequence[Any], value: Any, total: Any, pairs: tuple[Any, Any], bias: Any) -> Any:
+def _finish(
+    builder: Builder, found: Sequence[Value], value: Value, total: Value, pairs: tuple[Value, Value], bias: Value
+) -> Value:
     """Emit what ``finish_rows`` does with the products ``total`` of the inputs ``found``; returns the gradients."""
     sums, affine = pairs
     places = [builder.mul(index, INT64(2)) for index in found]
     size = len(found)
 
-    def pairs_of(array: Any) -> list[Any]:
+    def pairs_of(array: Value) -> list[Value]:
         """The pairs of a group's inputs, two in a vector."""
         loaded = [load(builder, array, place, 2) for place in places]
         if size == 1:
@@ -281,10 +292,10 @@ def _finish(builder: Any, found: Sequence[Any], value: Any, total: Any, pairs: t
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def fused(context: Any, a: Any, b: Any, c: Any) -> Any:
+def fused(context: Context, a: Value, b: Value, c: Value) -> Value:
     """a * b + c of float32 numbers, rounded once."""
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    def generate(context: Context, builder: Builder, signature: Signature, values: Value) -> Value:
         return builder.fma(*values)
 
     return types.float32(types.float32, types.float32, types.float32), generate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from tfimp.training.engine import Engine, State
 from tfimp.training.optimizers import learning_rates
 from tfimp.training.sparse import products
 from tfimp.training.sparse._emit import LANES
-from tfimp.training.sparse._table import Field, table_of
+from tfimp.training.sparse._table import Field, Fields, table_of
 from tfimp.training.sparse.layout import Survivors
 from tfimp.training.sparse.pace import Pace
 from tfimp.training.sparse.parameters import Parameters
@@ -82,7 +81,7 @@ class SparseEngine(Engine):
         self._update = self._updating()
         moving = [word for name in self.names for word in self.network.norm(name, *MOVING)]
         self._others |= {name: np.array(state[name]) for name in moving}
-        self._layers: list[dict[Field, Any]] = []
+        self._layers: list[Fields] = []
         for name, found in zip(self.names, listed, strict=True):
             self._layers.append(self._layer(name, *found, masks.get(f"{name}/bias")))
         self._tables = np.stack([table_of(layer) for layer in self._layers])
@@ -120,7 +119,7 @@ class SparseEngine(Engine):
 
     def _layer(
         self, name: str, by_unit: Survivors, way_back: Survivors, bias_mask: np.ndarray | None
-    ) -> dict[Field, Any]:  # fmt: skip
+    ) -> Fields:  # fmt: skip
         """What a layer's table points to."""
         below, found = self._layers[-1] if self._layers else None, self._parameters
         inputs, units = below[Field.UNITS] if below else len(self._centre), len(found.value(f"{name}/bias"))
@@ -170,10 +169,10 @@ class SparseEngine(Engine):
         layer[Field.NEAR] = np.empty_like(mean)
         return layer
 
-    def _given(self, inputs: int, below: dict[Field, Any] | None) -> dict[Field, Any]:
+    def _given(self, inputs: int, below: Fields | None) -> Fields:
         """The rows that a layer is given."""
         size = self.config.batch_size
-        given: dict[Field, Any] = {}
+        given: Fields = {}
         if below is None:
             given = {
                 Field.X: rows_of(inputs, size, np.uint16 if self._halves else np.float32),

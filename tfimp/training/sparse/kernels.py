@@ -7,7 +7,6 @@ infinity pass through, so that a diverging loss is seen.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numba
 import numpy as np
@@ -21,7 +20,15 @@ _parallel = kept(fastmath=MATH, parallel=True)
 
 
 @_compiled
-def _softmax_tile(tile: int, logits: Any, labels: Any, batch: Any, gradients: Any, width: int, sums: Any) -> None:
+def _softmax_tile(
+    tile: int,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    batch: np.ndarray,
+    gradients: np.ndarray,
+    width: int,
+    sums: np.ndarray,
+) -> None:
     classes, samples, h, gradient = sums.shape[1] - 1, np.float32(len(batch)), logits[tile], gradients[tile]
     for lane in range(width):
         sample, end = tile * width + lane, classes * width
@@ -47,7 +54,15 @@ def _softmax_tile(tile: int, logits: Any, labels: Any, batch: Any, gradients: An
 
 @_compiled
 def _squared_tile(
-    tile: int, logits: Any, labels: Any, batch: Any, gradients: Any, width: int, sums: Any, low: Any, high: Any
+    tile: int,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    batch: np.ndarray,
+    gradients: np.ndarray,
+    width: int,
+    sums: np.ndarray,
+    low: np.float32,
+    high: np.float32,
 ) -> None:
     classes, h, gradient = sums.shape[1] - 1, logits[tile], gradients[tile]
     factor = np.float32(2) / np.float32(len(batch) * classes)
@@ -65,12 +80,12 @@ def _squared_tile(
 
 
 @_compiled
-def _room(tiles: int, classes: int) -> Any:
+def _room(tiles: int, classes: int) -> np.ndarray:
     return np.zeros((tiles, classes + 1))
 
 
 @_compiled
-def _added(sums: Any, bias_gradient: Any, samples: int) -> float:
+def _added(sums: np.ndarray, bias_gradient: np.ndarray, samples: int) -> float:
     """The sums over tiles, in their order: of the gradients by class, and the mean loss."""
     for c in range(len(bias_gradient)):
         bias_gradient[c] = sums[:, c].sum()
@@ -78,7 +93,14 @@ def _added(sums: Any, bias_gradient: Any, samples: int) -> float:
 
 
 @_parallel
-def softmax_loss(logits: Any, labels: Any, batch: Any, gradients: Any, width: int, bias_gradient: Any) -> float:
+def softmax_loss(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    batch: np.ndarray,
+    gradients: np.ndarray,
+    width: int,
+    bias_gradient: np.ndarray,
+) -> float:
     """Mean cross-entropy of a batch; writes its gradient with respect to the logits, padding zero, and the sum of that
     over the batch."""
     sums = _room(len(logits), len(bias_gradient))
@@ -89,7 +111,14 @@ def softmax_loss(logits: Any, labels: Any, batch: Any, gradients: Any, width: in
 
 @_parallel
 def squared_loss(
-    logits: Any, labels: Any, batch: Any, gradients: Any, width: int, bias_gradient: Any, low: Any, high: Any
+    logits: np.ndarray,
+    labels: np.ndarray,
+    batch: np.ndarray,
+    gradients: np.ndarray,
+    width: int,
+    bias_gradient: np.ndarray,
+    low: np.float32,
+    high: np.float32,
 ) -> float:
     """Mean square error of a batch's outputs, against ``high`` for a sample's class and ``low`` for others; else as
     above."""
@@ -100,7 +129,15 @@ def squared_loss(
 
 
 @_parallel
-def update_sgd(value: Any, gradient: Any, slot: Any, rate: Any, momentum: Any, nesterov: bool, decay: Any) -> None:
+def update_sgd(
+    value: np.ndarray,
+    gradient: np.ndarray,
+    slot: np.ndarray,
+    rate: np.float32,
+    momentum: np.float32,
+    nesterov: bool,
+    decay: np.float32,
+) -> None:
     """One step of SGD as tf_keras computes it, the decoupled weight decay first."""
     for p in numba.prange(len(value)):
         start = value[p] - value[p] * decay * rate
@@ -110,7 +147,15 @@ def update_sgd(value: Any, gradient: Any, slot: Any, rate: Any, momentum: Any, n
 
 
 @_parallel
-def update_adam(value: Any, gradient: Any, first: Any, second: Any, rate: Any, step: int, decay: Any) -> None:
+def update_adam(
+    value: np.ndarray,
+    gradient: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    rate: np.float32,
+    step: int,
+    decay: np.float32,
+) -> None:
     """One step of Adam as tf_keras computes it (beta 0.9 and 0.999, epsilon 1e-7), the decoupled weight decay first."""
     beta_1, beta_2, epsilon = np.float32(0.9), np.float32(0.999), np.float32(1e-7)
     one = np.float32(1)

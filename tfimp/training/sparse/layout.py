@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
-from tfimp.training.sparse._table import Field
+from tfimp.training.sparse._table import Field, Fields
 
 CACHE_BYTES = 30 * 1024
 """Of the first cache (32 KB and more on every CPU of the last ten years), for the rows of one block."""
@@ -34,7 +34,7 @@ class Layout(NamedTuple):
     parts: np.ndarray
     owner_parts: np.ndarray
 
-    def fields(self, *, back: bool = False) -> dict[Field, Any]:
+    def fields(self, *, back: bool = False) -> Fields:
         """Where a layer's table has them: as the layout by unit, or that of the way back."""
         if not back:
             return {

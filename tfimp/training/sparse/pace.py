@@ -24,8 +24,9 @@ _starting = threading.Lock()
 @functools.cache
 def _places() -> tuple[int, threading.BoundedSemaphore]:
     """How many networks can train at once: Numba's own threads end the process if two of ours use them."""
-    nothing, none = np.zeros((3, 1), np.float32), np.float32(0)
-    kernels.update_sgd(*nothing, none, none, False, none)
+    value, gradient, slot = np.zeros((3, 1), np.float32)
+    none = np.float32(0)
+    kernels.update_sgd(value, gradient, slot, none, none, False, none)
     count = numba.config.NUMBA_NUM_THREADS if numba.threading_layer() in ("omp", "tbb") else 1
     return count, threading.BoundedSemaphore(count)
 

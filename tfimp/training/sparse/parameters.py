@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from types import EllipsisType
 
 import numpy as np
 
@@ -19,7 +19,9 @@ class Parameters:
             index.
     """
 
-    def __init__(self, state: Mapping[str, np.ndarray], chosen: Mapping[str, Any]) -> None:
+    def __init__(
+        self, state: Mapping[str, np.ndarray], chosen: Mapping[str, tuple[np.ndarray, ...] | EllipsisType]
+    ) -> None:
         self._chosen = dict(chosen)
         self._shapes = {name: state[name].shape for name in chosen}
         self._spans: dict[str, slice] = {}

@@ -11,8 +11,6 @@ the input's. Over one tile that gains less than the weights' reordering costs. N
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
 
@@ -33,7 +31,7 @@ from tfimp.training.sparse._vectors import (
     walk_rows,
 )
 from tfimp.training.sparse.kernels import MATH
-from tfimp.training.sparse.rows import compiled, exact, settle, settle_backward
+from tfimp.training.sparse.rows import Step, compiled, exact, settle, settle_backward
 
 MOST_VECTORS = 8
 _FEATURES = 64
@@ -51,20 +49,20 @@ def tiling(batch_size: int) -> tuple[int, int]:
     return min(paired, key=lambda choice: choice[0] * (choice[1] + 1))
 
 
-def rows_of(features: int, batch_size: int, dtype: Any = np.float32) -> np.ndarray:
+def rows_of(features: int, batch_size: int, dtype: type = np.float32) -> np.ndarray:
     """Zeros for the rows of features, (tiles, features * width and a few), from the begin of a line of the cache: a
     vector that straddles two lines costs two loads. The tiles' distance puts a feature's rows in different sets."""
     (tiles, vectors), size = tiling(batch_size), np.dtype(dtype).itemsize
     width = LANES * vectors
     stride = features * width
     stride += -(stride - width) % (_PAGE // size) if tiles > 1 else 0
-    room = np.zeros(tiles * stride + _LINE // size, dtype)
+    room: np.ndarray = np.zeros(tiles * stride + _LINE // size, dtype)
     begin = -room.ctypes.data % _LINE // size
     return room[begin : begin + tiles * stride].reshape(tiles, stride)
 
 
 @exact
-def _fold_part(part: int, table: Any) -> None:
+def _fold_part(part: int, table: np.ndarray) -> None:
     """The weights of a part's units times the slopes of their inputs, and biases with the shifts."""
     units, inputs, blocks = table[Field.UNITS], table[Field.INPUTS], table[Field.BLOCKS]
     parts = longs(table, Field.OWNER_PARTS, table[Field.PARTS] + 1)
@@ -91,7 +89,9 @@ def _fold_part(part: int, table: Any) -> None:
 
 
 @compiled
-def _gather_part(block: int, images: Any, batch: Any, centre: Any, step: Any, table: Any) -> None:
+def _gather_part(
+    block: int, images: np.ndarray, batch: np.ndarray, centre: np.ndarray, step: Step, table: np.ndarray
+) -> None:
     x = pixels(table, step.tiles * table[Field.X_STRIDE], step.tag)
     at_once = 2 * LANES if table[Field.HALVES] else LANES
     features, width = len(centre), LANES * step.tag.ndim
@@ -120,7 +120,7 @@ def _gather_part(block: int, images: Any, batch: Any, centre: Any, step: Any, ta
 
 @exact
 def _accumulate(
-    low: int, high: int, tile: int, rows: Any, finish: bool, step: Any, table: Any, following: Any
+    low: int, high: int, tile: int, rows: np.ndarray, finish: bool, step: Step, table: np.ndarray, following: np.ndarray
 ) -> None:  # fmt: skip
     """Sums of units ``low`` to ``high`` in a tile; rectified at the ``finish``."""
     units, blocks, stride = table[Field.UNITS], table[Field.BLOCKS], table[Field.OUT_STRIDE]
@@ -160,7 +160,7 @@ def _accumulate(
 
 
 @compiled
-def _sums_part(part: int, tile: int, finish: bool, step: Any, table: Any, following: Any) -> None:
+def _sums_part(part: int, tile: int, finish: bool, step: Step, table: np.ndarray, following: np.ndarray) -> None:
     parts = longs(table, Field.OWNER_PARTS, table[Field.PARTS] + 1)
     low, high, stride = parts[part], parts[part + 1], table[Field.X_STRIDE]
     if table[Field.Y]:
@@ -174,7 +174,7 @@ def _sums_part(part: int, tile: int, finish: bool, step: Any, table: Any, follow
 
 
 @compiled
-def _backward_part(part: int, step: Any, table: Any) -> None:
+def _backward_part(part: int, step: Step, table: np.ndarray) -> None:
     """By input: the weights' gradients and those of what the layer sees, for a part of its inputs."""
     inputs, units, blocks = table[Field.INPUTS], table[Field.UNITS], table[Field.BACK_BLOCKS]
     parts = longs(table, Field.BACK_OWNER_PARTS, table[Field.PARTS] + 1)
@@ -214,7 +214,7 @@ def _backward_part(part: int, step: Any, table: Any) -> None:
 
 
 @exact
-def _backward_block(block: int, step: Any, table: Any) -> None:
+def _backward_block(block: int, step: Step, table: np.ndarray) -> None:
     """By unit over one tile: the same for a block of inputs."""
     width, units, blocks, stride = LANES * step.tag.ndim, table[Field.UNITS], table[Field.BLOCKS], table[Field.X_STRIDE]
     starts, bounds = longs(table, Field.STARTS, blocks * units + 1), longs(table, Field.BOUNDS, blocks + 1)
@@ -234,7 +234,7 @@ def _backward_block(block: int, step: Any, table: Any) -> None:
 
 
 @exact
-def _first_block(block: int, step: Any, table: Any) -> None:
+def _first_block(block: int, step: Step, table: np.ndarray) -> None:
     x = pixels(table, step.tiles * table[Field.X_STRIDE], step.tag)
     inputs, units, blocks = table[Field.INPUTS], table[Field.UNITS], table[Field.BLOCKS]
     starts, bounds = longs(table, Field.STARTS, blocks * units + 1), longs(table, Field.BOUNDS, blocks + 1)
@@ -273,14 +273,14 @@ _parallel = kept(parallel=True, fastmath=MATH)
 
 
 @_parallel
-def gather(images: Any, batch: Any, centre: Any, step: Any, table: Any) -> None:
+def gather(images: np.ndarray, batch: np.ndarray, centre: np.ndarray, step: Step, table: np.ndarray) -> None:
     """What the first layer sees of images[batch], ``centre`` taken off."""
     for block in numba.prange((len(centre) + _FEATURES - 1) // _FEATURES):
         _gather_part(np.int64(block), images, batch, centre, step, table)
 
 
 @_parallel
-def forward(inner: bool, step: Any, table: Any, following: Any) -> None:
+def forward(inner: bool, step: Step, table: np.ndarray, following: np.ndarray) -> None:
     """OUT = what a layer sees, times its kernel, plus its biases; for an ``inner`` layer its activations, and what the
     ``following`` layer sees of them."""
     parts, finish = table[Field.PARTS], inner and step.kind == RELU
@@ -296,7 +296,7 @@ def forward(inner: bool, step: Any, table: Any, following: Any) -> None:
 
 
 @_parallel
-def backward(step: Any, table: Any) -> None:
+def backward(step: Step, table: np.ndarray) -> None:
     """The gradients of a layer's weights and batch-norm, from those of its outputs; and of the outputs of the layer
     below and its biases. Over one tile by unit, else by input."""
     parts = table[Field.PARTS]
@@ -311,7 +311,7 @@ def backward(step: Any, table: Any) -> None:
 
 
 @_parallel
-def backward_first(step: Any, table: Any) -> None:
+def backward_first(step: Step, table: np.ndarray) -> None:
     """The gradients of the first layer's weights and batch-norm."""
     parts = table[Field.PARTS]
     blocks = longs(table, Field.BACK_PARTS, parts + 1)

@@ -10,14 +10,14 @@ features are complete, while they are in the cache. Rows are (tiles, features * 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
 from tfimp._activations import ERF, HALF_ROOT, RELU, TANH
 from tfimp.training.sparse._emit import LANES
-from tfimp.training.sparse._row_vectors import Lanes, row_expression
+from tfimp.training.sparse._row_vectors import Lanes, Rows, row_expression
 from tfimp.training.sparse._table import Field, floats, pixels
 from tfimp.training.sparse._vectors import fused
 from tfimp.training.sparse.kernels import MATH
@@ -43,29 +43,29 @@ class Step(NamedTuple):
 
 
 # expressions over rows: (written, summed) of (a, b, present, r, s, t)
-def _moments(x: Lanes, _: Lanes, present: Lanes, centre: Lanes, *unused: Lanes) -> Any:
+def _moments(x: Lanes, _: Lanes, present: Lanes, centre: Lanes, *unused: Lanes) -> Rows:
     off = (x - centre) * present
     return {}, (off, off * off)
 
 
-def _seen(x: Lanes, _: Lanes, present: Lanes, slope: Lanes, shift: Lanes, *unused: Lanes) -> Any:
+def _seen(x: Lanes, _: Lanes, present: Lanes, slope: Lanes, shift: Lanes, *unused: Lanes) -> Rows:
     return {"b": x * slope + shift}, ()
 
 
-def _slopes(upstream: Lanes, x: Lanes, *unused: Lanes) -> Any:
+def _slopes(upstream: Lanes, x: Lanes, *unused: Lanes) -> Rows:
     return {}, (upstream * x, upstream)
 
 
-def _normed(upstream: Lanes, x: Lanes, present: Lanes, shift: Lanes, slope: Lanes, factor: Lanes) -> Any:
+def _normed(upstream: Lanes, x: Lanes, present: Lanes, shift: Lanes, slope: Lanes, factor: Lanes) -> Rows:
     return {"a": (upstream - shift - x * slope) * factor * present}, ()
 
 
-def _normed_relu(upstream: Lanes, x: Lanes, *others: Lanes) -> Any:
+def _normed_relu(upstream: Lanes, x: Lanes, *others: Lanes) -> Rows:
     gated = _normed(upstream, x, *others)[0]["a"].where_positive(x)
     return {"a": gated}, (gated,)
 
 
-def _times(upstream: Lanes, derivative: Lanes, *unused: Lanes) -> Any:
+def _times(upstream: Lanes, derivative: Lanes, *unused: Lanes) -> Rows:
     product = upstream * derivative
     return {"a": product}, (product,)
 
@@ -81,7 +81,7 @@ _FAR = np.float32(0.1)
 
 
 @compiled
-def settle(low: int, high: int, step: Any, table: Any) -> None:
+def settle(low: int, high: int, step: Step, table: np.ndarray) -> None:
     """Rows ``low`` to ``high`` of a layer's x are complete: activations in place, padding zero (both done for ReLU);
     the batch-norm's statistics, which move the moving ones; slope and shift, and y over one tile."""
     count = step.tiles * table[Field.X_STRIDE]
@@ -92,7 +92,7 @@ def settle(low: int, high: int, step: Any, table: Any) -> None:
 
 
 @compiled
-def _settle(low: int, high: int, step: Any, x: Any, table: Any) -> None:
+def _settle(low: int, high: int, step: Step, x: np.ndarray, table: np.ndarray) -> None:
     kind = step.kind if table[Field.BELOW] else _PIXELS
     tiles, between, features, tag = step.tiles, table[Field.X_STRIDE], table[Field.INPUTS], step.tag
     present, width = step.present, LANES * step.tag.ndim
@@ -145,7 +145,7 @@ def _settle(low: int, high: int, step: Any, x: Any, table: Any) -> None:
 
 
 @compiled
-def aim(table: Any) -> None:
+def aim(table: np.ndarray) -> None:
     """The next batch's mean will be near the moving one: in a call's first step as it was after the step before."""
     near = floats(table, Field.NEAR, table[Field.INPUTS])
     for f in range(len(near)):
@@ -153,7 +153,7 @@ def aim(table: Any) -> None:
 
 
 @compiled
-def _near(f: int, table: Any) -> Any:
+def _near(f: int, table: np.ndarray) -> np.float32:
     """That of whole numbers less one near their mean is near 0; one instruction, so that it rounds everywhere alike."""
     if table[Field.HALVES]:
         return _NO
@@ -162,7 +162,15 @@ def _near(f: int, table: Any) -> Any:
 
 
 @compiled
-def _again(x: Any, begin: int, between: int, present: Any, first: Any, samples: Any, tag: Any) -> Any:
+def _again(
+    x: np.ndarray,
+    begin: int,
+    between: int,
+    present: np.ndarray,
+    first: np.float32,
+    samples: np.float32,
+    tag: np.ndarray,
+) -> tuple[np.float32, np.float32]:
     """A feature's mean and variance where the mean was not near: deviations from a sample, then from the mean."""
     total, square, width = _NO, _NO, LANES * tag.ndim
     for lanes in range(0, len(present), width):
@@ -176,7 +184,9 @@ def _again(x: Any, begin: int, between: int, present: Any, first: Any, samples: 
 
 
 @compiled
-def _activate(kind: int, x: Any, derivative: Any, at: int, present: Any, lanes: int, width: int) -> None:
+def _activate(
+    kind: int, x: np.ndarray, derivative: np.ndarray, at: int, present: np.ndarray, lanes: int, width: int
+) -> None:
     within = _HALF_ROOT if kind == ERF else _ONE
     for k in range(width):
         h = x[at + k]
@@ -190,7 +200,7 @@ def _activate(kind: int, x: Any, derivative: Any, at: int, present: Any, lanes: 
 
 
 @compiled
-def settle_backward(low: int, high: int, step: Any, table: Any, known: bool) -> None:
+def settle_backward(low: int, high: int, step: Step, table: np.ndarray, known: bool) -> None:
     """From the gradient of what a layer sees to that of the outputs of the layer below before their activation, in
     place; on the way the gradients of the batch-norm, unless they are ``known``, and of the biases below."""
     tiles, between, features, tag = step.tiles, table[Field.X_STRIDE], table[Field.INPUTS], step.tag

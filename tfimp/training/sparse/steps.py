@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,8 +48,8 @@ _compiled = kept(fastmath=kernels.MATH, nogil=True)
 
 @_compiled
 def train(
-    images: Any, labels: Any, batches: Any, rates: Any, centre: Any, step: Any, anew: bool, loss: Any, update: Any,
-    layers: Any, losses: Any,
+    images: np.ndarray, labels: np.ndarray, batches: np.ndarray, rates: np.ndarray, centre: np.ndarray, step: Step,
+    anew: bool, loss: Loss, update: Update, layers: np.ndarray, losses: np.ndarray,
 ) -> None:  # fmt: skip
     """Train on batches (steps, batch) at rates (steps,).
 
@@ -96,7 +96,7 @@ def train(
 
 
 @_compiled
-def _mask_biases(table: Any) -> None:
+def _mask_biases(table: np.ndarray) -> None:
     if table[Field.MASKED]:
         units = table[Field.UNITS]
         gradient, mask = floats(table, Field.BIAS_BACK, units), floats(table, Field.BIAS_MASK, units)
