@@ -159,7 +159,9 @@ def test_the_drawn_gabor_function_is_the_one_that_was_fitted() -> None:
 def test_profiles_of_even_pairs_are_one() -> None:
     pairs = displacements(np.ones((5 * 4 * 3, 2), bool), (5, 4, 3))
     for observed, expected in zip(
-        (pairs.same_channel, pairs.different_channel), expected_displacements(np.ones((60, 2), bool), (5, 4, 3)), strict=True
+        (pairs.same_channel, pairs.different_channel),
+        expected_displacements(np.ones((60, 2), bool), (5, 4, 3)),
+        strict=True,
     ):
         distance, ratio = profile_ratio(observed, expected, (5, 4, 3))
         np.testing.assert_allclose(ratio, 1)
