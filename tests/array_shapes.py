@@ -12,6 +12,10 @@ from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parents[1]
+# of their own, or by a name for them
+SHAPES = re.compile(
+    r"^from (jaxtyping import|tfimp\.(pruning\.masks|measures\.numbers) import .*\b(Arrays|Found)\b)", re.MULTILINE
+)
 # What Numba and TensorFlow compile, they read as it is written.
 COMPILED = re.compile(r"^\s*@(numba\.|tf\.function|_parallel|_inlined)", re.MULTILINE)
 
@@ -24,7 +28,7 @@ def modules() -> list[str]:
     found = []
     for path in sorted((ROOT / "tfimp").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        if "from jaxtyping import" in text and not COMPILED.search(text):
+        if SHAPES.search(text) and not COMPILED.search(text):
             found.append(".".join(path.relative_to(ROOT).with_suffix("").parts))
     return found
 

@@ -8,16 +8,17 @@ import hashlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from jaxtyping import Float32, Integer, Real
 
 from tfimp.errors import DataError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """One part of a data set: ``images`` (n, features), uint8 or float32, and ``labels`` (n,) int32."""
+    """One part of a data set: images are uint8 or float32, labels int32."""
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: Real[np.ndarray, "n features"]
+    labels: Integer[np.ndarray, "n"]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -71,8 +72,8 @@ class Dataset:
         return dataclasses.replace(self, train=parts["train"], validation=parts["validation"], test=parts["test"])
 
     @functools.cached_property
-    def mean(self) -> np.ndarray:
-        """The mean training image, (features,) float32, accumulated in float64."""
+    def mean(self) -> Float32[np.ndarray, "features"]:
+        """The mean training image, accumulated in float64."""
         total = np.zeros(self.train.images.shape[1])
         for start in range(0, len(self.train), 8192):
             total += self.train.images[start : start + 8192].sum(axis=0, dtype=np.float64)
@@ -88,6 +89,6 @@ class Dataset:
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
-    def normalise(self, images: np.ndarray) -> np.ndarray:
+    def normalise(self, images: Real[np.ndarray, "n features"]) -> Float32[np.ndarray, "n features"]:
         """(images - mean image) / scale in float32, as the networks see them."""
         return (images.astype(np.float32) - self.mean) / np.float32(self.scale)

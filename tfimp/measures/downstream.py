@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
 
 import numpy as np
 
 from tfimp import formulas
+from tfimp._kinds import Record
 from tfimp.measures.network import Network
 from tfimp.measures.numbers import Arrays, Found
 from tfimp.network.forward import activate
@@ -21,7 +21,7 @@ def downstream(network: Network) -> Found:
         Arrays ``LAYER/effect_on_DEEPER`` (survivors,), row-major; numbers ``effect_on_DEEPER`` as in the comparison of
         cavity values.
     """
-    numbers: dict[str, dict[str, Any]] = {name: {} for name in network.names}
+    numbers: dict[str, Record] = {name: {} for name in network.names}
     arrays: Arrays = {}
     for first, name in enumerate(network.names[:-1]):
         layers = network.stack(first)

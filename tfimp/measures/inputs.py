@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from jaxtyping import Float, Real
 
-from tfimp.measures.numbers import Arrays
+from tfimp._arrays import Array
+from tfimp._kinds import Model
+
+Images = Real[np.ndarray, "n features"]
+Seen = Float[Array, "n fan_in"]
 
 
 def has_gpu() -> bool:
@@ -18,7 +23,7 @@ def has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def on_device(values: Any) -> Any:
+def on_device(values: Seen) -> Seen:
     """A tensor where it is, if that is a GPU, else as an array."""
     return values if has_gpu() else np.asarray(values)
 
@@ -36,8 +41,8 @@ class Inputs(Protocol):
     convolutions: list[str]
     gpu: bool
 
-    def __call__(self, images: np.ndarray) -> Mapping[str, Any]:
-        """(n, features) raw images -> {dense layer: (n, fan_in) float32, what its kernel multiplies}."""
+    def __call__(self, images: Images) -> Mapping[str, Seen]:
+        """What the kernel of each dense layer multiplies, given raw images."""
 
 
 class KernelInputs:
@@ -47,7 +52,7 @@ class KernelInputs:
         model: A tf_keras model, its layers wrapped or not; its weights are read at the time of each call.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Model) -> None:
         plain = [getattr(layer, "layer", layer) for layer in model.layers]
         dense = [layer for layer in model.layers if isinstance(getattr(layer, "layer", layer), tf_keras.layers.Dense)]
         self.names = [getattr(layer, "layer", layer).name for layer in dense]
@@ -55,13 +60,13 @@ class KernelInputs:
         self.gpu = has_gpu()
         self._model = tf_keras.Model(model.input, [layer.input for layer in dense])
 
-    def __call__(self, images: np.ndarray) -> Arrays:
-        """(n, features) raw images -> {dense layer: (n, fan_in) float32}."""
+    def __call__(self, images: Images) -> Mapping[str, Seen]:
+        """By dense layer."""
         outputs = self._forward(tf.constant(images))
         return {name: on_device(output) for name, output in zip(self.names, outputs, strict=True)}
 
     @tf.function(jit_compile=True)
-    def _forward(self, images: Any) -> Any:
+    def _forward(self, images: tf.Tensor) -> list[tf.Tensor]:
         outputs = self._model(tf.cast(images, tf.float32), training=False)
         return outputs if isinstance(outputs, list) else [outputs]
 
@@ -72,14 +77,14 @@ class ConnectedInputs:
 
     Args:
         names: Its dense layers in order.
-        compute: (n, features) raw images -> {dense layer: (n, fan_in)}.
+        compute: Gives by dense layer what its kernel multiplies, for raw images.
     """
 
     names: list[str]
-    compute: Callable[[np.ndarray], Mapping[str, Any]]
+    compute: Callable[[Images], Mapping[str, Seen]]
     convolutions: list[str] = dataclasses.field(default_factory=list)
     gpu: bool = dataclasses.field(default_factory=lambda: has_gpu())
 
-    def __call__(self, images: np.ndarray) -> Mapping[str, Any]:
-        """(n, features) raw images -> {dense layer: (n, fan_in) float32}."""
+    def __call__(self, images: Images) -> Mapping[str, Seen]:
+        """By dense layer."""
         return {name: on_device(values) for name, values in self.compute(images).items()}

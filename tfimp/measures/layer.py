@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from jaxtyping import Bool, Float, Int64, Integer, Real
 
 from tfimp import formulas
+from tfimp._arrays import Array
 from tfimp.formulas.cavity_paths import removals
 
 T = TypeVar("T")
+Lock = AbstractContextManager[bool]
 
 
 class Once(Generic[T]):
@@ -21,7 +25,7 @@ class Once(Generic[T]):
     def __init__(self, compute: Callable[[Any], T]) -> None:
         self._compute = compute
 
-    def __get__(self, owner: Any, kind: Any = None) -> T:
+    def __get__(self, owner: Any, kind: type | None = None) -> T:
         name = self._compute.__name__
         with owner.lock:
             if name not in owner.__dict__:
@@ -35,15 +39,15 @@ class Layer:
     """A dense layer of a trained network and what it sees.
 
     Attributes:
-        kernel: (fan_in, units), zero where pruned.
-        bias: (units,), or None.
-        mask: (fan_in, units), boolean.
-        removed: (fan_in, units), boolean: the survivors that the run removes next.
-        x: (n, fan_in), what the kernel multiplies.
-        labels: (n,), the classes of the inputs.
+        kernel: Zero where pruned.
+        bias: None where it has none.
+        mask: Of the kernel.
+        removed: The survivors that the run removes next.
+        x: What the kernel multiplies.
+        labels: The classes of the inputs.
         image_shape: (height, width, channels) where the layer sees the image, else None.
-        within_x: (m, fan_in), the same of inputs that lie class after class; None where no class has enough of them.
-        starts: (classes + 1,), where each class begins among those.
+        within_x: The same of inputs that lie class after class; None where no class has enough of them.
+        starts: Where each class begins among those, and the end.
         periodic: Whether distances go round the image.
         radii: Distances in pixels that count as near.
         rng: Makes the random numbers of a measure, always the same ones.
@@ -51,21 +55,21 @@ class Layer:
         name: The layer's.
     """
 
-    kernel: np.ndarray
-    bias: np.ndarray | None
-    mask: np.ndarray
-    removed: np.ndarray
-    x: Any
-    labels: np.ndarray
+    kernel: Float[np.ndarray, "fan_in units"]
+    bias: Float[np.ndarray, "units"] | None
+    mask: Bool[np.ndarray, "fan_in units"]
+    removed: Bool[np.ndarray, "fan_in units"]
+    x: Real[Array, "n fan_in"]
+    labels: Integer[np.ndarray, "n"]
     image_shape: tuple[int, int, int] | None = None
-    within_x: Any = None
-    starts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(1, np.int64))
+    within_x: Real[Array, "m fan_in"] | None = None
+    starts: Int64[np.ndarray, "classes_and_end"] = dataclasses.field(default_factory=lambda: np.zeros(1, np.int64))
     periodic: bool = False
     radii: tuple[int, ...] = (2,)
     rng: Callable[[], np.random.Generator] = np.random.default_rng
     gpu: bool = False
     name: str = ""
-    lock: Any = dataclasses.field(default_factory=threading.RLock, repr=False, compare=False)
+    lock: Lock = dataclasses.field(default_factory=threading.RLock, repr=False, compare=False)
 
     @property
     def _serves_both(self) -> bool:
@@ -106,13 +110,14 @@ class Layer:
     @Once
     def class_removals(self) -> formulas.Removals:
         """What each single weight does within classes."""
-        assert self.within is not None
         if self._serves_both:
             return self.removals
+        assert self.within is not None
+        assert self.within_x is not None
         return removals(self.within, self.within_x, self.within.shapes(), self.class_shapes, gpu=self.gpu)
 
     @property
-    def headline_units(self) -> np.ndarray:
-        """(units,) booleans: those with three inputs or more; the kurtosis of fewer is an input's, not a feature's."""
+    def headline_units(self) -> Bool[np.ndarray, "units"]:
+        """Those with three inputs or more; the kurtosis of fewer is an input's, not a feature's."""
         found: np.ndarray = self.mask.sum(axis=0) >= 3
         return found

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from tfimp import catalogue
+from tfimp._kinds import Record
 from tfimp.catalogue import Measure
 from tfimp.errors import ConfigError, TfimpError
+from tfimp.measures.layer import Layer
 from tfimp.measures.network import Network
 from tfimp.measures.numbers import Arrays, Found
 
 AT_ONCE = 2
 
 
-def measure(network: Network, what: Iterable[Measure]) -> tuple[dict[str, Any], Arrays]:
+def measure(network: Network, what: Iterable[Measure]) -> tuple[dict[str, Record], Arrays]:
     """Measure a trained network.
 
     Args:
@@ -30,7 +31,7 @@ def measure(network: Network, what: Iterable[Measure]) -> tuple[dict[str, Any], 
     Raises:
         ConfigError: a measure of somebody's own that fails, or returns something else than it declares.
     """
-    layers: dict[str, dict[str, Any]] = {name: {} for name in network.names}
+    layers: dict[str, Record] = {name: {} for name in network.names}
     arrays: Arrays = {}
     measures = list(what)
     # Side by side, because what one measure does on one core leaves the others to the next.
@@ -49,7 +50,7 @@ def measure(network: Network, what: Iterable[Measure]) -> tuple[dict[str, Any], 
 
 def _computed(one: Measure, network: Network, name: str) -> Found:
     """What a measure finds, checked if it is not tfimp's own."""
-    subject: Any = network.layers[name] if name else network
+    subject: Layer | Network = network.layers[name] if name else network
     if isinstance(one.compute, str):
         found: Found = one.function(subject)
         return found
@@ -63,7 +64,7 @@ def _computed(one: Measure, network: Network, name: str) -> Found:
     return _own(one, numbers), _declared(one, network, name, arrays)
 
 
-def _own(one: Measure, numbers: Any) -> dict[str, Any]:
+def _own(one: Measure, numbers: object) -> Record:
     """A user's numbers under the measure's name, as Python numbers."""
     if not isinstance(numbers, dict):
         raise ConfigError(
@@ -74,7 +75,7 @@ def _own(one: Measure, numbers: Any) -> dict[str, Any]:
     return {one.name: _plain(one, numbers)} if numbers else {}
 
 
-def _plain(one: Measure, value: Any) -> Any:
+def _plain(one: Measure, value: object) -> object:
     if isinstance(value, dict):
         return {str(name): _plain(one, item) for name, item in value.items()}
     if isinstance(value, (bool, np.bool_, str)) or not np.isscalar(value) or not np.isreal(value):
@@ -82,7 +83,7 @@ def _plain(one: Measure, value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _declared(one: Measure, network: Network, name: str, arrays: Any) -> Arrays:
+def _declared(one: Measure, network: Network, name: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
     """A user's arrays, of the names and shapes that the measure declares."""
     checked: Arrays = {}
     for key, value in dict(arrays).items():

@@ -6,15 +6,17 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Float32, Integer, Real
 
-from tfimp.config import ProbeConfig
+from tfimp._arrays import Array
+from tfimp._kinds import Record
+from tfimp.config import ProbeConfig, RunConfig
 from tfimp.data.dataset import Dataset, Split
 from tfimp.formulas import DenseLayer
 from tfimp.measures.inputs import Inputs
-from tfimp.measures.layer import Layer, Once
+from tfimp.measures.layer import Layer, Lock, Once
 from tfimp.measures.samples import Seen, seen
 from tfimp.network import Network as Description
 from tfimp.network.seeds import Stream, generator
@@ -42,7 +44,7 @@ class Sight:
     seed: int
 
     @classmethod
-    def of(cls, config: Any, dataset: Dataset, probe: ProbeConfig | None = None) -> Sight:
+    def of(cls, config: RunConfig, dataset: Dataset, probe: ProbeConfig | None = None) -> Sight:
         """What a run's configuration says; ``probe`` in place of its own settings."""
         settings = probe or config.probe
         return cls(
@@ -70,12 +72,12 @@ class Network:
     """
 
     inputs: Inputs
-    weights: Mapping[str, np.ndarray]
-    masks: Mapping[str, np.ndarray]
-    next_masks: Mapping[str, np.ndarray]
+    weights: Mapping[str, Real[np.ndarray, "..."]]
+    masks: Mapping[str, Bool[np.ndarray, "..."]]
+    next_masks: Mapping[str, Bool[np.ndarray, "..."]]
     sight: Sight
-    rewound: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    lock: Any = dataclasses.field(default_factory=threading.RLock, repr=False, compare=False)
+    rewound: Mapping[str, Real[np.ndarray, "..."]] = dataclasses.field(default_factory=dict)
+    lock: Lock = dataclasses.field(default_factory=threading.RLock, repr=False, compare=False)
 
     @property
     def names(self) -> list[str]:
@@ -92,38 +94,38 @@ class Network:
         """Of whatever a measure draws."""
         return self.sight.seed
 
-    def mask(self, name: str) -> np.ndarray:
-        """(fan_in, units) of a layer's kernel; all True where it is not pruned."""
+    def mask(self, name: str) -> Bool[np.ndarray, "*fan_in units"]:
+        """Of a layer's kernel; all True where it is not pruned."""
         return _mask(self.masks, self.weights, name)
 
-    def removed(self, name: str) -> np.ndarray:
-        """(fan_in, units): the survivors of a layer's kernel that the run removes next."""
+    def removed(self, name: str) -> Bool[np.ndarray, "fan_in units"]:
+        """The survivors of a layer's kernel that the run removes next."""
         mask = self.mask(name)
         return mask & ~self.next_masks.get(f"{name}/kernel", mask)
 
     @Once
-    def _train_x(self) -> Mapping[str, Any]:
+    def _train_x(self) -> Mapping[str, Float[Array, "n fan_in"]]:
         return self.inputs(self.sight.train.images)
 
     @Once
-    def x(self) -> Mapping[str, Any]:
-        """What each kernel multiplies, (n, fan_in) by layer, for the inputs that stand for all."""
+    def x(self) -> Mapping[str, Float[Array, "n fan_in"]]:
+        """What each layer's kernel multiplies, for the inputs that stand for all."""
         return {name: values[self.sight.train.pooled] for name, values in self._train_x.items()}
 
     @Once
-    def test_x(self) -> Mapping[str, Any]:
+    def test_x(self) -> Mapping[str, Float[np.ndarray, "n fan_in"]]:
         """Likewise for test images."""
         seen = self.inputs(self.sight.test.images)
         return {name: np.asarray(values)[self.sight.test.pooled] for name, values in seen.items()}
 
     @property
-    def test_labels(self) -> np.ndarray:
+    def test_labels(self) -> Integer[np.ndarray, "n"]:
         """The test images' classes."""
         return self.sight.test.labels[self.sight.test.pooled]
 
     @property
-    def images(self) -> np.ndarray | None:
-        """(n, features), as the network normalises them, where its first dense layer sees them."""
+    def images(self) -> Float32[np.ndarray, "n features"] | None:
+        """As the network normalises them, where its first dense layer sees them."""
         if self.inputs.convolutions:
             return None
         return self.sight.dataset.normalise(self.sight.train.images[self.sight.train.pooled])
@@ -178,11 +180,11 @@ class Network:
         """gamma, beta, moving mean and variance of the batch-norm in front of a layer."""
         return tuple(weights[variable] for variable in self.described.norm(name))
 
-    def per_weight(self, name: str, values: np.ndarray) -> np.ndarray:
-        """(fan_in, units) values of a layer as they are stored: survivors only, row-major, float32."""
+    def per_weight(self, name: str, values: Real[np.ndarray, "fan_in units"]) -> Float32[np.ndarray, "survivors"]:
+        """Values of a layer as they are stored: survivors only, row-major."""
         return values[self.mask(name)].astype(np.float32)
 
-    def counts(self) -> dict[str, dict[str, Any]]:
+    def counts(self) -> dict[str, Record]:
         """Density and live units of every layer, of convolutions (whose channels are no dense units) only these."""
         return {name: _counts(self.mask(name)) for name in (*self.inputs.convolutions, *self.names)}
 
@@ -197,7 +199,7 @@ def _mask(masks: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray], na
     return masks.get(f"{name}/kernel", np.ones(kernel.shape, bool))
 
 
-def _counts(mask: np.ndarray) -> dict[str, Any]:
+def _counts(mask: Bool[np.ndarray, "*fan_in units"]) -> Record:
     by_unit = mask.reshape(-1, mask.shape[-1])
     alive = int(by_unit.any(axis=0).sum())
     return {"density": float(by_unit.mean()), "units": int(by_unit.shape[1]), "alive_units": alive}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Float32, Real
 
 from tfimp import formulas
+from tfimp._arrays import Array
+from tfimp._kinds import Record
 from tfimp.measures.network import Network
 from tfimp.measures.numbers import Arrays, Found, summary
 from tfimp.network.seeds import Stream, generator
@@ -26,7 +28,7 @@ def removal(network: Network) -> Found:
         start of the round. Arrays ``LAYER/skewness_delta`` (survivors,) in row-major order, and
         ``LAYER/random_set_delta`` (units,): the kurtosis change for a random set of as many weights of the layer.
     """
-    numbers: dict[str, dict[str, Any]] = {}
+    numbers: dict[str, Record] = {}
     arrays: Arrays = {}
     rng = generator(network.seed, Stream.RANDOM_REMOVALS)
     for name in network.names:
@@ -57,8 +59,12 @@ def removal(network: Network) -> Found:
 
 
 def _random_set(
-    kernel: np.ndarray, mask: np.ndarray, count: int, x: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+    kernel: Float[np.ndarray, "fan_in units"],
+    mask: Bool[np.ndarray, "fan_in units"],
+    count: int,
+    x: Real[Array, "n fan_in"],
+    rng: np.random.Generator,
+) -> Float32[np.ndarray, "units"]:
     """Kurtosis change of every unit when as many survivors of the layer, drawn at random, go together."""
     chosen = np.zeros(mask.size, bool)
     chosen[rng.choice(np.flatnonzero(mask), count, replace=False)] = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from jaxtyping import Int64, Integer, Real
 
 from tfimp.data.dataset import Split
 from tfimp.network.seeds import Stream, generator
@@ -17,19 +18,19 @@ class Seen:
     """Inputs for measures.
 
     Attributes:
-        images: (n, features).
-        labels: (n,).
+        images: As the data set has them.
+        labels: Their classes.
         pooled: The rows that stand for all inputs.
         within: The rows of classes that are measured one by one, class after class; None where no class has enough.
             They are the pooled ones where all classes can be among them.
-        starts: (classes + 1,), where each class begins within those rows.
+        starts: Where each class begins within those rows, and the end.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: Real[np.ndarray, "n features"]
+    labels: Integer[np.ndarray, "n"]
     pooled: slice
     within: slice | None
-    starts: np.ndarray
+    starts: Int64[np.ndarray, "classes_and_end"]
 
     @property
     def classes(self) -> list[int]:
@@ -67,10 +68,10 @@ def seen(split: Split, samples: int, seed: int = 0) -> Seen:
     return Seen(split.images[chosen], labels[chosen], slice(0, len(pooled)), within, _starts(rows))
 
 
-def _spread(places: np.ndarray, most: int) -> np.ndarray:
+def _spread(places: Integer[np.ndarray, "n"], most: int) -> Integer[np.ndarray, "some"]:
     count = min(most, len(places))
     return places[np.arange(count) * len(places) // max(1, count)]
 
 
-def _starts(rows: list[np.ndarray]) -> np.ndarray:
+def _starts(rows: list[Integer[np.ndarray, "_"]]) -> Int64[np.ndarray, "classes_and_end"]:
     return np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]).astype(np.int64)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tfimp import catalogue
+from tfimp._kinds import Model, Record
 from tfimp._settings import own_settings
 from tfimp.config import ProbeConfig
 from tfimp.data.dataset import Dataset
@@ -36,7 +36,7 @@ class StoredNetworks:
         self._inputs = KernelInputs(self._network)
 
     @own_settings()
-    def measure(self, index: int) -> tuple[dict[str, Any], Arrays]:
+    def measure(self, index: int) -> tuple[Record, Arrays]:
         """Numbers per layer and arrays of one round, of what the settings name for every round.
 
         Raises:
@@ -48,7 +48,7 @@ class StoredNetworks:
         return {name: {**found, **layers.get(name, {})} for name, found in network.counts().items()}, arrays
 
     @own_settings()
-    def store(self, index: int, what: Iterable[str]) -> dict[str, Any]:
+    def store(self, index: int, what: Iterable[str]) -> Record:
         """Measure a round and add what was found to the run's folder, whose lock the caller holds; the numbers."""
         layers, arrays = measure(self._round(index), catalogue.chosen(what))
         self.run.rounds[index].later_measures.write(layers, arrays)
@@ -66,7 +66,7 @@ class StoredNetworks:
         )
 
 
-def load_round(stored: Round, network: Any) -> Arrays:
+def load_round(stored: Round, network: Model) -> Arrays:
     """Put a round's trained weights into a network, and return them.
 
     Raises:

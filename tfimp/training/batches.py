@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Int32
 
 from tfimp.network.seeds import Stream, sequence
 
@@ -10,7 +11,9 @@ BLOCK = 100
 """Steps per block: the unit in which batches are drawn and the compiled loop is called."""
 
 
-def block_indices(seed: int, round_index: int, block: int, batch_size: int, samples: int) -> np.ndarray:
+def block_indices(
+    seed: int, round_index: int, block: int, batch_size: int, samples: int
+) -> Int32[np.ndarray, "{BLOCK} {batch_size}"]:
     """The samples of one block of steps, each batch drawn at random from the training part.
 
     Args:
@@ -21,7 +24,7 @@ def block_indices(seed: int, round_index: int, block: int, batch_size: int, samp
         samples: Size of the training part.
 
     Returns:
-        int32 (BLOCK, batch_size), entries in [0, samples).
+        Entries in [0, samples).
     """
     generator = np.random.Generator(np.random.Philox(sequence(seed, Stream.BATCHES, round_index, block)))
     return generator.integers(samples, size=(BLOCK, batch_size), dtype=np.int32)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from jaxtyping import Float, Integer, Real
 
+from tfimp._kinds import Tensor
 from tfimp.data.dataset import Dataset, Split
 
 CACHE_BYTES = 24 * 2**20  # of pixels as float32
@@ -35,7 +36,9 @@ def evaluation_batch(dataset: Dataset) -> int:
     return max(1, min(fitting, max(len(dataset.validation), len(dataset.test))))
 
 
-def _batches(split: Split, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _batches(
+    split: Split, batch: int
+) -> Iterator[tuple[Real[np.ndarray, "batch features"], Integer[np.ndarray, "batch"]]]:
     """Images and labels, always so many of them: the last ones are filled up with zeros, whose labels are -1."""
     for begin in range(0, len(split), batch):
         images = split.images[begin : begin + batch]
@@ -62,8 +65,8 @@ def mean_gradients(
     split: Split,
     batch: int,
     names: Sequence[str],
-    summed: Callable[[np.ndarray, np.ndarray], Mapping[str, Any]],
-) -> dict[str, np.ndarray]:
+    summed: Callable[[np.ndarray, np.ndarray], Mapping[str, Tensor]],
+) -> dict[str, Float[np.ndarray, "..."]]:
     """Gradients of the mean loss, in order of the samples and added up in double precision: equal for equal weights.
 
     Args:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tfimp._kinds import Optimizer, Tensor
 from tfimp.config import TrainConfig
 
 # tf_keras' defaults for Adam
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
 
 
-def build_optimizer(config: TrainConfig, total_steps: int) -> Any:
+def build_optimizer(config: TrainConfig, total_steps: int) -> Optimizer:
     """The optimiser of section ``train``.
 
     Args:
@@ -26,7 +26,7 @@ def build_optimizer(config: TrainConfig, total_steps: int) -> Any:
     Returns:
         A tf_keras optimiser without variables yet.
     """
-    rate: Any = config.learning_rate
+    rate: Tensor = config.learning_rate
     schedules = tf_keras.optimizers.schedules
     if config.schedule == "cosine":
         rate = schedules.CosineDecay(rate, total_steps)
@@ -67,8 +67,13 @@ def slot_names(config: TrainConfig, weights: Iterable[str]) -> dict[str, list[st
 
 
 def updated(
-    config: TrainConfig, weight: Any, gradient: Any, slots: Sequence[Any], rate: Any, step: Any
-) -> tuple[Any, list[Any]]:
+    config: TrainConfig,
+    weight: tf.Tensor,
+    gradient: tf.Tensor,
+    slots: Sequence[tf.Tensor],
+    rate: tf.Tensor,
+    step: tf.Tensor,
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """One step of the optimiser, as tf_keras computes it: the decoupled weight decay first.
 
     Args:
