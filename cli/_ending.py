@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -75,7 +75,7 @@ def summarise(path: Path, runs: Sequence[Run], finished: Finished | None, drawn:
         say(f"open in a browser: {drawn[-1]}")
 
 
-def accuracy_text(metrics: Mapping[str, Any]) -> tuple[str, str]:
+def accuracy_text(metrics: Mapping[str, object]) -> tuple[str, str]:
     """The test accuracy of a round, or the best validation accuracy where there is no test part: what it is, and it."""
     for name in ("test_accuracy", "best_validation_accuracy"):
         if (accuracy := _table.find(metrics, (name,))) is not None:

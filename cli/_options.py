@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tfimp.config import RunConfig
     from tfimp.ini import IniRun
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 
 def user_path(text: str | Path) -> Path:
@@ -57,7 +57,7 @@ class Verbosity:
     verbose: bool = False
 
 
-def command(help: str, examples: str, *, tensorflow: bool = False) -> Callable[[Callable[..., Any]], click.Command]:
+def command(help: str, examples: str, *, tensorflow: bool = False) -> Callable[[Callable[..., object]], click.Command]:
     """A command with ``--debug`` and ``--plugin``, and with examples at the end of its help.
 
     Args:
@@ -67,7 +67,7 @@ def command(help: str, examples: str, *, tensorflow: bool = False) -> Callable[[
     """
     lines = "\n".join("  " + line.strip() for line in examples.strip().splitlines())
 
-    def decorate(function: Callable[..., Any]) -> click.Command:
+    def decorate(function: Callable[..., object]) -> click.Command:
         made = click.command(help=help, epilog=f"\b\nExamples:\n{lines}")(of_sound_runs(function))
         made.params += [_flag("debug", "Show the traceback of an error."), _plugin()]
         if tensorflow:
@@ -77,14 +77,14 @@ def command(help: str, examples: str, *, tensorflow: bool = False) -> Callable[[
     return decorate
 
 
-def of_sound_runs(function: Callable[..., Any]) -> Callable[..., Any]:
+def of_sound_runs(function: Callable[..., object]) -> Callable[..., object]:
     """Where an error is one that nobody foresaw, and the stored run is not sound, the line says so.
 
     Runs come from other people and broken disks; commands read what they need, and only `tfimp verify` checks all.
     """
 
     @functools.wraps(function)
-    def guarded(*arguments: Any, **options: Any) -> Any:
+    def guarded(*arguments: object, **options: Any) -> Any:
         try:
             return function(*arguments, **options)
         except (OSError, MemoryError, Ended, click.ClickException, click.Abort, click.exceptions.Exit):

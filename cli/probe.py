@@ -140,7 +140,7 @@ def pick(run: Run, rounds: tuple[int, ...]) -> list[int]:
     return sorted(set(rounds)) or list(range(count))
 
 
-def finite(value: Any) -> Any:
+def finite(value: object) -> Any:
     """Nested metrics with ``None`` in place of numbers that are not finite, as the stored ones have it."""
     if isinstance(value, dict):
         return {name: finite(item) for name, item in value.items()}

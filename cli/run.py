@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfimp._kinds import Record
 from tfimp.cli import _options
 from tfimp.cli._ending import count, how_to_go_on, kept, summarise
 from tfimp.cli._errors import FAILED, INTERRUPTED, Ended, one_line
@@ -216,7 +217,7 @@ def work(config: RunConfig, path: Path, *, resume: bool, force: bool, figures: b
         display.open("loading TensorFlow")
         try:
             _tensorflow.start(verbose)
-            options: dict[str, Any] = {"resume": resume, "force": force, "progress": listener}
+            options: Record = {"resume": resume, "force": force, "progress": listener}
             if config.train.replicates > 1:
                 from tfimp.replicates import run_replicates
 

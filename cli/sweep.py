@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfimp._kinds import Record
 from tfimp.cli._ending import count
 from tfimp.cli._errors import FAILED, INTERRUPTED, Ended, one_line, printable
 from tfimp.cli._options import command as tfimp_command
@@ -77,7 +78,7 @@ def command(
         for line in cell_lines(path, grid):
             click.echo(printable(line))
         return
-    options: dict[str, Any] = {
+    options: Record = {
         "workers": workers if workers is not None else table.get("count"),
         "gpus": gpus_of(gpus) if gpus is not None else table.get("gpus", ()),
         "on": on,
@@ -95,7 +96,7 @@ def chosen(
     settings: tuple[str, ...],
     small: bool,
     out: str | None,
-) -> tuple[Path, Grid, dict[str, Any]]:
+) -> tuple[Path, Grid, Record]:
     """Folder, grid and table of workers of a new sweep."""
     from tfimp import sweeps
     from tfimp.config import file_name, parse_setting
@@ -112,7 +113,7 @@ def chosen(
     return Path(out) if out is not None else Path("runs") / (name or "sweep"), grid, table
 
 
-def resumed(out: str | None, add: tuple[str, ...]) -> tuple[Path, Grid, dict[str, Any]]:
+def resumed(out: str | None, add: tuple[str, ...]) -> tuple[Path, Grid, Record]:
     """Folder and grid of the sweep to go on with, with further values."""
     from tfimp import sweeps
     from tfimp.errors import ConfigError
@@ -134,11 +135,11 @@ def gpus_of(text: str) -> list[str]:
     return found
 
 
-def slurm_options(text: str | None) -> dict[str, Any]:
+def slurm_options(text: str | None) -> Record:
     """``partition=gpu,gres=gpu:1,time=8h`` as options of sbatch."""
     from tfimp.errors import ConfigError
 
-    found: dict[str, Any] = {}
+    found: Record = {}
     for word in (text or "").split(",") if text else []:
         key, equals, value = word.partition("=")
         if not equals or not key.strip() or not value.strip():
@@ -164,7 +165,7 @@ def state_text(state: Any) -> str:
     return f"{state.status:9}{rounds}{error}" if state.status != "waiting" else "waiting"
 
 
-def work(path: Path, grid: Grid, options: dict[str, Any]) -> Sweep:
+def work(path: Path, grid: Grid, options: Record) -> Sweep:
     """Run the sweep with a display."""
     from tfimp import sweeps
     from tfimp.cli._signals import Interruptions, Stopped

@@ -19,8 +19,8 @@ SHAPES = re.compile(
 # What Numba and TensorFlow compile, they read as it is written.
 COMPILED = re.compile(r"^\s*@(numba\.|tf\.function|_parallel|_inlined)", re.MULTILINE)
 
-# as PEP 484 has it, an int is given where a float is taken
-checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
+# an int is accepted where a float is taken, as PEP 484 has it; Python's global random numbers stay as they are
+checked = beartype(conf=BeartypeConf(is_pep484_tower=True, is_random=False))
 
 
 def modules() -> list[str]:

@@ -11,6 +11,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from tfimp._kinds import Record
 from tfimp.errors import ConfigError, nearest
 
 T = TypeVar("T")
@@ -98,20 +99,20 @@ def check(section: Any, name: str) -> None:
 
 
 @functools.cache
-def field_types(cls: type) -> dict[str, Any]:
+def field_types(cls: type) -> Record:
     """The resolved types of a dataclass's fields."""
     return typing.get_type_hints(cls)
 
 
-def show(value: Any) -> str:
+def show(value: object) -> str:
     """A value as a user would write it."""
     return repr(list(value)) if isinstance(value, tuple) else repr(value)
 
 
-def build(cls: type[T], mapping: Mapping[str, Any], name: str = "") -> T:
+def build(cls: type[T], mapping: Mapping[str, object], name: str = "") -> T:
     """Build a section, and the sections inside it, from a mapping; unknown keys name the nearest valid one."""
     kinds = field_types(cls)  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
+    values: Record = {}
     for word, value in mapping.items():
         where = f"{name}.{word}" if name else word
         if word not in kinds:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from tfimp.errors import ConfigError, nearest
 from tfimp.registry import Registry
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Source:
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
 
 
-def _accept(name: str, value: Any) -> Source:
+def _accept(name: str, value: object) -> Source:
     if isinstance(value, Source):
         return dataclasses.replace(value, name=name)
     if not callable(value):

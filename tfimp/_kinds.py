@@ -18,5 +18,5 @@ Tensor: TypeAlias = Any
 
 # what a JSON or TOML file holds
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
-# an object of one, or a table, whose keys its reader knows
+# names with values of many kinds, which their reader knows: an object or a table of one, or options
 Record: TypeAlias = dict[str, Any]

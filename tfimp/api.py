@@ -14,8 +14,8 @@ from tfimp.progress import Event, ignore
 from tfimp.runs import Run, open_run
 from tfimp.store.files import named_folder
 
-What = str | Path | Mapping[str, Any] | RunConfig
-Settings = Mapping[str, Any]
+What = str | Path | Mapping[str, object] | RunConfig
+Settings = Mapping[str, object]
 
 
 def run(

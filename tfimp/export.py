@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfimp import tickets
+from tfimp._kinds import Model, Record
 from tfimp._settings import own_settings
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError, DataError, StoreError
@@ -128,13 +129,13 @@ def _folder_name(index: int, what: str, format: str, form: str | None, int8: boo
 
 
 def _forms(
-    model: Any,
-    dtype: np.dtype[Any],
+    model: Model,
+    dtype: np.dtype,
     format: str,
     form: str | None,
     calibration: list[np.ndarray] | None,
     dataset: Dataset | None,
-) -> tuple[Form, dict[str, dict[str, Any]], dict[str, str]]:
+) -> tuple[Form, dict[str, Record], dict[str, str]]:
     """The form to write; what all forms cost; and why others are missing."""
     try:
         forms, refused = write_forms(model, dtype, format, calibration)
@@ -163,7 +164,7 @@ def _forms(
     return (default if form is None else forms[form]), measured, refused
 
 
-def _images(model: Any, dtype: np.dtype[Any], dataset: Dataset | None) -> np.ndarray:
+def _images(model: Model, dtype: np.dtype, dataset: Dataset | None) -> np.ndarray:
     """Images to try forms on: of the test part, or noise where the data are missing."""
     if dataset is not None and len(dataset.test):
         return dataset.test.images[:_TRIED]
@@ -260,7 +261,7 @@ def _dataset(run: Run, dataset: Dataset | None) -> Dataset | None:
 
 def _input_facts(
     run: Run, weights: Mapping[str, np.ndarray], dataset: Dataset | None
-) -> tuple[np.ndarray, float, np.dtype[Any]]:
+) -> tuple[np.ndarray, float, np.dtype]:
     """Mean image, scale and type of the inputs."""
     data = run.info["data"]
     if dataset is not None:
@@ -283,9 +284,9 @@ def _network(run: Run, weights: Mapping[str, np.ndarray], mean: np.ndarray, scal
     return model
 
 
-def _accuracies(predict: Predict, dataset: Dataset | None) -> dict[str, Any]:
+def _accuracies(predict: Predict, dataset: Dataset | None) -> Record:
     """Accuracies of the exported function; correct / total in float64, so that anybody gets the same digits."""
-    facts: dict[str, Any] = {}
+    facts: Record = {}
     for part in ("validation", "test"):
         split = None if dataset is None else dataset.parts[part]
         correct = None if split is None else _correct(predict, split)
@@ -308,7 +309,7 @@ def check_replaceable(target: Path) -> None:
         raise StoreError(f"{str(target)!r} exists and is not an exported network; choose another folder")
 
 
-def _write_folder(target: Path, files: Mapping[tuple[str, ...], bytes], facts: Mapping[str, Any]) -> Path:
+def _write_folder(target: Path, files: Mapping[tuple[str, ...], bytes], facts: Mapping[str, object]) -> Path:
     """Fill a folder under a temporary name and rename it; an earlier export in its place goes."""
     make_folder(target.parent)
     check_replaceable(target)

@@ -16,9 +16,9 @@ import configparser
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tfimp._architecture import parse_arch
+from tfimp._kinds import Record
 from tfimp._text import read_text
 from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, nearest
@@ -97,26 +97,26 @@ class _Key:
     """A key of an input file: its section, its default and how its text is read."""
 
     section: str
-    default: Any
-    read: Callable[[str], Any]
+    default: object
+    read: Callable[[str], object]
     words: str
 
 
-def _whole(low: int) -> tuple[Callable[[str], Any], str]:
+def _whole(low: int) -> tuple[Callable[[str], object], str]:
     return lambda text: _within(int(text), low, float("inf")), f"a whole number of at least {low}"
 
 
-def _number(low: float, high: float, words: str) -> tuple[Callable[[str], Any], str]:
+def _number(low: float, high: float, words: str) -> tuple[Callable[[str], object], str]:
     return lambda text: _within(float(text), low, high), words
 
 
-def _within(value: Any, low: float, high: float) -> Any:
+def _within(value: float, low: float, high: float) -> float:
     if not low <= value <= high:
         raise ValueError
     return value
 
 
-def _name(*names: str) -> tuple[Callable[[str], Any], str]:
+def _name(*names: str) -> tuple[Callable[[str], object], str]:
     return lambda text: names[names.index(text)], "one of " + ", ".join(names)
 
 
@@ -175,7 +175,7 @@ def _parsed(path: Path) -> dict[str, dict[str, str]]:
     return {section: dict(parser[section]) for section in parser.sections()}
 
 
-def _checked(sections: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _checked(sections: dict[str, dict[str, str]]) -> Record:
     """The value of every key, defaults included."""
     values = {name: key.default for name, key in _KEYS.items()}
     known = sorted({key.section for key in _KEYS.values()})
@@ -199,7 +199,7 @@ def _checked(sections: dict[str, dict[str, str]]) -> dict[str, Any]:
     return values
 
 
-def _data(values: dict[str, Any], beside: Path, notes: list[str]) -> dict[str, Any]:
+def _data(values: Record, beside: Path, notes: list[str]) -> Record:
     source, classes = _DATASETS[values["dataset"]]
     if source == "cifar10" and values["val_size"] < _CIFAR_TEST:
         notes.append(
@@ -245,7 +245,7 @@ def _folder(source: str, named: str, notes: list[str]) -> str:
     return ""
 
 
-def _classes(values: dict[str, Any], text: str, classes: int) -> int:
+def _classes(values: Record, text: str, classes: int) -> int:
     if not (text.isascii() and text.isdigit() and 2 <= int(text) < classes):
         accepted = f"from 2 to {classes - 1} classes for {values['dataset']}"
         raise ConfigError(f"[Data] reclass must name {accepted}, got {values['reclass']!r}")
@@ -265,7 +265,7 @@ def _class_map(name: str, beside: Path, classes: int) -> str:
     return str(found)
 
 
-def _network(values: dict[str, Any], notes: list[str]) -> tuple[dict[str, Any], list[str], bool]:
+def _network(values: Record, notes: list[str]) -> tuple[Record, list[str], bool]:
     """Section ``model``, the layers to prune (empty: all hidden layers), and whether the output layer is pruned."""
     if values["arch"] is None:
         raise ConfigError("[Network] arch is missing, as in arch = f1024:f1024:x")
@@ -292,7 +292,7 @@ def _network(values: dict[str, Any], notes: list[str]) -> tuple[dict[str, Any], 
     if not chosen:
         raise ConfigError(f"[IMP] prune must name a hidden layer, got {values['prune']!r}")
     if all(layer.kind in ("dense", "output") for layer in layers):
-        model: dict[str, Any] = {"hidden": [layer.units for layer in layers[:-1]]}
+        model: Record = {"hidden": [layer.units for layer in layers[:-1]]}
     else:
         model = {"arch": values["arch"]}
         notes.append(
@@ -302,7 +302,7 @@ def _network(values: dict[str, Any], notes: list[str]) -> tuple[dict[str, Any], 
     return model, [] if chosen == can else chosen, output
 
 
-def _prune_step(values: dict[str, Any]) -> int:
+def _prune_step(values: Record) -> int:
     """The step of a round whose weights decide what is pruned; 0 for the last."""
     steps, prune_step = values["steps"], values["prune_step"]
     if values["weights_step"] > steps:
@@ -317,7 +317,7 @@ def _prune_step(values: dict[str, Any]) -> int:
     return int(prune_step)
 
 
-def _restart(values: dict[str, Any]) -> None:
+def _restart(values: Record) -> None:
     given = [name for name in ("rest_weights_file", "rest_mask_file") if values[name] is not None]
     if given and values["restart"]:
         raise ConfigError(

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfimp import catalogue, measures
+from tfimp._kinds import Record
 from tfimp._settings import environment
 from tfimp._version import __version__
 from tfimp.checkpoints import Checkpoints
@@ -224,9 +225,7 @@ class Laboratory:
         seed = number(self.config.seed, Stream.NEW_WEIGHTS, round_index)
         return fresh_weights(self.network, self.dataset, seed)
 
-    def measure(
-        self, trained: Arrays, masks: Arrays, next_masks: Arrays, watch: Watch
-    ) -> tuple[dict[str, Any], Arrays]:
+    def measure(self, trained: Arrays, masks: Arrays, next_masks: Arrays, watch: Watch) -> tuple[Record, Arrays]:
         """Accuracies and probes of the network just trained: part of metrics.json, and probes.safetensors."""
         data = self.dataset
         with concurrent.futures.ThreadPoolExecutor(1) as beside:
@@ -246,7 +245,7 @@ class Laboratory:
             "layers": {name: {**counts, **found.get(name, {})} for name, counts in network.counts().items()},
         }, {**arrays, **watch.curve()}
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Record:
         """Versions and inputs, for run.json."""
         data = self.dataset
         return {

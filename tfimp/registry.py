@@ -44,7 +44,7 @@ class Registry(Generic[T]):
         self._found: dict[str, T] = {}
         self._origins: dict[str, str] = {}
 
-    def register(self, name: str, value: Any, origin: str = "") -> T:
+    def register(self, name: str, value: object, origin: str = "") -> T:
         """Add a thing under a name.
 
         Args:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tfimp import store
+from tfimp._kinds import Record
 from tfimp.display import table
 from tfimp.display.notebook import html_table
 from tfimp.errors import ConfigError
@@ -118,9 +119,9 @@ class Run(store.Run):
         return html_table(heading, rows, table.legend([self.removes_by], test_part=table.has_test_part(self)))
 
 
-def flat(numbers: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(numbers: Mapping[str, object], prefix: str = "") -> Record:
     """Nested numbers by dotted names: ``{"ipr": {"mean": 1}}`` as ``{"ipr.mean": 1}``."""
-    found: dict[str, Any] = {}
+    found: Record = {}
     for name, value in numbers.items():
         if isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{name}.")
@@ -129,7 +130,7 @@ def flat(numbers: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _frame(rows: list[dict[str, Any]], index: str) -> pandas.DataFrame:
+def _frame(rows: list[Record], index: str) -> pandas.DataFrame:
     try:
         import pandas
     except ImportError:

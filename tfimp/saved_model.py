@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfimp import tickets
+from tfimp._kinds import Record
 from tfimp.errors import DataError, StoreError
 
 
@@ -28,12 +29,12 @@ class SavedNetwork:
         module: What ``tf.saved_model.load`` returned.
     """
 
-    def __init__(self, path: Path, ticket: dict[str, Any], module: Any) -> None:
+    def __init__(self, path: Path, ticket: Record, module: Any) -> None:
         self.path, self.ticket, self.module = path, ticket, module
         self.round: int = ticket["round"]
         self.what: str = ticket["what"]
         self.density: float = ticket["density"]
-        self.layers: dict[str, Any] = ticket["layers"]
+        self.layers: Record = ticket["layers"]
         self.test_accuracy: float | None = ticket.get("test_accuracy")
         self.image_shape: tuple[int, ...] = tuple(ticket["image_shape"])
         self.class_names: tuple[str, ...] = tuple(ticket["class_names"])

@@ -142,13 +142,13 @@ def _scalar(tag: str, number: float) -> Any:
     return value
 
 
-def _value(tag: str, value: Any, plugin: str, data_class: int) -> Any:
+def _value(tag: str, value: object, plugin: str, data_class: int) -> Any:
     metadata = tf.compat.v1.SummaryMetadata(data_class=data_class)
     metadata.plugin_data.plugin_name = plugin
     return tf.compat.v1.Summary.Value(tag=tag, tensor=tf.make_tensor_proto(value), metadata=metadata)
 
 
-def _scalars(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+def _scalars(metrics: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, float]]:
     """Every finite number of metrics.json by its keys: ``dense_0/cavity/auc``."""
     for key, value in metrics.items():
         if isinstance(value, Mapping):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Record
 from tfimp._version import __version__
 from tfimp.config import RunConfig
 from tfimp.errors import StoreError
@@ -57,7 +58,7 @@ def refuse_elsewhere(config: RunConfig, path: Path, remedy: str) -> None:
         raise StoreError(f"the run {str(path)!r} has its export.dir elsewhere, at {chosen!r}; {remedy}")
 
 
-def describe(stored: Round, what: str, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def describe(stored: Round, what: str, weights: Mapping[str, np.ndarray]) -> Record:
     """What a run says about one of its networks, for ticket.json.
 
     Args:
@@ -91,7 +92,7 @@ def _dense_layers(weights: Mapping[str, np.ndarray]) -> list[str]:
     return [name.rsplit("/", 1)[0] for name in weights if name.endswith("/kernel")]
 
 
-def _layer(layer: str, weights: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _layer(layer: str, weights: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> Record:
     kernel = weights[f"{layer}/kernel"]
     mask = masks.get(f"{layer}/kernel", np.ones(kernel.shape, bool))
     facts = {"shape": list(kernel.shape), "survivors": int(mask.sum()), "density": _density([mask])}
@@ -103,13 +104,13 @@ def _density(masks: Any) -> float:
     return sum(kept for kept, _ in sizes) / max(sum(size for _, size in sizes), 1)
 
 
-def write_ticket(folder: Path, facts: Mapping[str, Any]) -> None:
+def write_ticket(folder: Path, facts: Mapping[str, object]) -> None:
     """Write ticket.json with the SHA-256 of every other file of the folder."""
     files = {name: sha256(read_whole(folder, *name.split("/"), limit=MAX_ARRAYS)) for name in _files(folder)}
     write_whole(folder, TICKET, content=to_json({**facts, "files": files}))
 
 
-def read_ticket(folder: Path) -> dict[str, Any]:
+def read_ticket(folder: Path) -> Record:
     """The facts of an exported network, after its files were held against their checksums.
 
     Raises:

@@ -28,7 +28,7 @@ from tfimp.catalogue.description import fits as fits
 from tfimp.errors import ConfigError
 from tfimp.registry import Registry
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., object])
 
 ROUND, ALL = "round", "all"  # in place of names: what every round measures by itself, and everything
 TAKEN = ("density", "units", "alive_units")  # numbers of a layer that belong to no measure
@@ -68,7 +68,7 @@ def measure(
     headline: str | Headline | Iterable[Headline] = (),
     caption: str = "",
     when: str = "round",
-    figure: Callable[..., Any] | None = None,
+    figure: Callable[..., object] | None = None,
 ) -> Callable[[Function], Function]:
     """Register a measure of one's own.
 

@@ -100,7 +100,7 @@ class Measure:
         """Whether it is computed of the whole network at once."""
         return self._parameter(self.function) == "network"
 
-    def _parameter(self, function: Callable[..., Any]) -> str:
+    def _parameter(self, function: Callable[..., object]) -> str:
         try:
             names = list(inspect.signature(function).parameters)
         except (TypeError, ValueError):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
+from tfimp._kinds import Record
 from tfimp._text import value_text
 from tfimp.errors import ConfigError
 from tfimp.plots import read
@@ -55,7 +55,7 @@ def _label(words: Sequence[str], group: Sequence[Run], groups: int) -> str:
     return ", ".join(short)
 
 
-def _settings(run: Run) -> dict[str, Any]:
+def _settings(run: Run) -> Record:
     """The configuration as section.key, without what changes no number that is compared: seeds, exports, length."""
     # More rounds only make a curve longer, except where one step of pruning spans them all.
     ignored = {*SEEDS, *IGNORED}

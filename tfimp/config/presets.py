@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tfimp._kinds import Record
 from tfimp.config.toml import read_config_file
 from tfimp.errors import ConfigError, nearest
 
@@ -25,11 +26,11 @@ def preset_names() -> list[str]:
     return sorted([*files, *(f"{name}{SMALL}" for name in files if _has_twin(name, files))])
 
 
-def _preset_files() -> dict[str, dict[str, Any]]:
+def _preset_files() -> dict[str, Record]:
     return {file.stem: read_config_file(file) for file in sorted(PRESETS.glob("*.toml"))}
 
 
-def _has_twin(name: str, files: Mapping[str, Mapping[str, Any]]) -> bool:
+def _has_twin(name: str, files: Mapping[str, Record]) -> bool:
     seen: set[str] = set()
     while name in files and name not in seen:
         if "small" in files[name]:
@@ -39,7 +40,7 @@ def _has_twin(name: str, files: Mapping[str, Mapping[str, Any]]) -> bool:
     return False
 
 
-def read_preset(name: str) -> dict[str, Any]:
+def read_preset(name: str) -> Record:
     """The contents of a preset: its ``about`` table (title, time, source) and the keys that it sets.
 
     A preset that says ``base = "NAME"`` has all keys of that one, and its own in place of those that both have. Where
@@ -60,7 +61,7 @@ def read_preset(name: str) -> dict[str, Any]:
             raise ConfigError(f"presets are each other's base: {' -> '.join([*chain, base])}")
         chain.append(base)
         base = files[base].get("base")
-    merged: dict[str, Any] = {}
+    merged: Record = {}
     for content in map(files.__getitem__, reversed(chain)):
         plain = {section: value for section, value in content.items() if section not in ("base", "small")}
         for part in (plain, content.get("small", {})) if is_twin else (plain,):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfimp import catalogue
+from tfimp._kinds import Record
 from tfimp.config.run import RunConfig, as_it_was
 from tfimp.config.toml import parse_value
 from tfimp.errors import ConfigError
@@ -27,7 +28,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 def resolve(
-    base: Mapping[str, Any], settings: Iterable[str] | Mapping[str, Any] = (), seed: int | None = None
+    base: Mapping[str, object], settings: Iterable[str] | Mapping[str, object] = (), seed: int | None = None
 ) -> RunConfig:
     """A checked configuration from a preset or file, settings (in order) and a seed.
 
@@ -54,7 +55,7 @@ def resolve(
     return resolved
 
 
-def _named_values(settings: Iterable[str] | Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _named_values(settings: Iterable[str] | Mapping[str, object]) -> Iterator[tuple[str, Any]]:
     """Every value by its dotted name, in order."""
     for name, value in settings.items() if isinstance(settings, Mapping) else map(parse_setting, settings):
         if not isinstance(name, str):
@@ -65,7 +66,7 @@ def _named_values(settings: Iterable[str] | Mapping[str, Any]) -> Iterator[tuple
             yield name, value
 
 
-def _leave_counts_of_another_source(merged: dict[str, Any], pairs: Sequence[tuple[str, Any]]) -> None:
+def _leave_counts_of_another_source(merged: Record, pairs: Sequence[tuple[str, Any]]) -> None:
     """A preset's numbers of samples are those of its own source: with another, all there are were meant."""
     data = merged.get("data")
     chosen = [value for name, value in pairs if name == "data.source"]
@@ -74,7 +75,7 @@ def _leave_counts_of_another_source(merged: dict[str, Any], pairs: Sequence[tupl
             data.pop(part, None)
 
 
-def _put(target: dict[str, Any], name: str, value: Any) -> None:
+def _put(target: Record, name: str, value: object) -> None:
     """Set a key by its dotted name."""
     *sections, last = name.split(".")
     for word in sections:

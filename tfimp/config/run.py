@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfimp._fields import between, build, check, key
+from tfimp._kinds import Record
 from tfimp.config.sections import DataConfig, ExportConfig, ModelConfig, ProbeConfig, PruneConfig, TrainConfig
 from tfimp.config.toml import parse_toml
 from tfimp.errors import ConfigError, nearest
@@ -47,19 +48,19 @@ class RunConfig:
         begin = self.prune.rewind_step if round_index or self.train.first_round == "after_rewind" else 0
         return begin, begin + self.train.steps
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Record:
         """The configuration as plain dicts, lists and numbers, every key written out."""
         return _plain(dataclasses.asdict(self))
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Record:
         """Every value by its name, ``section.key`` or ``seed``."""
-        found: dict[str, Any] = {}
+        found: Record = {}
         for name, part in self.to_dict().items():
             found |= {f"{name}.{key}": value for key, value in part.items()} if isinstance(part, dict) else {name: part}
         return found
 
     @classmethod
-    def from_dict(cls, mapping: Mapping[str, Any]) -> RunConfig:
+    def from_dict(cls, mapping: Mapping[str, object]) -> RunConfig:
         """Build and check a configuration; keys left out take their defaults.
 
         Raises:
@@ -97,7 +98,7 @@ class RunConfig:
 
 
 # What a whole configuration means where it was written before the keys existed: the networks as they were then.
-_ADDED: dict[str, dict[str, Any]] = {
+_ADDED: dict[str, Record] = {
     "data": {"ridge": 0.0, "take": "random"},
     "model": {
         "batch_norm_epsilon": 1e-3,
@@ -112,13 +113,13 @@ _ADDED: dict[str, dict[str, Any]] = {
 _ALWAYS_THERE = {"hidden", "activation", "batch_norm", "batch_norm_momentum", "arch"}
 
 
-def is_from_before(mapping: Mapping[str, Any]) -> bool:
+def is_from_before(mapping: Mapping[str, object]) -> bool:
     """Whether a configuration was written as a whole, by a version that did not yet have the papers' networks."""
     model = mapping.get("model")
     return isinstance(model, Mapping) and set(model) >= _ALWAYS_THERE and "initializer" not in model
 
 
-def as_it_was(mapping: Mapping[str, Any]) -> dict[str, Any]:
+def as_it_was(mapping: Mapping[str, Any]) -> Record:
     """A configuration with the keys that a whole one lacked when it was written; any other is returned as it is."""
     new = dict(mapping)
     if not is_from_before(mapping):
@@ -175,7 +176,7 @@ def keys(section: str | None = None) -> list[Key]:
     return [key for key in found if section is None or key.section == section]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
     return list(value) if isinstance(value, tuple) else value

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tfimp._kinds import Record
 from tfimp._text import read_text
 from tfimp.errors import ConfigError
 
@@ -17,7 +18,7 @@ else:
 LARGEST_TOML, MOST_DOTS = 2**18, 1000
 
 
-def parse_toml(text: str, where: str) -> dict[str, Any]:
+def parse_toml(text: str, where: str) -> Record:
     """TOML text as a dict; a ConfigError names ``where`` and the line that cannot be read."""
     # The time that a dotted key takes grows with the square of its length.
     if len(text) > LARGEST_TOML or any(line.count(".") > MOST_DOTS for line in text.splitlines()):
@@ -28,7 +29,7 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
         raise ConfigError(f"{where} is not valid TOML: {error}") from None
 
 
-def read_config_file(path: str | Path) -> dict[str, Any]:
+def read_config_file(path: str | Path) -> Record:
     """The contents of a TOML file as a dict."""
     try:
         text = read_text(path)

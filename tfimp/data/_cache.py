@@ -10,11 +10,12 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from tfimp._files import open_regular
+from tfimp._kinds import Record
 from tfimp.data.dataset import Split
 from tfimp.errors import DataError
 
@@ -30,9 +31,7 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tfimp"
 
 
-def cached(
-    name: str, key: dict[str, Any], write: Callable[[Path], dict[str, Any]]
-) -> tuple[dict[str, Split], dict[str, Any]]:
+def cached(name: str, key: Record, write: Callable[[Path], Record]) -> tuple[dict[str, Split], Record]:
     """The parts and facts kept under a key; ``write`` makes them when they are not there yet.
 
     Args:
@@ -63,7 +62,7 @@ def cached(
     return parts, facts
 
 
-def _sound_facts(folder: Path) -> dict[str, Any]:
+def _sound_facts(folder: Path) -> Record:
     """What ``write`` returned, after every file beside it was held against its checksum.
 
     Raises:
@@ -90,7 +89,7 @@ def _sound_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _checksum(document: dict[str, Any]) -> str:
+def _checksum(document: Record) -> str:
     kept = {name: value for name, value in document.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
@@ -102,7 +101,7 @@ def _sha256(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _fill(folder: Path, write: Callable[[Path], dict[str, Any]]) -> None:
+def _fill(folder: Path, write: Callable[[Path], Record]) -> None:
     """Write into a temporary folder beside ``folder`` and rename it, so that a half-written cache is never found."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +125,7 @@ def _fill(folder: Path, write: Callable[[Path], dict[str, Any]]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_sound(folder: Path, facts: dict[str, Any]) -> None:
+def _write_sound(folder: Path, facts: Record) -> None:
     """Write the facts with a checksum of every file, and wait until all of it is on disk."""
     files = {}
     for path in sorted(folder.iterdir()):

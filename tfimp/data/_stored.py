@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Record
 from tfimp.config import DataConfig
 from tfimp.data._choosing import choose, divided, hold_out, within_classes
 from tfimp.data._sampling import stream
@@ -74,7 +74,7 @@ def make_dataset(
         DataError: a part is empty.
     """
     chosen, class_names = chosen_classes(dict(parts), class_names, config)
-    found: dict[str, Any] = dict(chosen)
+    found: Record = dict(chosen)
     for part, split in found.items():
         if not len(split):
             raise DataError(f"{name!r} has no {part} samples")

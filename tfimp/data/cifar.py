@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from tfimp._files import open_regular
+from tfimp._kinds import Record
 from tfimp.config import DataConfig
 from tfimp.data import _archive
 from tfimp.data._stored import Progress, grey, make_dataset, silent, user_path
@@ -233,7 +234,7 @@ def _batch(path: Path, name: str, file: IO[bytes], size: int, form: _Format, kin
         records = np.frombuffer(file.read(size), np.uint8).reshape(-1, record)
         return records[:, len(form.labels) :], records[:, form.labels[kind][0]]
     if name.endswith(".npz"):
-        content: dict[str, Any] = dict(_archive.read_arrays(path, ("data", kind)))
+        content: Record = dict(_archive.read_arrays(path, ("data", kind)))
     else:
         content = load_arrays(path, file, size)
     if not {"data", kind} <= content.keys():

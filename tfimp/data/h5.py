@@ -154,7 +154,7 @@ def _type(data: Any) -> str:
     return "U" if h5py.check_string_dtype(data.dtype) is not None else ""
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 

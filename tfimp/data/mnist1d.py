@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Record
 from tfimp.config import DataConfig
 from tfimp.data._sampling import PARTS, assemble, class_counts, stream
 from tfimp.data._stored import Progress
@@ -35,7 +36,7 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     per_class = sum(max(count) for count in counts.values())
     signals, labels = _generate(per_class * _CLASSES, length, config.seed)
     of_class = [signals[labels == label] for label in range(_CLASSES)]
-    splits: dict[str, Any] = {}
+    splits: Record = {}
     start = 0
     for part in PARTS:
         blocks = [block[start : start + count] for block, count in zip(of_class, counts[part], strict=True)]
@@ -84,7 +85,7 @@ def _private_generator() -> Callable[[Any], dict[str, np.ndarray]]:
     return make
 
 
-def _bound_to(module: types.ModuleType, changed: dict[str, Any]) -> dict[str, Any]:
+def _bound_to(module: types.ModuleType, changed: Record) -> Record:
     """The names of a module with some exchanged, and its functions so made that they see these."""
     names = {**vars(module), **changed}
     for name, value in vars(module).items():

@@ -14,10 +14,10 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Record
 from tfimp._memory import check_fits
 from tfimp.config import DataConfig
 from tfimp.data._sampling import PARTS, assemble, balanced_counts, class_counts, stream
@@ -64,7 +64,7 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
         for part in PARTS:
             generator = stream(config.seed, config.source, part, index)
             parts[part].append(_draw(sampler, counts[part][index], features, generator))
-    splits: dict[str, Any] = {
+    splits: Record = {
         part: assemble(blocks, stream(config.seed, "nlgp", "order", part)) for part, blocks in parts.items()
     }
     shape = (1, side, 1) if config.dimensions == 1 else (side, side, 1)

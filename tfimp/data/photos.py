@@ -15,11 +15,11 @@ import dataclasses
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tfimp._files import open_regular
+from tfimp._kinds import Record
 from tfimp.config import DataConfig
 from tfimp.data._sampling import PARTS, assemble, class_counts, stream
 from tfimp.data._stored import Progress
@@ -114,7 +114,7 @@ def patches_of(
         for part in PARTS:
             generator = stream(config.seed, "photos", name, part)
             parts[part].append(cut_patches(name, part, regions[part], counts[part][index], config.patch, generator))
-    splits: dict[str, Any] = {
+    splits: Record = {
         part: assemble(blocks, stream(config.seed, "photos", "order", part)) for part, blocks in parts.items()
     }
     shape = (config.patch, config.patch, 3 if config.colour else 1)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Record
 from tfimp.config import DataConfig
 from tfimp.data._cache import cached
 from tfimp.data._stored import Progress, grey, make_dataset, resized, silent
@@ -48,7 +49,7 @@ def data_folder(config: DataConfig) -> Path:
     return Path(chosen).expanduser().absolute()
 
 
-def _write(name: str, folder: Path, target: Path, config: DataConfig, tell: Progress) -> dict[str, Any]:
+def _write(name: str, folder: Path, target: Path, config: DataConfig, tell: Progress) -> Record:
     """Read every split that is used into arrays on disk; returns what ``load`` must know about them."""
     builder = _builder(name, folder, tell)
     image_key, label_key, class_names = _features(name, builder)

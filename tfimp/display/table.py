@@ -104,7 +104,7 @@ def legend(criteria: Iterable[str], *, test_part: bool = True) -> str:
     return f"{textwrap.fill(text, WIDTH - 1)}\n{by}"
 
 
-def find(metrics: Mapping[str, Any], path: tuple[str, ...]) -> float | None:
+def find(metrics: Mapping[str, object], path: tuple[str, ...]) -> float | None:
     """The number at a path in a round's metrics; ``*`` takes the first entry. ``None`` where there is none."""
     value: Any = metrics
     for word in path:
@@ -122,7 +122,7 @@ def heading(replicates: Sequence[str] = ()) -> str:
     return " ".join(([" " * first] if first else []) + titles)
 
 
-def row(metrics: Mapping[str, Any], replicate: str = "") -> str:
+def row(metrics: Mapping[str, object], replicate: str = "") -> str:
     """A round's metrics as one line; what was not measured is a dash."""
     shown = columns(WIDTH - (len(replicate) + 1 if replicate else 0))
     return " ".join(([replicate] if replicate else []) + [_cell(column, metrics) for column in shown])
@@ -134,7 +134,7 @@ def layer_heading() -> str:
     return " ".join([_INDEX.title, "layer".ljust(10), *titles])
 
 
-def layer_row(index: int, name: str, metrics: Mapping[str, Any]) -> str:
+def layer_row(index: int, name: str, metrics: Mapping[str, object]) -> str:
     """One layer of one round as a line."""
     cells = (_cell(column, metrics) for column in layer_columns())
     return " ".join([str(index).rjust(_INDEX.width), name.ljust(10), *cells])
@@ -145,7 +145,7 @@ def headings() -> list[str]:
     return [column.title for column in columns()]
 
 
-def cells(metrics: Mapping[str, Any]) -> list[str]:
+def cells(metrics: Mapping[str, object]) -> list[str]:
     """A round's numbers in the order of the columns."""
     return [_cell(column, metrics).strip() for column in columns()]
 
@@ -155,11 +155,11 @@ def layer_headings() -> list[str]:
     return ["layer", *(column.title for column in layer_columns())]
 
 
-def layer_cells(name: str, metrics: Mapping[str, Any]) -> list[str]:
+def layer_cells(name: str, metrics: Mapping[str, object]) -> list[str]:
     """One layer's numbers in the order of its columns."""
     return [name, *(_cell(column, metrics).strip() for column in layer_columns())]
 
 
-def _cell(column: Column, metrics: Mapping[str, Any]) -> str:
+def _cell(column: Column, metrics: Mapping[str, object]) -> str:
     value = find(metrics, column.path)
     return ("-" if value is None else column.write(value)).rjust(column.width)

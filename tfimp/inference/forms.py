@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfimp._kinds import Model
 from tfimp.errors import ConfigError
 from tfimp.inference.alignment import BLOCK, BLOCK_OF_8_BITS, align
 from tfimp.inference.compaction import FOLDING_ERROR, shrink
@@ -53,7 +54,7 @@ class Form:
         return sum(map(len, self.files.values()))
 
 
-def smallest_tflite(model: Any) -> bytes:
+def smallest_tflite(model: Model) -> bytes:
     """The smallest TFLite file of a Keras model of either kind: as it is or compact, dense or sparse.
 
     Raises:
@@ -71,7 +72,7 @@ def smallest_tflite(model: Any) -> bytes:
     return min(content, model_to_tflite(build(small)), key=len)
 
 
-def _backend(model: Any) -> str:
+def _backend(model: Model) -> str:
     """What a Keras model of either kind computes with."""
     if not any(base.__module__.startswith("keras.") for base in type(model).__mro__):
         return "tensorflow"
@@ -80,7 +81,7 @@ def _backend(model: Any) -> str:
     return keras.backend.backend()
 
 
-def _by_a_process_on_tensorflow(model: Any) -> bytes:
+def _by_a_process_on_tensorflow(model: Model) -> bytes:
     """`smallest_tflite` of a Keras 3 model on JAX or PyTorch: a process has one backend, so another one reads it."""
     with tempfile.TemporaryDirectory() as folder:
         stored, written = Path(folder) / "model.keras", Path(folder) / "model.tflite"
@@ -102,7 +103,7 @@ def _by_a_process_on_tensorflow(model: Any) -> bytes:
 
 
 def write_forms(
-    model: Any, dtype: np.dtype[Any], format: str, calibration: Sequence[np.ndarray] | None = None
+    model: Model, dtype: np.dtype, format: str, calibration: Sequence[np.ndarray] | None = None
 ) -> tuple[dict[str, Form], dict[str, str]]:
     """Every form of a network in a format.
 
@@ -132,9 +133,7 @@ def write_forms(
     return forms, refused
 
 
-def _write(
-    graph: Graph, name: str, dtype: np.dtype[Any], format: str, calibration: Sequence[np.ndarray] | None
-) -> Form:
+def _write(graph: Graph, name: str, dtype: np.dtype, format: str, calibration: Sequence[np.ndarray] | None) -> Form:
     if format == "keras":
         model = build(graph, "keras")
         with tempfile.TemporaryDirectory(prefix="tfimp-") as folder:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Layer, Model
+
 ELEMENTWISE = frozenset(
     (
         "celu",
@@ -64,9 +66,9 @@ class Step:
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    layer: Any = None
+    layer: Layer = None
     arrays: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    call: Callable[..., Any] | None = None
+    call: Callable[..., object] | None = None
     keeps_constants: bool = True
     is_elementwise: bool = True
     activation: Any = None
@@ -91,7 +93,7 @@ class Graph:
     steps: list[Step]
     shapes: dict[int, tuple[int | None, ...]]
     outputs: tuple[int, ...]
-    model: Any = None
+    model: Model = None
 
     def features(self, value: int) -> int:
         """Length of a value's last axis; 1 of a value without one."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Layer, Model, Tensor
 from tfimp.errors import ConfigError
 from tfimp.inference.compaction import shrink
 from tfimp.inference.graph import Graph, Step
@@ -16,7 +17,7 @@ _FREE_SIDE = 32
 """Length of an axis of unknown length where a model is tried."""
 
 
-def compact(model: Any) -> Any:
+def compact(model: Model) -> Any:
     """A smaller model that computes the same: inputs, units and batch-norms that it can do without are taken out.
 
     Inputs that nobody uses are left out behind the input layer, so the model still takes whole inputs; units that no
@@ -104,9 +105,9 @@ def build(graph: Graph, package: str = "") -> Any:
     return maker.keras.Model(*_as_in(graph.model, ins, outs), name=graph.model.name)
 
 
-def _as_in(model: Any, ins: list[Any], outs: list[Any]) -> tuple[Any, Any]:
+def _as_in(model: Model, ins: list[Any], outs: list[Any]) -> tuple[Any, Any]:
     """Inputs and outputs in the structure (dict, list) that the model has them in."""
-    inner = getattr(model, "_functional", model)
+    inner: Model = getattr(model, "_functional", model)
     if hasattr(inner, "_outputs_struct"):
         pack = importlib.import_module("keras").tree.pack_sequence_as
         return pack(inner._inputs_struct, ins), pack(inner._outputs_struct, outs)
@@ -158,7 +159,7 @@ class _Maker:
             if hasattr(copy, "finalize_state") and copy.built:
                 copy.finalize_state()
 
-    def _built(self, step: Step, tensor: Any, **changes: Any) -> Any:
+    def _built(self, step: Step, tensor: Tensor, **changes: object) -> Any:
         config = {**step.layer.get_config(), **changes}
         if not self.is_same:
             names = ("name", "epsilon", "momentum", "kernel_size", "strides", "padding", *changes)
@@ -172,14 +173,14 @@ class _Maker:
                 variable.assign(step.arrays[name])
         return result
 
-    def _select(self, tensor: Any, indices: np.ndarray) -> Any:
+    def _select(self, tensor: Tensor, indices: np.ndarray) -> Any:
         if hasattr(self.keras, "ops"):
             return self.keras.ops.take(tensor, indices, axis=-1)
         import tensorflow as tf
 
         return tf.gather(tensor, indices.tolist(), axis=-1)
 
-    def _copy(self, layer: Any) -> Any:
+    def _copy(self, layer: Layer) -> Any:
         """A layer like this one, with its weights; operations and layers without a description are used themselves."""
         if id(layer) in self._copies or not isinstance(layer, self.keras.layers.Layer):
             return self._copies.get(id(layer), layer)
@@ -208,7 +209,7 @@ class _Maker:
         return getattr(layers, kind)(name=step.name, **{name: config[name] for name in wanted[kind]})(tensors[0])
 
 
-def _input_name(tensor: Any) -> str:
+def _input_name(tensor: Tensor) -> str:
     history = getattr(tensor, "_keras_history", None)
     maker = getattr(history, "operation", None) or getattr(history, "layer", None)
     return str(getattr(maker, "name", None) or tensor.name)

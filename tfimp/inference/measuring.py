@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Record
 from tfimp.inference.forms import Form, Predict
 
 BATCHES = (1, 64)
 _SECONDS, _LEAST, _MOST = 0.1, 5, 200
 
 
-def measure_forms(forms: Mapping[str, Form], images: np.ndarray) -> dict[str, dict[str, Any]]:
+def measure_forms(forms: Mapping[str, Form], images: np.ndarray) -> dict[str, Record]:
     """Size, speed and agreement of the forms of a network.
 
     Args:
@@ -25,7 +25,7 @@ def measure_forms(forms: Mapping[str, Form], images: np.ndarray) -> dict[str, di
         By form: ``bytes``; ``seconds_batch_1`` and ``seconds_batch_64``, medians of calls that take turns with those
         of the other forms; ``largest_difference``, of its logits from those of the dense form; ``bits``.
     """
-    found: dict[str, dict[str, Any]] = {
+    found: dict[str, Record] = {
         name: {"bytes": form.bytes, "bits": form.bits, "largest_difference": _difference(form, forms["dense"], images)}
         for name, form in forms.items()
     }
@@ -57,18 +57,18 @@ def medians(functions: Mapping[str, Predict], images: np.ndarray) -> dict[str, f
     return {name: float(np.median(values)) for name, values in seconds.items()}
 
 
-def recommend(measured: Mapping[str, Mapping[str, Any]]) -> str:
+def recommend(measured: Mapping[str, Record]) -> str:
     """The form of least cost: the geometric mean of bytes and both times, each relative to the dense form's."""
     return min(measured, key=lambda name: np.prod(list(ratios(measured, name).values())))
 
 
-def ratios(measured: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, float]:
+def ratios(measured: Mapping[str, Record], name: str) -> dict[str, float]:
     """Each cost of a form over that of the dense form."""
     costs = ("bytes", *(f"seconds_batch_{batch}" for batch in BATCHES))
     return {cost: measured[name][cost] / measured["dense"][cost] for cost in costs}
 
 
-def table(measured: Mapping[str, Mapping[str, Any]], written: str, recommended: str) -> str:
+def table(measured: Mapping[str, Record], written: str, recommended: str) -> str:
     """The measured forms as lines of text; a star marks the one that was written."""
     lines = ["  form                bytes    1 sample   64 samples"]
     for name, row in measured.items():

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfimp._kinds import Model, Record, Tensor
 from tfimp.errors import ConfigError
 from tfimp.inference.graph import Graph, Step
 
@@ -32,7 +33,7 @@ class ModelProgram(tf.Module):
     variables: Any = None
     trainable_variables: Any = None
 
-    def __init__(self, model: Any, dtype: np.dtype[Any]) -> None:
+    def __init__(self, model: Model, dtype: np.dtype) -> None:
         super().__init__()
         self.variables = list(model.weights)
         self.trainable_variables = list(model.trainable_weights)
@@ -57,7 +58,7 @@ class Program(tf.Module):
     variables: Any = None  # plain, as above
     trainable_variables: Any = None
 
-    def __init__(self, graph: Graph, dtype: np.dtype[Any], *, sparse: bool = False) -> None:
+    def __init__(self, graph: Graph, dtype: np.dtype, *, sparse: bool = False) -> None:
         super().__init__()
         self.variables = []
         inputs = [step.outputs[0] for step in graph.steps if step.kind == "input"]
@@ -76,7 +77,7 @@ class Program(tf.Module):
         self.__call__ = tf.function(predict, autograph=False)
         self.signature = traced(self.__call__, int(graph.shapes[inputs[0]][-1] or 1), dtype)
 
-    def _numbers(self, step: Step, sparse: bool) -> dict[str, Any]:
+    def _numbers(self, step: Step, sparse: bool) -> Record:
         """A step's arrays as variables; of a sparse kernel its survivors."""
         arrays = dict(step.arrays)
         kernel = arrays.get("kernel")
@@ -90,13 +91,13 @@ class Program(tf.Module):
         return made | ({"shape": arrays["shape"]} if "shape" in arrays else {})
 
 
-def traced(function: Any, features: int, dtype: np.dtype[Any]) -> Any:
+def traced(function: Any, features: int, dtype: np.dtype) -> Any:
     """The concrete function for images of a type; one for float32 is kept beside it."""
     specs = {kind: tf.TensorSpec((None, features), kind, "images") for kind in ("float32", dtype.name)}
     return {kind: function.get_concrete_function(spec) for kind, spec in specs.items()}[dtype.name]
 
 
-def _take(step: Step, numbers: dict[str, Any], given: list[Any]) -> Any:
+def _take(step: Step, numbers: Record, given: list[Any]) -> Any:
     """One step."""
     x = given[0]
     if step.kind == "select":
@@ -118,12 +119,12 @@ def _take(step: Step, numbers: dict[str, Any], given: list[Any]) -> Any:
     return step.call(step.layer, *given)
 
 
-def _convolution(step: Step, x: Any, kernel: Any) -> Any:
+def _convolution(step: Step, x: Tensor, kernel: Any) -> Any:
     layer = step.layer
     return tf.nn.convolution(x, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
 
 
-def _product(x: Any, numbers: dict[str, Any]) -> Any:
+def _product(x: Tensor, numbers: Record) -> Any:
     """x W over the survivors of W."""
     entries, values, shape = numbers["entries"], numbers["values"], numbers["shape"]
     columns = tf.transpose(x)

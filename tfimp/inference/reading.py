@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Layer, Model, Record, Variable
 from tfimp.errors import ConfigError
 from tfimp.inference.graph import ELEMENTWISE, Graph, Step
 
@@ -30,7 +31,7 @@ _MERGES = frozenset(["Add", "Subtract", "Multiply", "Average", "Maximum", "Minim
 _POOLS = ("MaxPooling", "AveragePooling", "GlobalMaxPooling", "GlobalAveragePooling", "UpSampling", "Cropping")
 
 
-def package_of(model: Any) -> str:
+def package_of(model: Model) -> str:
     """``keras`` or ``tf_keras``.
 
     Raises:
@@ -43,7 +44,7 @@ def package_of(model: Any) -> str:
     raise ConfigError(f"expected a Keras model, received {type(model).__module__}.{type(model).__name__}")
 
 
-def read(model: Any) -> Graph:
+def read(model: Model) -> Graph:
     """The steps of a Sequential or functional model; nested models are opened, wrappers of pruned layers taken off.
 
     Raises:
@@ -63,7 +64,7 @@ def read(model: Any) -> Graph:
     return Graph(reader.steps, reader.shapes, tuple(outputs), model)
 
 
-def _functional(model: Any, package: str) -> Any:
+def _functional(model: Model, package: str) -> Any:
     """The functional model, or the one inside a Sequential."""
     if package == "tf_keras":
         found = model if getattr(model, "_is_graph_network", False) else None
@@ -93,7 +94,7 @@ class _Reader:
         self.shapes[len(self.shapes)] = tuple(shape)[1:]
         return len(self.shapes) - 1
 
-    def open(self, model: Any, inputs: list[int]) -> list[int]:
+    def open(self, model: Model, inputs: list[int]) -> list[int]:
         """Read the steps of a model, nested ones included, whose inputs are given; returns its outputs."""
         graph = _functional(model, self.package)
         values = {id(tensor): value for tensor, value in zip(graph.inputs, inputs, strict=True)}
@@ -118,7 +119,7 @@ class _Reader:
             return list(node.keras_inputs), tf.nest.flatten(node.outputs)
         return list(node.input_tensors), list(node.outputs)
 
-    def _read(self, layer: Any, node: Any, given: list[int], ins: list[Any], outs: list[Any]) -> list[int]:
+    def _read(self, layer: Layer, node: Any, given: list[int], ins: list[Any], outs: list[Any]) -> list[int]:
         plain = layer.layer if hasattr(layer, "pruning_vars") else layer
         kind = type(plain).__name__
         is_own = type(plain).__module__.startswith(self.package)
@@ -132,8 +133,8 @@ class _Reader:
         self.steps.append(step)
         return made
 
-    def _caller(self, node: Any, ins: list[Any]) -> Callable[..., Any]:
-        def call(layer: Any, *values: Any) -> Any:
+    def _caller(self, node: Any, ins: list[Any]) -> Callable[..., object]:
+        def call(layer: Layer, *values: object) -> Any:
             if self.package == "tf_keras":
                 # it takes one from the list for each place of a tensor
                 lists = {str(id(tensor)): [value] * len(ins) for tensor, value in zip(ins, values, strict=True)}
@@ -191,7 +192,7 @@ class _Reader:
         step.arrays = {name: np.broadcast_to(vector, features).copy() for name, vector in vectors.items()}
 
 
-def _can_open(model: Any, package: str) -> bool:
+def _can_open(model: Model, package: str) -> bool:
     """Whether a nested model is nothing but its layers."""
     try:
         _functional(model, package)
@@ -200,7 +201,7 @@ def _can_open(model: Any, package: str) -> bool:
     return True
 
 
-def _arguments(node: Any) -> dict[str, Any]:
+def _arguments(node: Any) -> Record:
     """What a call was given besides tensors, where that says something."""
     options = getattr(node, "call_kwargs", None)
     if options is None:
@@ -208,7 +209,7 @@ def _arguments(node: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None and value is not False}
 
 
-def array(variable: Any) -> np.ndarray:
+def array(variable: Variable) -> np.ndarray:
     """The value of a variable or tensor of any Keras, on any backend."""
     if type(variable).__module__.partition(".")[0] == "keras":
         variable = variable.value
@@ -225,7 +226,7 @@ def is_elementwise(activation: Any) -> bool:
     return getattr(activation, "__name__", "") in ELEMENTWISE and home in ("keras", "tf_keras", "tfimp", "tensorflow")
 
 
-def _is_plain_convolution(layer: Any) -> bool:
+def _is_plain_convolution(layer: Layer) -> bool:
     return layer.groups == 1 and layer.data_format == "channels_last"
 
 
@@ -234,7 +235,7 @@ def _is_last(axis: Any, rank: int) -> bool:
     return len(axes) == 1 and axes[0] in (-1, rank - 1)
 
 
-def _batch_norm(layer: Any, features: int) -> dict[str, np.ndarray]:
+def _batch_norm(layer: Layer, features: int) -> dict[str, np.ndarray]:
     own = {
         "gamma": array(layer.gamma) if layer.gamma is not None else np.ones(features, np.float32),
         "beta": array(layer.beta) if layer.beta is not None else np.zeros(features, np.float32),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfimp._kinds import Model
 from tfimp.errors import ConfigError
 
 ENCODINGS = ("smallest", "dense", "sparse")
@@ -54,7 +55,7 @@ def to_tflite(
     return sparse if dense is None or encoding == "sparse" or (len(sparse) < len(dense) and not reason) else dense
 
 
-def model_to_tflite(model: Any, encoding: str = "smallest") -> bytes:
+def model_to_tflite(model: Model, encoding: str = "smallest") -> bytes:
     """A TFLite file of a Keras model on TensorFlow, of either kind, for one sample at a time.
 
     Raises:

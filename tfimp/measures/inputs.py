@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +28,7 @@ def on_device(values: Seen) -> Seen:
     return values if has_gpu() else np.asarray(values)
 
 
+@runtime_checkable
 class Inputs(Protocol):
     """What measures need of a network; ``KernelInputs`` is one.
 

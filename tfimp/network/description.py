@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tfimp._activations import ACTIVATIONS, Activation
 from tfimp._architecture import LayerSpec, output_shapes
+from tfimp._kinds import Tensor
 from tfimp.config import ModelConfig, PruneConfig
 from tfimp.errors import ConfigError, nearest
 
@@ -128,7 +128,7 @@ class Network:
         """Names of the moving means and variances."""
         return [name for layer in self.names for name in self.norm(layer, *MOVING)]
 
-    def begun(self, state: Mapping[str, Any]) -> dict[str, Any]:
+    def begun(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A state as a round begins with it: where moving averages begin anew, mean 0 and variance 1 until its first
         batch replaces them."""
         means = {name: state[name] * 0 for name in self.moving} if self.begins_anew else {}

@@ -10,6 +10,7 @@ import tf_keras
 
 from tfimp._activations import ACTIVATIONS
 from tfimp._architecture import LayerSpec
+from tfimp._kinds import Tensor
 from tfimp._memory import check_fits
 from tfimp.network.description import Network, norm_of
 from tfimp.network.forward import FUNCTIONS
@@ -17,13 +18,13 @@ from tfimp.network.seeds import Stream, sequence
 
 
 @tf_keras.utils.register_keras_serializable("tfimp")
-def erf(x: Any) -> Any:
+def erf(x: Tensor) -> Any:
     """erf(x / sqrt 2) as an activation (Ingrosso & Goldt 2022)."""
     return ACTIVATIONS["erf"].formula(x, FUNCTIONS)
 
 
 @tf_keras.utils.register_keras_serializable("tfimp")
-def plain_erf(x: Any) -> Any:
+def plain_erf(x: Tensor) -> Any:
     """erf(x), what runs of earlier versions call erf."""
     return ACTIVATIONS["plain_erf"].formula(x, FUNCTIONS)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from tfimp._kinds import Record
 from tfimp.plots import read
 from tfimp.plots.curves import band
 from tfimp.plots.style import (
@@ -69,7 +68,7 @@ def _preferences(axes: Axes, run: Run, layers: list[str]) -> None:
     if not names or length > NAMED:
         for position, (layer, count) in enumerate(zip(layers, counts, strict=True)):
             units, classes = np.unique(count, return_counts=True)
-            shape: dict[str, Any] = {
+            shape: Record = {
                 "color": COLOURS[position % len(COLOURS)],
                 "marker": MARKERS[position % len(MARKERS)],
             }
@@ -92,9 +91,7 @@ def _preferences(axes: Axes, run: Run, layers: list[str]) -> None:
     axes.set_ylabel("units")
     axes.grid(False, axis="x")
     shown = [*names, *map(str, range(len(names), length))]
-    slanted: dict[str, Any] = (
-        {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, shown)) > 32 else {}
-    )
+    slanted: Record = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, shown)) > 32 else {}
     axes.set_xticks(np.arange(length), shown, **slanted)
     axes.set_xlim(-1, length)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tfimp._kinds import Record
 from tfimp.catalogue import Headline
 from tfimp.plots.style import COLOURS, DASHED, MARKERS, PAGE, density_axis, legible, missing, new_figure, styled
 
@@ -37,7 +37,7 @@ def compare_figure(panels: Mapping[Headline, Sequence[Line]], note: str) -> Figu
         for axes, (headline, entries) in zip(grid, panels.items(), strict=False):
             axes.set_title(textwrap.fill(headline.name, 26))
             _panel(axes, headline, entries, labels)
-        handles: dict[str, Any] = {}
+        handles: Record = {}
         for axes in grid:
             handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
         if handles:

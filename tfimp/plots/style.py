@@ -9,7 +9,6 @@ import io
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -18,6 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from tfimp._kinds import Record
 
 COLUMN = 3.4  # inches, one column of a two-column paper
 PAGE = 7.0  # inches, both columns
@@ -33,7 +34,7 @@ ENRICHMENT = "PuOr_r"
 
 MISSING = "missing"  # panels that only say so
 
-DASHED: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
+DASHED: Record = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 0.9}
 """A line at what chance, or a Gaussian, would give."""
 
 FONT = "DejaVu Sans"
@@ -45,7 +46,7 @@ _OTHER_SCRIPTS = (
 )  # fmt: skip
 """Asked, where they are installed, for what DejaVu does not have."""
 
-STYLE: dict[str, Any] = {
+STYLE: Record = {
     "font.family": FONT,
     "mathtext.fontset": "dejavusans",
     "font.size": 8,
@@ -98,11 +99,11 @@ def _installed() -> tuple[str, ...]:
 def _drawable() -> frozenset[int]:
     """The characters that some font has, and titles' bold face too."""
 
-    def characters(**font: Any) -> set[int]:
-        return set(get_font(findfont(FontProperties(**font))).get_charmap())
+    def characters(family: str, weight: str = "normal") -> set[int]:
+        return set(get_font(findfont(FontProperties(family=family, weight=weight))).get_charmap())
 
-    own = [characters(family=FONT, weight=weight) for weight in ("normal", "bold")]
-    others = [characters(family=name) for name in _installed()]
+    own = [characters(FONT, weight) for weight in ("normal", "bold")]
+    others = [characters(name) for name in _installed()]
     return frozenset(own[0] & own[1]).union(*others)
 
 

@@ -7,12 +7,12 @@ import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from matplotlib.figure import Figure
 
 from tfimp import compare
+from tfimp._kinds import Record
 from tfimp._version import __version__
 from tfimp.display import table
 from tfimp.errors import ConfigError
@@ -67,7 +67,7 @@ def write(runs: Sequence[Run], out: str | Path | None = None, *, at_hand: Sequen
 
 
 def render(
-    runs: Sequence[Run], sweep: Mapping[str, Any] | None = None, *, at_hand: Sequence[Mapping[str, Figure]] = ()
+    runs: Sequence[Run], sweep: Mapping[str, object] | None = None, *, at_hand: Sequence[Mapping[str, Figure]] = ()
 ) -> str:
     """The report as a page of HTML that refers to nothing outside itself.
 
@@ -99,12 +99,12 @@ def _title(runs: Sequence[Run]) -> str:
     return " · ".join(read.name_of(run) for run in runs[:3]) + (" …" if len(runs) > 3 else "")
 
 
-def _sections(runs: Sequence[Run], at_hand: Sequence[Mapping[str, Figure]]) -> list[dict[str, Any]]:
+def _sections(runs: Sequence[Run], at_hand: Sequence[Mapping[str, Figure]]) -> list[Record]:
     known = [*at_hand, *({} for _ in runs[len(at_hand) :])]
     return [_section(run, i, len(runs) > 1, drawn) for i, (run, drawn) in enumerate(zip(runs, known, strict=True))]
 
 
-def _section(run: Run, position: int, several: bool, at_hand: Mapping[str, Figure]) -> dict[str, Any]:
+def _section(run: Run, position: int, several: bool, at_hand: Mapping[str, Figure]) -> Record:
     best = run.best_sparse
     return {
         "id": f"run-{position}",
@@ -123,7 +123,7 @@ def _section(run: Run, position: int, several: bool, at_hand: Mapping[str, Figur
     }
 
 
-def _chapters(run: Run, at_hand: Mapping[str, Figure]) -> list[dict[str, Any]]:
+def _chapters(run: Run, at_hand: Mapping[str, Figure]) -> list[Record]:
     """The chapters, with the figures of what was measured."""
     found = []
     for chapter in chapters([*FIGURES, *own_figures()]):
@@ -140,13 +140,13 @@ def _chapters(run: Run, at_hand: Mapping[str, Figure]) -> list[dict[str, Any]]:
     return found
 
 
-def _figure_entry(name: str, drawn: Figure) -> dict[str, Any]:
+def _figure_entry(name: str, drawn: Figure) -> Record:
     caption = caption_of(name)
     words = {"name": name, "title": caption.title, "text": caption.text, "terms": caption.terms}
     return words | as_image(drawn)
 
 
-def as_image(drawn: Figure) -> dict[str, Any]:
+def as_image(drawn: Figure) -> Record:
     """A figure as a data URL, with its size in pixels and whether it is as wide as a page of a paper."""
     picture = encoded(drawn, "png")
     width, height = (round(inches * CSS) for inches in drawn.get_size_inches())
@@ -154,7 +154,7 @@ def as_image(drawn: Figure) -> dict[str, Any]:
     return {"image": data, "width": width, "height": height, "wide": width > 1.5 * COLUMN * CSS}
 
 
-def _comparison(runs: Sequence[Run]) -> dict[str, Any]:
+def _comparison(runs: Sequence[Run]) -> Record:
     groups = compare.group_runs(runs)
     return {
         "groups": [{"label": group.label, "runs": [read.name_of(run) for run in group.runs]} for group in groups],

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from tfimp._kinds import Record
 from tfimp.plots import read
 from tfimp.plots.mosaic import measured_ratios, most_local
 from tfimp.plots.style import DIVERGING, ENRICHMENT
@@ -17,7 +18,7 @@ BUDGET = 4_500_000  # bytes before base64, which adds a third
 LEVELS = 127  # of a signed byte: values are shown to better than 1% of a unit's largest
 
 
-def pack(run: Run, start: int = -1) -> dict[str, Any] | None:
+def pack(run: Run, start: int = -1) -> Record | None:
     """Masks, weights and cavity values of the first layer's units in every round; None where there is none to show.
 
     Masks are bits, unit after unit, inputs in the order of the image. Weights and cavity values are signed bytes of
@@ -47,7 +48,7 @@ def pack(run: Run, start: int = -1) -> dict[str, Any] | None:
     }
 
 
-def _round(stored: Round, layer: str, shown: np.ndarray, shape: tuple[int, int, int]) -> dict[str, Any]:
+def _round(stored: Round, layer: str, shown: np.ndarray, shape: tuple[int, int, int]) -> Record:
     mask = read.mask(stored, layer)
     kernel = read.masked_kernel(stored, layer)
     delta = _scatter(read.probe(stored, f"{layer}/cavity_delta"), mask)
@@ -76,7 +77,7 @@ def _scatter(values: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
     return full
 
 
-def _signed(values: np.ndarray, where: np.ndarray) -> dict[str, Any]:
+def _signed(values: np.ndarray, where: np.ndarray) -> Record:
     """(units, fan_in) as signed bytes of the surviving entries, and each unit's largest magnitude."""
     largest = np.abs(values).max(axis=1, initial=0.0)
     scaled = np.divide(values, largest[:, None], out=np.zeros(values.shape), where=largest[:, None] > 0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Record
 from tfimp.plots import read
 from tfimp.report import facts
 from tfimp.store import Run
@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 400, 190
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 34
 
 
-def first_screen(run: Run) -> list[dict[str, Any]]:
+def first_screen(run: Run) -> list[Record]:
     """What the first screen draws: accuracy, and locality where it is defined.
 
     Returns:

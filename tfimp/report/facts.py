@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Record
 from tfimp.compare import Difference
 from tfimp.plots import read
 from tfimp.store import Run
@@ -17,7 +17,7 @@ DASH = "–"
 Z = 1.96  # of a 95% interval
 
 
-def data_facts(run: Run) -> Mapping[str, Any]:
+def data_facts(run: Run) -> Mapping[str, object]:
     """What run.json says about the data; empty where it says nothing."""
     data = run.info.get("data")
     return data if isinstance(data, dict) else {}
@@ -227,7 +227,7 @@ def _ends(values: np.ndarray) -> tuple[float, float] | None:
     return (float(known[0]), float(known[-1])) if len(known) else None
 
 
-def difference_tables(rows: Sequence[Difference]) -> list[dict[str, Any]]:
+def difference_tables(rows: Sequence[Difference]) -> list[Record]:
     """Differences as cells of text, a table per pair of groups."""
     return [
         {"first": first, "second": second, "rows": [_difference_cells(row) for row in pair]}

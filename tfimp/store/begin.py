@@ -30,7 +30,7 @@ from tfimp.store.writer import CHECKPOINT, RunWriter, read_checkpoint_document, 
 VERSIONS = ("tfimp", "tensorflow", "numpy", "python", "machine", "environment", "criterion")
 
 
-def create_run(path: str | Path, config: RunConfig, info: Mapping[str, Any]) -> RunWriter:
+def create_run(path: str | Path, config: RunConfig, info: Mapping[str, object]) -> RunWriter:
     """Start a new run folder; parents are created.
 
     Args:

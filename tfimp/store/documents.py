@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Record
 from tfimp.errors import StoreError
 from tfimp.store.files import DamagedError, sha256
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """A value as JSON can hold it: NumPy numbers and arrays become Python's, numbers that are not finite ``None``."""
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
@@ -30,18 +31,18 @@ def plain(value: Any) -> Any:
     raise StoreError(f"{type(value).__name__} cannot be stored in JSON; accepted: numbers, texts, lists and dicts")
 
 
-def to_json(document: Mapping[str, Any]) -> bytes:
+def to_json(document: Mapping[str, object]) -> bytes:
     """A document as JSON text whose last key, ``checksum``, is the SHA-256 of the text without that key."""
     text = _text({name: item for name, item in plain(document).items() if name != "checksum"})
     last = f'"checksum": "{sha256(text)}"\n}}\n'.encode()
     return (b"{\n " if text == b"{}\n" else text.removesuffix(b"\n}\n") + b",\n ") + last
 
 
-def _text(document: Mapping[str, Any]) -> bytes:
+def _text(document: Mapping[str, object]) -> bytes:
     return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
 
 
-def from_json(content: bytes, where: str) -> dict[str, Any]:
+def from_json(content: bytes, where: str) -> Record:
     """Read what ``to_json`` wrote; every byte has to be as it was written, the checksum is taken off."""
 
     def refuse(word: str) -> None:

@@ -6,10 +6,10 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Record
 from tfimp.errors import StoreError
 from tfimp.store.arrays import pack_arrays, unpack_arrays
 from tfimp.store.documents import from_json, to_json
@@ -34,7 +34,7 @@ class LaterMeasures:
     index: int
     files: Mapping[str, str]
 
-    def write(self, layers: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    def write(self, layers: Mapping[str, Record], arrays: Mapping[str, np.ndarray]) -> None:
         """Add measures to those that were asked for before; a measure that is there already is replaced.
 
         The round's own files stay as they are. The arrays are written first, the document that vouches for them last.
@@ -57,14 +57,14 @@ class LaterMeasures:
         written = {"round": self.index, "of": of, "sha256": sha256(content), "layers": numbers}
         write_whole(self.root, FOLDER, self._name("json"), content=to_json(written))
 
-    def document(self) -> dict[str, Any] | None:
+    def document(self) -> Record | None:
         """The document of the measures; None where there is none, it is damaged, or not of this round."""
         try:
             return self._document()
         except StoreError:
             return None
 
-    def arrays(self, document: Mapping[str, Any] | None) -> Arrays:
+    def arrays(self, document: Mapping[str, object] | None) -> Arrays:
         """The arrays that a document vouches for; empty without one, or where they are damaged."""
         if not document:
             return {}
@@ -82,7 +82,7 @@ class LaterMeasures:
         except StoreError as error:
             yield f"{error}; `tfimp probe RUN --what` measures it again"
 
-    def _document(self) -> dict[str, Any]:
+    def _document(self) -> Record:
         name = self._name("json")
         where = f"{FOLDER}/{name} in {str(self.root)!r}"
         document = from_json(read_whole(self.root, FOLDER, name, limit=MAX_TEXT), where)
@@ -95,7 +95,7 @@ class LaterMeasures:
             raise DamagedError(f"{where} holds something else than numbers")
         return document
 
-    def _arrays(self, document: Mapping[str, Any]) -> Arrays:
+    def _arrays(self, document: Mapping[str, object]) -> Arrays:
         name = self._name("safetensors")
         where = f"{FOLDER}/{name} in {str(self.root)!r}"
         content = read_whole(self.root, FOLDER, name, limit=MAX_ARRAYS)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Record
 from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, StoreError
 from tfimp.pruning.core import rewound, without_optimizer
@@ -42,7 +43,7 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.info: dict[str, Any] = _read_info(self.path)
+        self.info: Record = _read_info(self.path)
         self.config: RunConfig = _read_config(self.path, self.info)
         self._rounds: list[Round] | None = None
         self.kept = Kept()
@@ -74,7 +75,7 @@ class Run:
         return None if index is None else self.rounds[index]
 
     def extended(
-        self, metrics: Mapping[str, Any], files: Mapping[str, str], arrays: Mapping[str, Mapping[str, np.ndarray]]
+        self, metrics: Mapping[str, object], files: Mapping[str, str], arrays: Mapping[str, Mapping[str, np.ndarray]]
     ) -> Run:
         """The run with one more round, which was just written and so need not be read.
 
@@ -110,7 +111,7 @@ class Round:
 
     run: Run = dataclasses.field(repr=False)
     index: int
-    metrics: dict[str, Any] = dataclasses.field(repr=False)
+    metrics: Record = dataclasses.field(repr=False)
     files: dict[str, str] = dataclasses.field(repr=False)
 
     @property
@@ -150,12 +151,12 @@ class Round:
         return self.run.kept.file((self.index, "requested"), lambda: self.later_measures.arrays(document))
 
     @property
-    def requested_layers(self) -> dict[str, Any]:
+    def requested_layers(self) -> Record:
         """Numbers per layer that `tfimp probe --what` measured later, as the ``layers`` of ``metrics``."""
         return self._requested_document.get("layers", {})
 
     @functools.cached_property
-    def _requested_document(self) -> dict[str, Any]:
+    def _requested_document(self) -> Record:
         return self.later_measures.document() or {}
 
     @property
@@ -209,10 +210,10 @@ class Round:
         return content
 
 
-def best_sparse(rounds: Sequence[Mapping[str, Any]]) -> int | None:
+def best_sparse(rounds: Sequence[Mapping[str, object]]) -> int | None:
     """Position of the best sparse round among the metrics of all rounds of a run: see `Run.best_sparse`."""
 
-    def number(metrics: Mapping[str, Any], key: str) -> float:
+    def number(metrics: Mapping[str, object], key: str) -> float:
         value = metrics.get(key)
         return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else math.nan
 
@@ -241,7 +242,7 @@ def open_run(path: str | Path) -> Run:
     return Run(path)
 
 
-def _read_info(path: Path) -> dict[str, Any]:
+def _read_info(path: Path) -> Record:
     if not path.is_dir():
         raise StoreError(f"there is no run at {str(path)!r}: no such folder")
     if not os.path.lexists(path / "run.json"):
@@ -278,7 +279,7 @@ def _describes_data(data: Any) -> bool:
     )
 
 
-def _read_config(path: Path, info: dict[str, Any]) -> RunConfig:
+def _read_config(path: Path, info: Record) -> RunConfig:
     content = read_whole(path, "config.toml", limit=MAX_TEXT)
     if sha256(content) != info.get("config_sha256"):
         raise StoreError(f"{str(path / 'config.toml')!r} does not match its checksum; it was damaged or edited")
@@ -330,7 +331,7 @@ def read_round(run: Run, index: int) -> Round:
 MOST_TABLES = 4  # inside each other: a layer's numbers by measure, the cavity's within classes, those of several radii
 
 
-def _are_metrics(metrics: dict[str, Any]) -> bool:
+def _are_metrics(metrics: Record) -> bool:
     """Whether every value is a number, and every layer a name with numbers and tables of numbers."""
 
     def are_numbers(value: Any, deeper: int) -> bool:

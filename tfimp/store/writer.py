@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Record
 from tfimp.errors import StoreError
 from tfimp.store.arrays import pack_arrays, pack_masks, unpack_arrays
 from tfimp.store.documents import from_json, plain, to_json
@@ -44,12 +44,12 @@ class RunWriter:
         """Give the folder's lock back."""
         self._lock.release()
 
-    def update(self, **facts: Any) -> None:
+    def update(self, **facts: object) -> None:
         """Add facts to run.json, or replace them."""
         write_info(self.path, {**self.run.info, **facts})
         self.run = Run(self.path)
 
-    def finish(self, status: str, **facts: Any) -> None:
+    def finish(self, status: str, **facts: object) -> None:
         """Write how the run ended: complete, failed or diverged, and any other facts for run.json."""
         if status not in STATUSES:
             raise StoreError(f"the status of a run must be one of {', '.join(STATUSES)}, got {status!r}")
@@ -62,7 +62,7 @@ class RunWriter:
         weights: Mapping[str, np.ndarray],
         masks: Mapping[str, np.ndarray],
         probes: Mapping[str, np.ndarray],
-        metrics: Mapping[str, Any],
+        metrics: Mapping[str, object],
         initial: Mapping[str, np.ndarray] | None = None,
         gradients: Mapping[str, np.ndarray] | None = None,
         deciding: Mapping[str, np.ndarray] | None = None,
@@ -107,7 +107,7 @@ class RunWriter:
         self.run = self.run.extended(plain({**metrics, "round": index}), files, stored)
         self.drop_checkpoint()
 
-    def write_checkpoint(self, state: Mapping[str, np.ndarray], position: Mapping[str, Any]) -> None:
+    def write_checkpoint(self, state: Mapping[str, np.ndarray], position: Mapping[str, object]) -> None:
         """Store where the unfinished round stands; the checkpoint before it is kept until this one is complete.
 
         Args:
@@ -121,7 +121,7 @@ class RunWriter:
         document = {"round": len(self.run.rounds), "position": position, "file": name, "sha256": sha256(content)}
         write_whole(self.path, CHECKPOINT, "checkpoint.json", content=to_json(document))
 
-    def read_checkpoint(self) -> tuple[Arrays, dict[str, Any]] | None:
+    def read_checkpoint(self) -> tuple[Arrays, Record] | None:
         """State and position of the unfinished round; None where there is no checkpoint of it or it is damaged."""
         document = read_checkpoint_document(self.path)
         if document is None or document["round"] != len(self.run.rounds):
@@ -139,7 +139,7 @@ class RunWriter:
         remove(self.path, CHECKPOINT, first=["checkpoint.json"])
 
 
-def read_checkpoint_document(path: Path) -> dict[str, Any] | None:
+def read_checkpoint_document(path: Path) -> Record | None:
     """checkpoint.json: round, position, file and its SHA-256; None where it is missing or damaged."""
     try:
         content = read_whole(path, CHECKPOINT, "checkpoint.json", limit=MAX_TEXT)
@@ -166,7 +166,7 @@ def check_checkpoint(path: Path, complete: int) -> list[str]:
     return [] if document["round"] >= complete else ["the checkpoint is older than the last complete round"]
 
 
-def write_info(path: Path, info: Mapping[str, Any]) -> None:
+def write_info(path: Path, info: Mapping[str, object]) -> None:
     """Write run.json."""
     write_whole(path, "run.json", content=to_json(info))
 

@@ -6,8 +6,9 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
+from tfimp._kinds import Record
 from tfimp.errors import ConfigError
 from tfimp.rounds import Rules
 from tfimp.sweeps.cell import Stopped
@@ -66,13 +67,13 @@ Listener: TypeAlias = Callable[[SweepEvent], None]
 
 
 def sweep(
-    grid: Grid | Mapping[str, Any] | str | Path,
+    grid: Grid | Mapping[str, object] | str | Path,
     path: str | Path,
     *,
     workers: int | None = None,
     on: str | None = None,
     gpus: Sequence[int | str] = (),
-    slurm: Mapping[str, Any] | None = None,
+    slurm: Mapping[str, object] | None = None,
     resume: bool = False,
     retry_failed: bool = False,
     progress: Listener | None = None,
@@ -101,7 +102,7 @@ def sweep(
         ConfigError, StoreError: what was asked for cannot be done; nothing was begun.
         KeyboardInterrupt: after Ctrl-C, once every cell has written its checkpoint.
     """
-    asked: Mapping[str, Any] = {}
+    asked: Record = {}
     if not isinstance(grid, Grid):
         grid, asked = read_grid(grid)
     for cell in grid.cells:  # every configuration is checked before anything is written
@@ -126,7 +127,7 @@ def _is_left(state: CellState, retry_failed: bool) -> bool:
     return state.status in ("waiting", "stopped") or (state.status == "failed" and retry_failed)
 
 
-def _engine(on: str, slurm: Mapping[str, Any], gpus: Sequence[str]) -> Callable[[Path, int], Engine]:
+def _engine(on: str, slurm: Mapping[str, object], gpus: Sequence[str]) -> Callable[[Path, int], Engine]:
     """What starts the engine that was asked for, of a folder and a number of workers."""
     if on == "slurm":
         return lambda path, workers: SlurmEngine(path, slurm)

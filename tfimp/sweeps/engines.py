@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tfimp import registry
+from tfimp._kinds import Record
 from tfimp.errors import ConfigError
 from tfimp.sweeps.cell import run_cell
 from tfimp.sweeps.folder import ENDED, cell_folder, cell_state, read_cell
@@ -207,7 +208,7 @@ class SlurmEngine:
         at_once: Most tasks at the same time; 0 leaves it to SLURM.
     """
 
-    def __init__(self, root: Path, options: Mapping[str, Any], at_once: int = 0) -> None:
+    def __init__(self, root: Path, options: Mapping[str, object], at_once: int = 0) -> None:
         try:
             import submitit
         except ImportError:
@@ -271,7 +272,7 @@ class SlurmCell:
         return submitit.helpers.DelayedSubmission(self, root, name, toml, plugins)
 
 
-def slurm_parameters(options: Mapping[str, Any]) -> dict[str, Any]:
+def slurm_parameters(options: Mapping[str, object]) -> Record:
     """``sbatch`` options with ``time`` in minutes: a number, ``30m``, ``8h``, ``2d`` or ``HH:MM:SS``.
 
     Raises:
@@ -283,7 +284,7 @@ def slurm_parameters(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _minutes(value: Any) -> int:
+def _minutes(value: object) -> int:
     text = str(value).strip().lower()
     units = {"m": 1, "h": 60, "d": 1440}
     parts = text.split(":")

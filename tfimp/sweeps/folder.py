@@ -8,8 +8,8 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from tfimp._kinds import Record
 from tfimp.config import parse_toml
 from tfimp.errors import ConfigError, StoreError, TfimpError
 from tfimp.store import Run, lock, open_run
@@ -96,7 +96,7 @@ def cell_state(root: Path, cell: Cell) -> CellState:
     if not folder.is_dir():
         return CellState(cell, "waiting")
     facts = read_cell(folder)
-    found: dict[str, Any] = {
+    found: Record = {
         "attempts": _whole(facts, "attempts"),
         "host": _word(facts, "host"),
         "error": _word(facts, "error"),
@@ -117,7 +117,7 @@ def cell_state(root: Path, cell: Cell) -> CellState:
     return CellState(cell, "stopped" if status != "waiting" or found["attempts"] else "waiting", rounds, **found)
 
 
-def read_cell(folder: Path) -> dict[str, Any]:
+def read_cell(folder: Path) -> Record:
     """What cell.json says: status, attempts, host, error; empty where nothing is there or it was damaged."""
     try:
         return from_json(read_whole(folder, CELL, limit=MAX_TEXT), CELL)
@@ -125,7 +125,7 @@ def read_cell(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def write_cell(folder: Path, **facts: Any) -> None:
+def write_cell(folder: Path, **facts: object) -> None:
     """Replace what cell.json says."""
     make_folder(folder)
     error = str(facts.get("error", ""))[:LONGEST_ERROR]
@@ -133,12 +133,12 @@ def write_cell(folder: Path, **facts: Any) -> None:
     write_whole(folder, CELL, content=to_json(document))
 
 
-def _whole(facts: dict[str, Any], key: str) -> int:
+def _whole(facts: Record, key: str) -> int:
     value = facts.get(key)
     return value if type(value) is int and 0 <= value < 2**31 else 0
 
 
-def _word(facts: dict[str, Any], key: str) -> str:
+def _word(facts: Record, key: str) -> str:
     value = facts.get(key)
     return value[:LONGEST_ERROR] if isinstance(value, str) else ""
 

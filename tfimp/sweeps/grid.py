@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfimp._kinds import Record
 from tfimp.config import RunConfig, parse_setting, read_config_file, read_preset
 from tfimp.errors import ConfigError, nearest
 
@@ -38,7 +39,7 @@ class Cell:
     condition: str
     seed: int
     config: RunConfig = dataclasses.field(repr=False)
-    settings: Mapping[str, Any] = dataclasses.field(repr=False, compare=False)
+    settings: Mapping[str, object] = dataclasses.field(repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -65,8 +66,8 @@ class Grid:
         title: What the sweep is about, a sentence.
     """
 
-    bases: Mapping[str, Mapping[str, Any]]
-    set: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    bases: Mapping[str, Mapping[str, object]]
+    set: Mapping[str, object] = dataclasses.field(default_factory=dict)
     over: Values = dataclasses.field(default_factory=dict)
     also: tuple[Values, ...] = ()
     title: str = ""
@@ -94,8 +95,8 @@ class Grid:
                 found[cell.identity] = cell
         return tuple(found.values())
 
-    def _cell(self, chosen: Mapping[str, Any]) -> Cell:
-        settings = {**self.set, **chosen}
+    def _cell(self, chosen: Mapping[str, object]) -> Cell:
+        settings: Record = {**self.set, **chosen}
         name = settings.pop("preset", next(iter(self.bases)))
         if name not in self.bases:
             raise ConfigError(f"unknown preset {name!r}{nearest(str(name), self.bases)} in the grid")
@@ -106,7 +107,7 @@ class Grid:
         condition = folder_name(varied) if varied else name
         return Cell(condition, config.seed, config, dict(chosen))
 
-    def _settings_of(self, name: str) -> dict[str, Any]:
+    def _settings_of(self, name: str) -> Record:
         flat = flatten({key: value for key, value in self.bases[name].items() if key != "about"})
         return {key: value for key, value in flat.items() if not key.startswith("export.")}
 
@@ -156,18 +157,18 @@ def _size(values: Values) -> int:
     return size
 
 
-def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(mapping: Mapping[str, object], prefix: str = "") -> Record:
     """Nested tables as ``section.key``."""
-    found: dict[str, Any] = {}
+    found: Record = {}
     for key, value in mapping.items():
         name = f"{prefix}{key}"
         found |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return found
 
 
-def _merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(*parts: Mapping[str, object]) -> Record:
     """Settings by ``section.key`` or as tables, later ones in place of earlier ones, as tables."""
-    merged: dict[str, Any] = {}
+    merged: Record = {}
     for name, value in itertools.chain.from_iterable(flatten(part).items() for part in parts):
         section, dot, key = name.partition(".")
         if dot:
@@ -177,7 +178,7 @@ def _merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def folder_name(varied: Mapping[str, Any]) -> str:
+def folder_name(varied: Mapping[str, object]) -> str:
     """The folder of a condition: ``fraction=0.3,hidden=64-64``; a digest ends what would be too long."""
     words = []
     for key, value in varied.items():
@@ -205,7 +206,7 @@ def parse_values(text: str, option: str = "--over") -> tuple[str, list[Any]]:
     return key, listed_values(key, value)
 
 
-def listed_values(key: str, value: Any) -> list[Any]:
+def listed_values(key: str, value: object) -> list[Any]:
     """The values of a varied key: a list, the whole numbers of a range, or a single value."""
     if isinstance(value, str) and (found := _RANGE.fullmatch(value)):
         first, last = map(int, found.groups())
@@ -219,7 +220,7 @@ def listed_values(key: str, value: Any) -> list[Any]:
     return [value]
 
 
-def read_grid(source: str | Path | Mapping[str, Any], where: str = "") -> tuple[Grid, dict[str, Any]]:
+def read_grid(source: str | Path | Mapping[str, object], where: str = "") -> tuple[Grid, Record]:
     """A grid from its file, or from what such a file holds.
 
     Args:
@@ -252,23 +253,23 @@ def read_grid(source: str | Path | Mapping[str, Any], where: str = "") -> tuple[
     return grid, dict(tables["workers"])
 
 
-def _table(source: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
+def _table(source: Mapping[str, object], name: str, where: str) -> Mapping[str, Any]:
     found = source.get(name, {})
     if not isinstance(found, Mapping):
         raise ConfigError(f"{where}: {name} is a table, got {found!r}")
     return found
 
 
-def _values(table: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _values(table: Mapping[str, object]) -> dict[str, list[Any]]:
     return {key: listed_values(key, value) for key, value in flatten(table).items()}
 
 
-def _bases(source: Mapping[str, Any], products: Iterable[Values], where: str) -> dict[str, Mapping[str, Any]]:
+def _bases(source: Mapping[str, object], products: Iterable[Values], where: str) -> dict[str, Mapping[str, object]]:
     from tfimp.config import DEFAULT_PRESET
 
     if "preset" in source and "config" in source:
         raise ConfigError(f"{where}: preset and config exclude each other; give one of them")
-    bases: dict[str, Mapping[str, Any]] = {}
+    bases: dict[str, Mapping[str, object]] = {}
     if "config" in source:
         bases[Path(str(source["config"])).stem] = read_config_file(str(source["config"]))
     else:

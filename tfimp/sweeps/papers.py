@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from tfimp._kinds import Record
 from tfimp.config import DEFAULT_PRESET, PRESETS, preset_names, read_config_file
 from tfimp.errors import ConfigError, nearest
 from tfimp.sweeps.grid import Grid, flatten, listed_values, read_grid
@@ -19,7 +19,7 @@ def sweep_names() -> list[str]:
     return sorted(file.stem for file in SWEEPS.glob("*.toml"))
 
 
-def read_sweep(name: str, small: bool = False) -> dict[str, Any]:
+def read_sweep(name: str, small: bool = False) -> Record:
     """What the file of a comparison holds.
 
     Args:
@@ -53,10 +53,10 @@ def ask(
     grid_file: str | Path | None = None,
     preset: str | None = None,
     *,
-    over: Mapping[str, Any] | None = None,
-    set: Mapping[str, Any] | None = None,
+    over: Mapping[str, object] | None = None,
+    set: Mapping[str, object] | None = None,
     small: bool = False,
-) -> tuple[Grid, dict[str, Any]]:
+) -> tuple[Grid, Record]:
     """The grid that a file or a name stands for, with further keys.
 
     Args:
@@ -68,7 +68,7 @@ def ask(
     Returns:
         The grid, and its table ``workers``.
     """
-    source: dict[str, Any]
+    source: Record
     if grid_file is not None:
         source = read_config_file(grid_file)
     elif preset is not None and preset in sweep_names():

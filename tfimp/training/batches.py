@@ -13,7 +13,7 @@ BLOCK = 100
 
 def block_indices(
     seed: int, round_index: int, block: int, batch_size: int, samples: int
-) -> Int32[np.ndarray, "{BLOCK} {batch_size}"]:
+) -> Int32[np.ndarray, "steps {batch_size}"]:
     """The samples of one block of steps, each batch drawn at random from the training part.
 
     Args:
@@ -24,7 +24,7 @@ def block_indices(
         samples: Size of the training part.
 
     Returns:
-        Entries in [0, samples).
+        BLOCK steps, entries in [0, samples).
     """
     generator = np.random.Generator(np.random.Philox(sequence(seed, Stream.BATCHES, round_index, block)))
     return generator.integers(samples, size=(BLOCK, batch_size), dtype=np.int32)

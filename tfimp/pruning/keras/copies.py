@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tfimp._kinds import Layer, Model, Record, Variable
 from tfimp.errors import ConfigError
 from tfimp.pruning.keras.layer_tree import LayerTree
 
@@ -26,7 +27,7 @@ class Copies(LayerTree):
 
     # What differs.
 
-    def is_graph(self, model: Any) -> bool:
+    def is_graph(self, model: Model) -> bool:
         """Whether a model is Sequential or functional, so that it can be copied layer by layer."""
         raise NotImplementedError
 
@@ -34,20 +35,20 @@ class Copies(LayerTree):
         """Build a copy that its graph has not built."""
         raise NotImplementedError
 
-    def variable_copy(self, variable: Any) -> Any:
+    def variable_copy(self, variable: Variable) -> Any:
         """A variable of its own with the same value."""
         raise NotImplementedError
 
-    def scope(self, model: Any) -> Any:
+    def scope(self, model: Model) -> Any:
         """The context in which variables of a model's copy are made."""
         raise NotImplementedError
 
-    def adopt(self, copy: Any, layer: Any) -> None:
+    def adopt(self, copy: Any, layer: Layer) -> None:
         """Give a layer's copy what its configuration does not say."""
 
     # What does not.
 
-    def clone(self, model: Any, finish: Finish, configure: Callable[[Any], Any] | None = None) -> Any:
+    def clone(self, model: Model, finish: Finish, configure: Callable[[Any], Any] | None = None) -> Any:
         """A copy of a Sequential or functional model, wrappers taken off.
 
         Args:
@@ -60,7 +61,7 @@ class Copies(LayerTree):
 
         graphs: list[set[int]] = []
 
-        def copied(layer: Any) -> Any:
+        def copied(layer: Layer) -> Any:
             # A bare operation of Keras 3 has no weights; what a user hung on a model, a teacher say, is no part of it.
             if not isinstance(layer, self.keras.layers.Layer) or id(layer) not in graphs[-1]:
                 return layer
@@ -68,7 +69,7 @@ class Copies(LayerTree):
                 done[id(layer)] = copied_model(layer) if isinstance(layer, self._model_class) else copied_layer(layer)
             return done[id(layer)]
 
-        def copied_layer(layer: Any) -> Any:
+        def copied_layer(layer: Layer) -> Any:
             plain = self.plain(layer)
             if hasattr(plain, "adapt") and not hasattr(plain, "finalize_state"):
                 return plain  # look-up tables are not weights; such layers are shared, as TF-MOT does
@@ -110,7 +111,7 @@ class Copies(LayerTree):
                 setattr(new, name, self._translated(value, done))
         return new
 
-    def _translated(self, value: Any, done: Mapping[int, Any]) -> Any:
+    def _translated(self, value: object, done: Mapping[int, Any]) -> Any:
         """An attribute's value for the copy: its own layers and variables, everything else shared."""
         if id(value) in done:
             return done[id(value)]
@@ -141,6 +142,6 @@ class Copies(LayerTree):
         return frozenset(names)
 
 
-def attributes(owner: Any) -> dict[str, Any]:
+def attributes(owner: Any) -> Record:
     """What was assigned to a model or layer; PyTorch keeps modules apart."""
     return {**(vars(owner).get("_modules") or {}), **vars(owner)}

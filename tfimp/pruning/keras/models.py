@@ -7,8 +7,9 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
 
+from tfimp._kinds import Layer, Model, Optimizer, Record, Variable
 from tfimp.errors import ConfigError, PruningWarning
 from tfimp.pruning.keras.copies import Copies, attributes
 from tfimp.pruning.keras.layer_tree import LayerTree
@@ -39,7 +40,7 @@ class KerasModels(Copies):
 
     # What differs.
 
-    def optimizer_variables(self, model: Any, optimizer: Any = None) -> dict[str, Any]:
+    def optimizer_variables(self, model: Model, optimizer: Optimizer = None) -> Record:
         """The optimiser's variables: ``optimizer/SLOT/WEIGHT`` for slots of weights, ``optimizer/NAME`` for others.
 
         Creates the slots if the optimiser has none yet.
@@ -50,18 +51,18 @@ class KerasModels(Copies):
         """
         raise NotImplementedError
 
-    def rates(self, optimizer: Any) -> list[Any]:
+    def rates(self, optimizer: Optimizer) -> list[Any]:
         """The variables that hold learning rates."""
         raise NotImplementedError
 
-    def synchronise(self, model: Any) -> None:
+    def synchronise(self, model: Model) -> None:
         """Bring the model's variables up to date where `fit` keeps them outside of the model while it runs."""
 
-    def zeros_like(self, weight: Any) -> Any:
+    def zeros_like(self, weight: Variable) -> Any:
         """A variable of zeros of a weight's shape, in float32."""
         raise NotImplementedError
 
-    def trace_again(self, model: Any) -> None:
+    def trace_again(self, model: Model) -> None:
         """Forget the compiled training step of a model in `fit`."""
         raise NotImplementedError
 
@@ -71,7 +72,7 @@ class KerasModels(Copies):
 
     def prune(
         self,
-        model: Any,
+        model: Model,
         schedule: IterativeMagnitudeSchedule,
         *,
         scope: str,
@@ -112,7 +113,7 @@ class KerasModels(Copies):
             self._say_what_is_left(model, plain, chosen, left_out)
         return pruned
 
-    def strip(self, model: Any) -> Any:
+    def strip(self, model: Model) -> Any:
         """The plain model without wrappers; see `tfimp.strip`."""
         if isinstance(model, self._wrapper_class):
             return model.layer
@@ -123,16 +124,16 @@ class KerasModels(Copies):
         self.unwrap_inside(stripped)
         return stripped
 
-    def fresh_weights(self, model: Any, seed: int) -> dict[str, NDArray[Any]]:
+    def fresh_weights(self, model: Model, seed: int) -> dict[str, np.ndarray]:
         """New weights by name, from the initialisers of the model's layers with seeds drawn from `seed`."""
         clone = self.clone(model, lambda original, copy: copy, reseeded(seed))
         return {name: self.numpy(variable) for name, variable in self.variables(clone).items()}
 
-    def numpy(self, variable: Any) -> NDArray[Any]:
+    def numpy(self, variable: Variable) -> np.ndarray:
         """The value of a variable, as a copy."""
         raise NotImplementedError
 
-    def take_over(self, model: Any, optimizer: Any = None) -> bool:
+    def take_over(self, model: Model, optimizer: Optimizer = None) -> bool:
         """Say that somebody prunes a model while it trains.
 
         Args:
@@ -153,7 +154,7 @@ class KerasModels(Copies):
         averaged = any(getattr(each, "use_ema", False) for each in optimizers_within(optimizer))
         return not own_step(model) and (stays or not averaged)
 
-    def let_go(self, model: Any) -> None:
+    def let_go(self, model: Model) -> None:
         """Take back what `take_over` said."""
         for layer in self.pruned_layers(model):
             layer.__dict__["driven"] = False
@@ -204,12 +205,14 @@ class KerasModels(Copies):
         self._forget_functions(holder)
 
     @staticmethod
-    def _forget_functions(model: Any) -> None:
+    def _forget_functions(model: Model) -> None:
         for name in ("train_function", "test_function", "predict_function"):
             if getattr(model, name, None) is not None:
                 setattr(model, name, None)
 
-    def _left_out(self, model: Any, plain: Mapping[str, Any], schedule: IterativeMagnitudeSchedule) -> dict[str, str]:
+    def _left_out(
+        self, model: Model, plain: Mapping[str, Layer], schedule: IterativeMagnitudeSchedule
+    ) -> dict[str, str]:
         """The layers that can be pruned but are only where they are asked for, and why."""
         able = [name for name, layer in plain.items() if self._can_prune(layer)]
         left = {name: "frozen" for name in able if not plain[name].trainable}
@@ -223,7 +226,7 @@ class KerasModels(Copies):
                 left[name] = "the output layer"
         return left if len(left) < len(able) else {}
 
-    def _output_layer(self, model: Any) -> Any:
+    def _output_layer(self, model: Model) -> Any:
         """The layer with prunable weights that gives a model's one output; None where several do."""
         if isinstance(model, self.keras.Sequential):
             candidates: Any = list(reversed(model.layers))
@@ -237,7 +240,7 @@ class KerasModels(Copies):
         return None
 
     def _say_what_is_left(
-        self, model: Any, plain: Mapping[str, Any], chosen: list[str], left_out: Mapping[str, str]
+        self, model: Model, plain: Mapping[str, Layer], chosen: list[str], left_out: Mapping[str, str]
     ) -> None:
         if self.is_graph(model) and len(model.outputs) > 1:
             warnings.warn(
@@ -257,7 +260,7 @@ class KerasModels(Copies):
             advice = f"; layers=[...] names others, {'layers=' + repr('*') + ' all' if left_out else 'by name or glob'}"
             warnings.warn(f"pruned: {', '.join(chosen)}; left dense: {words}{advice}", PruningWarning, stacklevel=4)
 
-    def _looks_prunable(self, layer: Any) -> bool:
+    def _looks_prunable(self, layer: Layer) -> bool:
         ours = type(layer).__module__.partition(".")[0] == self.package
         normal = ours and "Normalization" in type(layer).__name__
         return not normal and any(len(weight.shape) > 1 for weight in layer.trainable_weights)
@@ -269,7 +272,7 @@ class KerasModels(Copies):
                 after[name].assign(self.numpy(mask))  # JAX's fit destroys arrays that it was given
 
 
-def _chain_to_the_output(model: Any) -> Iterator[Any]:
+def _chain_to_the_output(model: Model) -> Iterator[Any]:
     """The layers from a functional model's output backwards, as long as each has one input."""
     outputs = model.outputs
     tensor = outputs[0] if len(outputs) == 1 else None
@@ -295,7 +298,7 @@ def _items(owner: Any) -> list[tuple[Any, Any]]:
     return [(name, value) for name, value in attributes(owner).items() if not name.startswith("_")]
 
 
-def _put(owner: Any, key: Any, value: Any) -> None:
+def _put(owner: Any, key: Any, value: object) -> None:
     if isinstance(owner, tuple):
         return
     in_place = isinstance(owner, (dict, list))

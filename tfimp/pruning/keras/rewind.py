@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tfimp._kinds import Model, Optimizer
 from tfimp.pruning import criteria
 from tfimp.pruning.keras.callback import Callback
 from tfimp.pruning.keras.progress import Progress
@@ -61,12 +62,12 @@ class Rewind(Callback):
 
     def __init__(
         self,
-        model: Any = None,
-        optimizer: Any = None,
+        model: Model = None,
+        optimizer: Optimizer = None,
         *,
         rewind_optimizer: bool = True,
-        criterion: str | Callable[..., Any] = "magnitude",
-        saliency: str | Callable[..., Any] | None = None,
+        criterion: str | Callable[..., object] = "magnitude",
+        saliency: str | Callable[..., object] | None = None,
         keep_networks: bool = True,
     ) -> None:
         self.criterion = criteria.resolve(criterion if saliency is None else saliency)
@@ -88,7 +89,7 @@ class Rewind(Callback):
         """Steps, round and rewind point of the model."""
         return self._training.progress
 
-    def advance(self, gradients: Sequence[Any] | Mapping[str, Any] | None = None) -> None:
+    def advance(self, gradients: Sequence[Any] | Mapping[str, object] | None = None) -> None:
         """The hook of custom loops: call it before each training step (each epoch, if the schedule counts epochs).
 
         Prunes and rewinds if a round begins here, then counts the step.
@@ -117,7 +118,7 @@ class Rewind(Callback):
         """
         self._keep(numbers)
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Check that there is something to prune, and that rounds begin where `fit` can stop for it."""
         self._begin()
         training, optimizer = self._training, self._optimizer or self.model.optimizer
@@ -125,13 +126,13 @@ class Rewind(Callback):
         training.rates = Rates(training.home.rates(optimizer) if optimizer is not None else [])
         self._strict = not training.home.take_over(self.model, optimizer)
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Remember at which step the epoch starts."""
         self._training.follow_position()
         self._epoch_start = self.progress.step
         self._new_epoch = True
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Take the rewind point, or prune and rewind, if it is time to."""
         training, progress = self._training, self.progress
         if training.schedule.unit == "steps" or self._new_epoch:
@@ -150,7 +151,7 @@ class Rewind(Callback):
         if training.gradients.batches is not None:
             change(training.gradients.batches)
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Count the steps; `batch` is the last one that was executed."""
         self._after_step()
         steps = self.params.get("steps")
@@ -161,17 +162,17 @@ class Rewind(Callback):
         if steps and batch + 1 >= steps:
             self._training.write_position()
 
-    def on_test_begin(self, logs: Any = None) -> None:
+    def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """A validation sees the trained network, also after a `fit` of the user's own that found no more data."""
         self._training.not_trained()
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Keep the round's network and numbers as they are now."""
         self._training.not_trained()
         if not self._new_epoch:  # an epoch without data has nothing to tell
             self._keep(logs or {})
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         """Say it if the schedule is not done."""
         training = self._training
         training.not_trained()
@@ -184,6 +185,6 @@ class Rewind(Callback):
     def _begin(self) -> None:
         self._training = Training(self.model, self._optimizer, self.criterion, self.rewind_optimizer)
 
-    def _keep(self, numbers: Mapping[str, Any]) -> None:
+    def _keep(self, numbers: Mapping[str, float]) -> None:
         plain = {name: float(value) for name, value in numbers.items() if np.ndim(value) == 0}
         keep_round(self.progress, plain, self._training.home, self.model, self.keep_networks)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tfimp._kinds import Model, Optimizer, Record
 from tfimp.errors import ConfigError, PruningWarning
 from tfimp.network.seeds import Stream, number
 from tfimp.pruning import core, wrapper
@@ -18,7 +17,7 @@ from tfimp.pruning.keras.watch import Rates
 from tfimp.pruning.masks import density
 from tfimp.pruning.names import weight_of
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, np.ndarray]
 
 
 class Training:
@@ -34,7 +33,7 @@ class Training:
       ConfigError: see `tfimp.Rewind`.
     """
 
-    def __init__(self, model: Any, optimizer: Any, criterion: Criterion, rewind_optimizer: bool) -> None:
+    def __init__(self, model: Model, optimizer: Optimizer, criterion: Criterion, rewind_optimizer: bool) -> None:
         self.model, self.home = model, wrapper.home(model)
         self._optimizer, self._criterion, self._rewind_optimizer = optimizer, criterion, rewind_optimizer
         used = optimizer or getattr(model, "optimizer", None)
@@ -56,7 +55,7 @@ class Training:
         self.gradients = MeanGradients(self.home, model, "gradient" in criterion.needs)
         self.home.take_over(model)
         self.rates: Rates | None = None  # of a `fit`, where somebody else may set them
-        self._before_round: dict[str, Any] | None = None
+        self._before_round: Record | None = None
         self.sweep()
         self._say_what_is_frozen()
 
@@ -150,7 +149,7 @@ class Training:
             fresh=lambda: self.home.fresh_weights(self.model, seed),
         )
 
-    def _assign_state(self, variables: dict[str, Any], start: Arrays, kept: Arrays) -> None:
+    def _assign_state(self, variables: Record, start: Arrays, kept: Arrays) -> None:
         """Assign the state that a round starts from, but for what stays with the optimiser."""
         for name, variable in variables.items():
             stays = name.startswith("optimizer/") and not self._rewind_optimizer
@@ -222,11 +221,11 @@ class Training:
         progress.written = now
         next(self.home.pruned_layers(self.model)).position.assign(np.array(now, np.int32))
 
-    def _variables(self) -> dict[str, Any]:
+    def _variables(self) -> Record:
         return self.home.variables(self.model) | self.home.optimizer_variables(self.model, self._optimizer)
 
     @staticmethod
-    def _read(variables: dict[str, Any]) -> Arrays:
+    def _read(variables: Record) -> Arrays:
         return {name: wrapper.to_numpy(variable) for name, variable in variables.items()}
 
     def _check_due(self, position: int, due: int) -> None:
