@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+
+from tfimp._kinds import Tensor
 
 HALF_ROOT = 0.5**0.5
 """The papers' erf is erf(h / sqrt 2), the distribution function of a normal variable (Ingrosso & Goldt 2022)."""
@@ -15,9 +16,9 @@ RELU, TANH, ERF, PLAIN_ERF = 0, 1, 2, 3
 class Functions:
     """What the formulas are written in, of one array library."""
 
-    relu: Callable[[Any], Any]
-    tanh: Callable[[Any], Any]
-    erf: Callable[[Any], Any]
+    relu: Callable[[Tensor], Tensor]
+    tanh: Callable[[Tensor], Tensor]
+    erf: Callable[[Tensor], Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Activation:
     """
 
     code: int
-    formula: Callable[[Any, Functions], Any]
+    formula: Callable[[Tensor, Functions], Tensor]
 
-    def numpy(self, h: Any) -> Any:
+    def numpy(self, h: Tensor) -> Tensor:
         """Of a NumPy array, in its own precision."""
         import numpy as np
         from scipy.special import erf

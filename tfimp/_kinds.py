@@ -15,6 +15,8 @@ Variable: TypeAlias = Any
 
 # TensorFlow's or Keras's, with numbers or in a traced program
 Tensor: TypeAlias = Any
+# of a tf.function, for one signature
+Traced: TypeAlias = Any
 
 # what a JSON or TOML file holds
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"

@@ -9,12 +9,15 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfimp._files import open_regular
 from tfimp.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jfif", ".jpe", ".pbm")
 OTHER_SUFFIXES = (
@@ -105,7 +108,7 @@ def pixels(
             warnings.simplefilter("ignore")  # of odd metadata; large images are refused below
             source = contextlib.nullcontext(content) if content else open_regular(file)
             with source as readable, Image.open(readable, formats=_FORMATS) as opened:
-                image: Any = opened
+                image: Image.Image = opened
                 width, height = image.size
                 size = file.stat().st_size if content is None else len(content.getbuffer())
                 if width * height > min(_MOST_PIXELS, max(_FEW_PIXELS, _PIXELS_PER_BYTE * size)):
@@ -160,14 +163,14 @@ def _values(what: str, image: Any, colour: bool, seen: Seen) -> tuple[np.ndarray
     return np.asarray(image.convert("RGB" if colour else "L")), 255
 
 
-def _on_white(image: Any) -> Any:
+def _on_white(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     white = Image.new("RGBA", image.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, image)
 
 
-def _has_colour(image: Any) -> bool:
+def _has_colour(image: Image.Image) -> bool:
     red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")), -1, 0)
     return bool((red != green).any() or (green != blue).any())
 

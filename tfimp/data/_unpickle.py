@@ -66,7 +66,7 @@ class _ArraysOnly(pickle._Unpickler):  # type: ignore[name-defined]  # the one i
     read: Callable[[int], bytes]
     append: Callable[[Any], None]
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         place = module.replace("numpy._core", "numpy.core")
         if (place, name) not in _ADMITTED:
             raise _RefusedError(f"{module}.{name}")
@@ -114,7 +114,7 @@ class _ArraysOnly(pickle._Unpickler):  # type: ignore[name-defined]  # the one i
     dispatch[pickle.DICT[0]] = load_dict
 
     @staticmethod
-    def _fill(target: Any, items: list[Any]) -> None:
+    def _fill(target: object, items: list[Any]) -> None:
         # Only texts: the hash of nested tuples can take for ever.
         if type(target) is not dict or not all(isinstance(key, (str, bytes)) for key in items[::2]):
             raise _RefusedError("a dict whose keys are no texts")
@@ -128,20 +128,20 @@ class _ArraysOnly(pickle._Unpickler):  # type: ignore[name-defined]  # the one i
     dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
 
-def _side(side: Any) -> int:
+def _side(side: object) -> int:
     if type(side) is not int or side < 0:
         raise ValueError
     return side
 
 
-def _latin1(text: Any, encoding: Any = "latin1") -> bytes:
+def _latin1(text: object, encoding: object = "latin1") -> bytes:
     """How Python 3 writes bytes in old protocols; the only codec that is admitted."""
     if not isinstance(text, str) or encoding != "latin1":
         raise _RefusedError("_codecs.encode")
     return text.encode("latin1")
 
 
-def _number_type(name: Any, *_: Any) -> np.dtype:
+def _number_type(name: object, *_: object) -> np.dtype:
     """A dtype, if it is one of plain numbers."""
     dtype = np.dtype(name) if isinstance(name, str) and len(name) < 10 else np.dtype("O")
     if dtype.kind not in "biufc" or dtype.byteorder == ">":
@@ -149,20 +149,20 @@ def _number_type(name: Any, *_: Any) -> np.dtype:
     return dtype
 
 
-def _reconstruct(kind: Any, shape: Any, code: Any) -> np.ndarray:
+def _reconstruct(kind: object, shape: object, code: object) -> np.ndarray:
     """The empty array that its state is put into."""
     if kind is not _NDARRAY or shape != (0,):
         raise _RefusedError("an array without contents")
     return np.empty(0, np.uint8)
 
 
-def _scalar(dtype: Any, content: Any = b"") -> Any:
+def _scalar(dtype: object, content: str | bytes = b"") -> np.generic:
     if not isinstance(dtype, np.dtype):
         raise ValueError
     return np.frombuffer(content.encode("latin1") if isinstance(content, str) else content, dtype)[0]
 
 
-def _from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any, axis_order: Any = None) -> np.ndarray:
+def _from_buffer(buffer: object, dtype: object, shape: Any, order: Any, axis_order: object = None) -> np.ndarray:
     """What protocol 5 pickles call for a contiguous array (NumPy 2.3 adds the order of the axes)."""
     if axis_order is not None:
         raise _RefusedError("an array with permuted axes")

@@ -14,7 +14,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -224,7 +224,7 @@ def _read(
     return Split(np.concatenate(images), np.concatenate(labels))
 
 
-def _batch(path: Path, name: str, file: IO[bytes], size: int, form: _Format, kind: str) -> tuple[np.ndarray, Any]:
+def _batch(path: Path, name: str, file: IO[bytes], size: int, form: _Format, kind: str) -> tuple[np.ndarray, object]:
     """Pixels (n, 3072) uint8 and labels of one file of any version."""
     if name.endswith(".bin"):
         record = len(form.labels) + 3 * _PIXELS
@@ -246,7 +246,7 @@ def _batch(path: Path, name: str, file: IO[bytes], size: int, form: _Format, kin
     return data, content[kind]
 
 
-def _checked(path: Path, labels: Any, count: int, classes: int) -> np.ndarray:
+def _checked(path: Path, labels: object, count: int, classes: int) -> np.ndarray:
     numbers = whole_numbers(path, labels)
     if numbers.shape != (count,):
         raise DataError(f"{str(path)!r}: {count} images but labels of shape {numbers.shape}")
@@ -255,7 +255,7 @@ def _checked(path: Path, labels: Any, count: int, classes: int) -> np.ndarray:
     return numbers.astype(np.int32)
 
 
-def whole_numbers(file: Path, labels: Any) -> np.ndarray:
+def whole_numbers(file: Path, labels: object) -> np.ndarray:
     """Labels, stored as an array or as a flat list, as int64.
 
     Raises:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from tfimp.data._room import room
 from tfimp.data._stored import Progress, user_path
 from tfimp.data.dataset import Dataset
 from tfimp.errors import DataError
+
+if TYPE_CHECKING:
+    import h5py
 
 _MOST = 1000
 _DEEPEST = 5
@@ -86,7 +89,7 @@ def read(file: Path, name: str) -> np.ndarray:
         return target
 
 
-def _check_texts(file: Path, name: str, data: Any) -> None:
+def _check_texts(file: Path, name: str, data: h5py.Dataset) -> None:
     """Refuse texts that claim more than the file has; HDF5 itself would take the memory for them."""
     size, count = file.stat().st_size, math.prod(data.shape)
     if data.dtype.kind in "US":
@@ -105,7 +108,7 @@ def _check_texts(file: Path, name: str, data: Any) -> None:
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[Any]:
+def opened(file: Path) -> Iterator[h5py.Group]:
     """An HDF5 file; whatever goes wrong while it is read becomes one line."""
     try:
         import h5py
@@ -127,7 +130,7 @@ def opened(file: Path) -> Iterator[Any]:
         raise DataError(f"{str(file)!r} is not a readable HDF5 file: {reason}") from None
 
 
-def _walk(group: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+def _walk(group: h5py.Group, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, h5py.Dataset]]:
     """Data sets by their path; links to other files are not followed."""
     import h5py
 
@@ -145,7 +148,7 @@ def _walk(group: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, A
             yield from _walk(inner, f"{prefix}{name}/", depth + 1)
 
 
-def _type(data: Any) -> str:
+def _type(data: h5py.Dataset) -> str:
     """The type as NumPy writes it; empty for what is neither numbers nor texts."""
     import h5py
 

@@ -66,7 +66,7 @@ class _OwnRandomness:
     def __init__(self) -> None:
         self.random = np.random.RandomState()
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(np, name)
 
 

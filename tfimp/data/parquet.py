@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +29,10 @@ from tfimp.data._room import room
 from tfimp.data._stored import Progress, make_dataset, resized, silent, user_path
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet
 
 _ROWS = 1000
 
@@ -69,7 +73,7 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Any]:
+def _opened(file: Path) -> Iterator[pyarrow.parquet.ParquetFile]:
     """A Parquet file; whatever goes wrong while it is read becomes one line."""
     try:
         import pyarrow.parquet
@@ -88,7 +92,7 @@ def _opened(file: Path) -> Iterator[Any]:
         raise DataError(f"{str(file)!r} is not a readable Parquet file: {reason}") from None
 
 
-def _columns(where: str, schema: Any, config: DataConfig) -> tuple[str, str, list[str]]:
+def _columns(where: str, schema: pa.Schema, config: DataConfig) -> tuple[str, str, list[str]]:
     """The names of the inputs' and the labels' columns, and those that are not used."""
     import pyarrow as pa
 
@@ -105,7 +109,7 @@ def _columns(where: str, schema: Any, config: DataConfig) -> tuple[str, str, lis
     return found[0], found[1], [name for name in headers if name not in found]
 
 
-def _is_encoded(kind: Any) -> bool:
+def _is_encoded(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     if pa.types.is_struct(kind):
@@ -113,7 +117,7 @@ def _is_encoded(kind: Any) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _class_names(schema: Any, label: str) -> list[str]:
+def _class_names(schema: pa.Schema, label: str) -> list[str]:
     """What Hugging Face's ``ClassLabel`` calls the classes; empty where the file does not say."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
@@ -123,7 +127,7 @@ def _class_names(schema: Any, label: str) -> list[str]:
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
 
 
-def _batches(file: Path, column: str) -> Iterator[Any]:
+def _batches(file: Path, column: str) -> Iterator[pa.RecordBatch]:
     with _opened(file) as content:
         if column not in content.schema_arrow.names:
             raise DataError(f"{str(file)!r} has no column {column!r}")

@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from tfimp.data._cache import cached
 from tfimp.data._stored import Progress, grey, make_dataset, resized, silent
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError, DataError, nearest
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 _BATCH = 512
 
@@ -67,7 +70,7 @@ def _write(name: str, folder: Path, target: Path, config: DataConfig, tell: Prog
     return {"parts": list(used), "image_shape": shapes[0], "class_names": class_names}
 
 
-def _builder(name: str, folder: Path, tell: Progress) -> Any:
+def _builder(name: str, folder: Path, tell: Progress) -> tfds.core.DatasetBuilder:
     """TFDS's builder: from prepared files where there are any, else after a download."""
     prepared = prepared_folder(name, folder)
     try:
@@ -137,7 +140,7 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split("."))) if all(word.isdigit() for word in text.split(".")) else ()
 
 
-def _features(name: str, builder: Any) -> tuple[str, str, list[str]]:
+def _features(name: str, builder: tfds.core.DatasetBuilder) -> tuple[str, str, list[str]]:
     """The names of the image and of the label, and the class names."""
     import tensorflow_datasets as tfds
 
@@ -156,7 +159,13 @@ def _features(name: str, builder: Any) -> tuple[str, str, list[str]]:
 
 
 def _write_split(
-    builder: Any, split: str, keys: tuple[str, str], count: int, target: Path, config: DataConfig, tell: Progress
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    keys: tuple[str, str],
+    count: int,
+    target: Path,
+    config: DataConfig,
+    tell: Progress,
 ) -> list[int]:
     """Write ``TARGET-images.npy`` and ``TARGET-labels.npy``; returns the image shape."""
     import tensorflow_datasets as tfds

@@ -10,12 +10,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfimp._kinds import Model
+from tfimp._kinds import Model, Tensor
 from tfimp.errors import ConfigError
 from tfimp.inference.alignment import BLOCK, BLOCK_OF_8_BITS, align
 from tfimp.inference.compaction import FOLDING_ERROR, shrink
@@ -140,9 +139,9 @@ def _write(graph: Graph, name: str, dtype: np.dtype, format: str, calibration: S
             model.save(Path(folder, "network.keras"))
             files = _files(Path(folder))
         ops, backend = importlib.import_module("keras").ops, importlib.import_module("keras").backend.backend()
-        call: Any = tf.function(model, reduce_retracing=True) if backend == "tensorflow" else model
+        call: Callable[..., Tensor] = tf.function(model, reduce_retracing=True) if backend == "tensorflow" else model
         return Form(name, files, lambda x: np.array(ops.convert_to_numpy(call(ops.cast(x, "float32"), training=False))))
-    program: Any = (
+    program: tf.Module = (
         ModelProgram(graph.model, dtype)
         if name == "dense"
         else Program(graph, dtype, sparse=name == "sparse" and format == "savedmodel")
@@ -165,7 +164,7 @@ def _files(folder: Path) -> dict[tuple[str, ...], bytes]:
 
 def _tflite_runner(content: bytes) -> Predict:
     """Runs a file on one thread; for each number of samples an interpreter is prepared once."""
-    ready: dict[int, tuple[Any, int, int]] = {}
+    ready: dict[int, tuple[tf.lite.Interpreter, int, int]] = {}
 
     def predict(images: np.ndarray) -> np.ndarray:
         if len(images) not in ready:
@@ -182,7 +181,7 @@ def _tflite_runner(content: bytes) -> Predict:
     return predict
 
 
-def _ends(one: Any) -> tuple[int, int]:
+def _ends(one: tf.lite.Interpreter) -> tuple[int, int]:
     """Numbers of the tensors of images and logits; an interpreter that a runner still holds could not be resized."""
     runner = one.get_signature_runner()
     return runner.get_input_details()["images"]["index"], runner.get_output_details()["logits"]["index"]

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from tfimp._kinds import Layer, Model
+from tfimp._kinds import Layer, Model, Tensor
 
 ELEMENTWISE = frozenset(
     (
@@ -71,7 +70,7 @@ class Step:
     call: Callable[..., object] | None = None
     keeps_constants: bool = True
     is_elementwise: bool = True
-    activation: Any = None
+    activation: Callable[[Tensor], Tensor] | None = None
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -17,7 +17,7 @@ _FREE_SIDE = 32
 """Length of an axis of unknown length where a model is tried."""
 
 
-def compact(model: Model) -> Any:
+def compact(model: Model) -> Model:
     """A smaller model that computes the same: inputs, units and batch-norms that it can do without are taken out.
 
     Inputs that nobody uses are left out behind the input layer, so the model still takes whole inputs; units that no
@@ -49,7 +49,7 @@ def samples_of(graph: Graph) -> dict[int, np.ndarray]:
     Computed by the model's own layers, so that they are rounded as the model rounds them.
     """
     keras = importlib.import_module(package_of(graph.model))
-    values: dict[int, Any] = {}
+    values: dict[int, Tensor] = {}
     samples = {value: np.zeros(graph.features(value)) for value in graph.shapes}
     for step in graph.steps:
         if step.kind == "input":
@@ -69,13 +69,13 @@ def samples_of(graph: Graph) -> dict[int, np.ndarray]:
     return samples
 
 
-def _flat(made: Any) -> list[Any]:
+def _flat(made: Tensor) -> list[Tensor]:
     if isinstance(made, dict):
         return [item for name in sorted(made) for item in _flat(made[name])]
     return [item for part in made for item in _flat(part)] if isinstance(made, (list, tuple)) else [made]
 
 
-def _zeros(keras: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+def _zeros(keras: ModuleType, shape: tuple[int, ...], dtype: str) -> Tensor:
     if hasattr(keras, "ops"):
         return keras.ops.zeros(shape, dtype=dtype)
     import tensorflow as tf
@@ -83,7 +83,7 @@ def _zeros(keras: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     return tf.zeros(shape, dtype)
 
 
-def build(graph: Graph, package: str = "") -> Any:
+def build(graph: Graph, package: str = "") -> Model:
     """A functional model of a graph.
 
     Args:
@@ -93,7 +93,7 @@ def build(graph: Graph, package: str = "") -> Any:
     """
     package = package or package_of(graph.model)
     maker = _Maker(importlib.import_module(package), package == package_of(graph.model))
-    tensors: dict[int, Any] = {}
+    tensors: dict[int, Tensor] = {}
     for step in graph.steps:
         made = maker.make(step, graph, [tensors[value] for value in step.inputs])
         tensors.update(zip(step.outputs, _flat(made), strict=True))
@@ -105,7 +105,7 @@ def build(graph: Graph, package: str = "") -> Any:
     return maker.keras.Model(*_as_in(graph.model, ins, outs), name=graph.model.name)
 
 
-def _as_in(model: Model, ins: list[Any], outs: list[Any]) -> tuple[Any, Any]:
+def _as_in(model: Model, ins: list[Tensor], outs: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Inputs and outputs in the structure (dict, list) that the model has them in."""
     inner: Model = getattr(model, "_functional", model)
     if hasattr(inner, "_outputs_struct"):
@@ -124,12 +124,12 @@ class _Maker:
         is_same: Whether it is the one that the steps were read from.
     """
 
-    def __init__(self, keras: Any, is_same: bool) -> None:
+    def __init__(self, keras: ModuleType, is_same: bool) -> None:
         self.keras, self.is_same = keras, is_same
-        self._copies: dict[int, Any] = {}
-        self._whole: list[tuple[Any, Any]] = []
+        self._copies: dict[int, Layer] = {}
+        self._whole: list[tuple[Layer, Layer]] = []
 
-    def make(self, step: Step, graph: Graph, tensors: list[Any]) -> Any:
+    def make(self, step: Step, graph: Graph, tensors: list[Tensor]) -> Tensor:
         """The layer of a step, called."""
         layers = self.keras.layers
         if step.kind == "input":
@@ -159,7 +159,7 @@ class _Maker:
             if hasattr(copy, "finalize_state") and copy.built:
                 copy.finalize_state()
 
-    def _built(self, step: Step, tensor: Tensor, **changes: object) -> Any:
+    def _built(self, step: Step, tensor: Tensor, **changes: object) -> Tensor:
         config = {**step.layer.get_config(), **changes}
         if not self.is_same:
             names = ("name", "epsilon", "momentum", "kernel_size", "strides", "padding", *changes)
@@ -173,14 +173,14 @@ class _Maker:
                 variable.assign(step.arrays[name])
         return result
 
-    def _select(self, tensor: Tensor, indices: np.ndarray) -> Any:
+    def _select(self, tensor: Tensor, indices: np.ndarray) -> Tensor:
         if hasattr(self.keras, "ops"):
             return self.keras.ops.take(tensor, indices, axis=-1)
         import tensorflow as tf
 
         return tf.gather(tensor, indices.tolist(), axis=-1)
 
-    def _copy(self, layer: Layer) -> Any:
+    def _copy(self, layer: Layer) -> Layer:
         """A layer like this one, with its weights; operations and layers without a description are used themselves."""
         if id(layer) in self._copies or not isinstance(layer, self.keras.layers.Layer):
             return self._copies.get(id(layer), layer)
@@ -196,7 +196,7 @@ class _Maker:
         self._copies[id(layer)] = copy
         return copy
 
-    def _translated(self, step: Step, tensors: list[Any]) -> Any:
+    def _translated(self, step: Step, tensors: list[Tensor]) -> Tensor:
         """A step in the other Keras."""
         kind, layers, config = type(step.layer).__name__, self.keras.layers, step.layer.get_config()
         name = getattr(getattr(step.layer, "activation", None), "__name__", "")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfimp._kinds import Model, Record, Tensor
+from tfimp._kinds import Model, Record, Tensor, Traced
 from tfimp.errors import ConfigError
 from tfimp.inference.graph import Graph, Step
 
@@ -91,13 +91,13 @@ class Program(tf.Module):
         return made | ({"shape": arrays["shape"]} if "shape" in arrays else {})
 
 
-def traced(function: Any, features: int, dtype: np.dtype) -> Any:
+def traced(function: tf.types.experimental.PolymorphicFunction, features: int, dtype: np.dtype) -> Traced:
     """The concrete function for images of a type; one for float32 is kept beside it."""
     specs = {kind: tf.TensorSpec((None, features), kind, "images") for kind in ("float32", dtype.name)}
     return {kind: function.get_concrete_function(spec) for kind, spec in specs.items()}[dtype.name]
 
 
-def _take(step: Step, numbers: Record, given: list[Any]) -> Any:
+def _take(step: Step, numbers: Record, given: list[Tensor]) -> Tensor:
     """One step."""
     x = given[0]
     if step.kind == "select":
@@ -119,20 +119,20 @@ def _take(step: Step, numbers: Record, given: list[Any]) -> Any:
     return step.call(step.layer, *given)
 
 
-def _convolution(step: Step, x: Tensor, kernel: Any) -> Any:
+def _convolution(step: Step, x: Tensor, kernel: Tensor) -> Tensor:
     layer = step.layer
     return tf.nn.convolution(x, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
 
 
-def _product(x: Tensor, numbers: Record) -> Any:
+def _product(x: Tensor, numbers: Record) -> Tensor:
     """x W over the survivors of W."""
     entries, values, shape = numbers["entries"], numbers["values"], numbers["shape"]
     columns = tf.transpose(x)
 
-    def of_few() -> Any:
+    def of_few() -> Tensor:
         return tf.raw_ops.SparseTensorDenseMatMul(a_indices=entries, a_values=values, a_shape=shape, b=columns)
 
-    def of_many() -> Any:
+    def of_many() -> Tensor:
         rows = tf.raw_ops.SparseTensorToCSRSparseMatrix(
             indices=tf.cast(entries, tf.int64), values=values, dense_shape=shape
         )

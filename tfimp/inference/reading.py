@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import collections
 import importlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from tfimp._kinds import Layer, Model, Record, Variable
+from tfimp._kinds import Layer, Model, Record, Tensor, Variable
 from tfimp.errors import ConfigError
 from tfimp.inference.graph import ELEMENTWISE, Graph, Step
 
@@ -29,6 +30,8 @@ _ONLY_IN_TRAINING = frozenset(
 )
 _MERGES = frozenset(["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"])
 _POOLS = ("MaxPooling", "AveragePooling", "GlobalMaxPooling", "GlobalAveragePooling", "UpSampling", "Cropping")
+
+Node: TypeAlias = Any  # of a Keras graph: a call of a layer
 
 
 def package_of(model: Model) -> str:
@@ -64,7 +67,7 @@ def read(model: Model) -> Graph:
     return Graph(reader.steps, reader.shapes, tuple(outputs), model)
 
 
-def _functional(model: Model, package: str) -> Any:
+def _functional(model: Model, package: str) -> Model:
     """The functional model, or the one inside a Sequential."""
     if package == "tf_keras":
         found = model if getattr(model, "_is_graph_network", False) else None
@@ -85,12 +88,12 @@ def _functional(model: Model, package: str) -> Any:
 
 
 class _Reader:
-    def __init__(self, keras: Any, package: str) -> None:
+    def __init__(self, keras: ModuleType, package: str) -> None:
         self.keras, self.package = keras, package
         self.steps: list[Step] = []
         self.shapes: dict[int, tuple[int | None, ...]] = {}
 
-    def new_value(self, shape: Any) -> int:
+    def new_value(self, shape: Sequence[int | None]) -> int:
         self.shapes[len(self.shapes)] = tuple(shape)[1:]
         return len(self.shapes) - 1
 
@@ -112,14 +115,14 @@ class _Reader:
                 values.update(zip(map(id, tensors_out), made, strict=True))
         return [values[id(tensor)] for tensor in graph.outputs]
 
-    def _ends(self, node: Any) -> tuple[list[Any], list[Any]]:
+    def _ends(self, node: Node) -> tuple[list[Tensor], list[Tensor]]:
         if self.package == "tf_keras":
             import tensorflow as tf
 
             return list(node.keras_inputs), tf.nest.flatten(node.outputs)
         return list(node.input_tensors), list(node.outputs)
 
-    def _read(self, layer: Layer, node: Any, given: list[int], ins: list[Any], outs: list[Any]) -> list[int]:
+    def _read(self, layer: Layer, node: Node, given: list[int], ins: list[Tensor], outs: list[Tensor]) -> list[int]:
         plain = layer.layer if hasattr(layer, "pruning_vars") else layer
         kind = type(plain).__name__
         is_own = type(plain).__module__.startswith(self.package)
@@ -133,8 +136,8 @@ class _Reader:
         self.steps.append(step)
         return made
 
-    def _caller(self, node: Any, ins: list[Any]) -> Callable[..., object]:
-        def call(layer: Layer, *values: object) -> Any:
+    def _caller(self, node: Node, ins: list[Tensor]) -> Callable[..., Tensor]:
+        def call(layer: Layer, *values: Tensor) -> Tensor:
             if self.package == "tf_keras":
                 # it takes one from the list for each place of a tensor
                 lists = {str(id(tensor)): [value] * len(ins) for tensor, value in zip(ins, values, strict=True)}
@@ -201,7 +204,7 @@ def _can_open(model: Model, package: str) -> bool:
     return True
 
 
-def _arguments(node: Any) -> Record:
+def _arguments(node: Node) -> Record:
     """What a call was given besides tensors, where that says something."""
     options = getattr(node, "call_kwargs", None)
     if options is None:
@@ -218,7 +221,7 @@ def array(variable: Variable) -> np.ndarray:
     return np.array(variable.numpy() if hasattr(variable, "numpy") else variable)
 
 
-def is_elementwise(activation: Any) -> bool:
+def is_elementwise(activation: object) -> bool:
     """Whether an activation is known to take each entry by itself."""
     if activation is None:
         return True
@@ -230,7 +233,7 @@ def _is_plain_convolution(layer: Layer) -> bool:
     return layer.groups == 1 and layer.data_format == "channels_last"
 
 
-def _is_last(axis: Any, rank: int) -> bool:
+def _is_last(axis: int | Sequence[int], rank: int) -> bool:
     axes = list(axis) if isinstance(axis, (list, tuple)) else [axis]
     return len(axes) == 1 and axes[0] in (-1, rank - 1)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfimp._kinds import Model
+from tfimp._kinds import Model, Tensor, Traced
 from tfimp.errors import ConfigError
 
 ENCODINGS = ("smallest", "dense", "sparse")
@@ -19,7 +18,7 @@ _TOLERANCE, _TOLERANCE_OF_8_BITS = 2e-5, 0.05
 
 
 def to_tflite(
-    function: Any,
+    function: Traced,
     encoding: str = "smallest",
     *,
     calibration: Iterable[Sequence[np.ndarray]] | None = None,
@@ -66,7 +65,7 @@ def model_to_tflite(model: Model, encoding: str = "smallest") -> bytes:
     return to_tflite(function.get_concrete_function(*inputs), encoding)
 
 
-def interpreter(content: bytes, threads: int = 1) -> Any:
+def interpreter(content: bytes, threads: int = 1) -> tf.lite.Interpreter:
     """TFLite's interpreter of a file.
 
     Raises:
@@ -80,7 +79,11 @@ def interpreter(content: bytes, threads: int = 1) -> Any:
             raise ConfigError(f"TFLite cannot read the file: {_line(error)}") from None
 
 
-def _convert(function: Any, optimizations: list[Any], samples: list[list[np.ndarray]] | None) -> bytes:
+def _convert(
+    function: Traced,
+    optimizations: list[object],
+    samples: list[list[np.ndarray]] | None,
+) -> bytes:
     # The module holds the variables and nothing else: from a Keras 3 model the converter would take new ones.
     module = tf.Module()
     module.held = list(function.graph.variables)
@@ -101,7 +104,7 @@ def _line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
 
 
-def _difference(content: bytes, function: Any, reference: bytes | None) -> str:
+def _difference(content: bytes, function: Traced, reference: bytes | None) -> str:
     """What is wrong with what a file computes; empty where it computes what it should.
 
     Args:
@@ -143,17 +146,19 @@ def run_tflite(content: bytes, inputs: Mapping[str, np.ndarray]) -> dict[str, np
     return interpreter(content).get_signature_runner()(**inputs)
 
 
-def _by_name(outputs: Any) -> dict[str, np.ndarray]:
+def _by_name(outputs: Tensor) -> dict[str, np.ndarray]:
     if isinstance(outputs, Mapping):
         return {name: value.numpy() for name, value in outputs.items()}
     return {f"output_{number}": value.numpy() for number, value in enumerate(tf.nest.flatten(outputs))}
 
 
-def _some_inputs(function: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def _some_inputs(
+    function: Traced,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Inputs to try a function with, positional and named: noise, bytes, or zeros where a number may be an index."""
     rng = np.random.default_rng(0)
 
-    def sample(spec: Any) -> np.ndarray:
+    def sample(spec: Tensor) -> np.ndarray:
         shape, dtype = [8 if side is None else side for side in spec.shape], spec.dtype.as_numpy_dtype
         if dtype == np.uint8:
             return rng.integers(0, 256, shape, dtype)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import tf_keras
 
 from tfimp._activations import ACTIVATIONS
 from tfimp._architecture import LayerSpec
-from tfimp._kinds import Tensor
+from tfimp._kinds import Model, Tensor
 from tfimp._memory import check_fits
 from tfimp.network.description import Network, norm_of
 from tfimp.network.forward import FUNCTIONS
@@ -18,18 +17,18 @@ from tfimp.network.seeds import Stream, sequence
 
 
 @tf_keras.utils.register_keras_serializable("tfimp")
-def erf(x: Tensor) -> Any:
+def erf(x: Tensor) -> Tensor:
     """erf(x / sqrt 2) as an activation (Ingrosso & Goldt 2022)."""
     return ACTIVATIONS["erf"].formula(x, FUNCTIONS)
 
 
 @tf_keras.utils.register_keras_serializable("tfimp")
-def plain_erf(x: Tensor) -> Any:
+def plain_erf(x: Tensor) -> Tensor:
     """erf(x), what runs of earlier versions call erf."""
     return ACTIVATIONS["plain_erf"].formula(x, FUNCTIONS)
 
 
-def build_network(network: Network, mean: np.ndarray, scale: float, seed: int) -> Any:
+def build_network(network: Network, mean: np.ndarray, scale: float, seed: int) -> Model:
     """The network of the papers (Pellegrini & Biroli 2022, appendix; Redman et al. 2024).
 
     Kernels start as the description says, biases at zero. The model takes raw images, so that an exported network needs
@@ -83,7 +82,7 @@ def build_network(network: Network, mean: np.ndarray, scale: float, seed: int) -
     return tf_keras.Model(inputs, x, name="network")
 
 
-def _start(network: Network, layer: LayerSpec, seed: int) -> Any:
+def _start(network: Network, layer: LayerSpec, seed: int) -> tf_keras.initializers.Initializer:
     """What draws a layer's kernel, with the standard deviation of the description."""
     *window, inputs, units = network.shapes[f"{layer.name}/kernel"]
     in_keras = 2 / (math.prod(window) * (inputs + units))  # the variance that Keras's Glorot has

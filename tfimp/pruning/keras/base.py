@@ -110,7 +110,7 @@ def watch_legacy_files(module: Any) -> None:
     write = module.save_weights_to_hdf5_group
 
     @functools.wraps(write)
-    def watched(group: Any, model: Model) -> Any:
+    def watched(group: object, model: Model) -> object:
         if any(isinstance(layer, PrunedBase) and layer.progress.point is not None for layer in model._flatten_layers()):
             warnings.warn(
                 "a legacy .h5 file keeps the weights and masks of a pruned model, but not its rewind point: it can be "

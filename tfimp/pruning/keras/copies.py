@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from types import ModuleType
 from typing import Any
 
-from tfimp._kinds import Layer, Model, Record, Variable
+from tfimp._kinds import Json, Layer, Model, Record, Variable
 from tfimp.errors import ConfigError
 from tfimp.pruning.keras.layer_tree import LayerTree
 
-Finish = Callable[[Any, Any], Any]
+Finish = Callable[[Layer, Layer], Layer]
 
 
 class Copies(LayerTree):
@@ -21,7 +23,7 @@ class Copies(LayerTree):
       wrapper_class: the wrapper of pruned layers.
     """
 
-    def __init__(self, keras: Any, wrapper_class: Any) -> None:
+    def __init__(self, keras: ModuleType, wrapper_class: Any) -> None:
         super().__init__(keras.Model, wrapper_class)
         self.keras = keras
 
@@ -31,24 +33,24 @@ class Copies(LayerTree):
         """Whether a model is Sequential or functional, so that it can be copied layer by layer."""
         raise NotImplementedError
 
-    def build_like(self, new: Any, old: Any) -> None:
+    def build_like(self, new: Layer, old: Layer) -> None:
         """Build a copy that its graph has not built."""
         raise NotImplementedError
 
-    def variable_copy(self, variable: Variable) -> Any:
+    def variable_copy(self, variable: Variable) -> Variable:
         """A variable of its own with the same value."""
         raise NotImplementedError
 
-    def scope(self, model: Model) -> Any:
+    def scope(self, model: Model) -> AbstractContextManager[object]:
         """The context in which variables of a model's copy are made."""
         raise NotImplementedError
 
-    def adopt(self, copy: Any, layer: Layer) -> None:
+    def adopt(self, copy: Layer, layer: Layer) -> None:
         """Give a layer's copy what its configuration does not say."""
 
     # What does not.
 
-    def clone(self, model: Model, finish: Finish, configure: Callable[[Any], Any] | None = None) -> Any:
+    def clone(self, model: Model, finish: Finish, configure: Callable[[Json], Json] | None = None) -> Model:
         """A copy of a Sequential or functional model, wrappers taken off.
 
         Args:
@@ -56,12 +58,12 @@ class Copies(LayerTree):
           finish: given a layer and its plain copy, returns what takes the layer's place.
           configure: changes the layers' configurations; the copy then has new weights instead of the model's.
         """
-        pairs: list[tuple[Any, Any]] = []
-        done: dict[int, Any] = {}
+        pairs: list[tuple[Layer, Layer]] = []
+        done: dict[int, Layer] = {}
 
         graphs: list[set[int]] = []
 
-        def copied(layer: Layer) -> Any:
+        def copied(layer: Layer) -> Layer:
             # A bare operation of Keras 3 has no weights; what a user hung on a model, a teacher say, is no part of it.
             if not isinstance(layer, self.keras.layers.Layer) or id(layer) not in graphs[-1]:
                 return layer
@@ -69,7 +71,7 @@ class Copies(LayerTree):
                 done[id(layer)] = copied_model(layer) if isinstance(layer, self._model_class) else copied_layer(layer)
             return done[id(layer)]
 
-        def copied_layer(layer: Layer) -> Any:
+        def copied_layer(layer: Layer) -> Layer:
             plain = self.plain(layer)
             if hasattr(plain, "adapt") and not hasattr(plain, "finalize_state"):
                 return plain  # look-up tables are not weights; such layers are shared, as TF-MOT does
@@ -79,7 +81,7 @@ class Copies(LayerTree):
             pairs.append((plain, copy))
             return finish(layer, copy)
 
-        def copied_model(old: Any) -> Any:
+        def copied_model(old: Model) -> Model:
             if not self.is_graph(old):
                 raise ConfigError(
                     f"{type(old).__name__} is a subclassed model, which cannot be copied; wrap its layers where they "
@@ -102,7 +104,7 @@ class Copies(LayerTree):
                     copy.finalize_state()
         return clone
 
-    def _with_attributes_of(self, old: Any, new: Any, done: Mapping[int, Any]) -> Any:
+    def _with_attributes_of(self, old: Layer, new: Layer, done: Mapping[int, Layer]) -> Layer:
         """The clone with the class of its model, which may have a train_step of its own, and what its user gave it."""
         if type(new) is not type(old):
             new.__class__ = type(old)
@@ -111,7 +113,7 @@ class Copies(LayerTree):
                 setattr(new, name, self._translated(value, done))
         return new
 
-    def _translated(self, value: object, done: Mapping[int, Any]) -> Any:
+    def _translated(self, value: object, done: Mapping[int, Layer]) -> object:
         """An attribute's value for the copy: its own layers and variables, everything else shared."""
         if id(value) in done:
             return done[id(value)]
@@ -142,6 +144,6 @@ class Copies(LayerTree):
         return frozenset(names)
 
 
-def attributes(owner: Any) -> Record:
+def attributes(owner: object) -> Record:
     """What was assigned to a model or layer; PyTorch keeps modules apart."""
     return {**(vars(owner).get("_modules") or {}), **vars(owner)}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from tfimp._kinds import Layer, Model, Optimizer, Record, Variable
+from tfimp._kinds import Layer, Model, Optimizer, Variable
 from tfimp.errors import ConfigError, PruningWarning
 from tfimp.pruning.keras.copies import Copies, attributes
 from tfimp.pruning.keras.layer_tree import LayerTree
@@ -17,6 +18,8 @@ from tfimp.pruning.keras.zeros import Trusted, leaves_zeros, optimizers_within, 
 from tfimp.pruning.names import reseeded
 from tfimp.pruning.schedule import IterativeMagnitudeSchedule, matches
 from tfimp.pruning.selection import Selection, select
+
+Taken = tuple[Layer, Any, Layer]  # holder, attribute or index, wrapper
 
 
 class KerasModels(Copies):
@@ -31,7 +34,12 @@ class KerasModels(Copies):
     """
 
     def __init__(
-        self, package: str, keras: Any, wrapper_class: Any, schedule_class: Any, can_prune: Callable[[Any], bool]
+        self,
+        package: str,
+        keras: ModuleType,
+        wrapper_class: Any,
+        schedule_class: Any,
+        can_prune: Callable[[Layer], bool],
     ) -> None:
         super().__init__(keras, wrapper_class)
         self.package = package
@@ -40,7 +48,7 @@ class KerasModels(Copies):
 
     # What differs.
 
-    def optimizer_variables(self, model: Model, optimizer: Optimizer = None) -> Record:
+    def optimizer_variables(self, model: Model, optimizer: Optimizer = None) -> dict[str, Variable]:
         """The optimiser's variables: ``optimizer/SLOT/WEIGHT`` for slots of weights, ``optimizer/NAME`` for others.
 
         Creates the slots if the optimiser has none yet.
@@ -51,14 +59,14 @@ class KerasModels(Copies):
         """
         raise NotImplementedError
 
-    def rates(self, optimizer: Optimizer) -> list[Any]:
+    def rates(self, optimizer: Optimizer) -> list[Variable]:
         """The variables that hold learning rates."""
         raise NotImplementedError
 
     def synchronise(self, model: Model) -> None:
         """Bring the model's variables up to date where `fit` keeps them outside of the model while it runs."""
 
-    def zeros_like(self, weight: Variable) -> Any:
+    def zeros_like(self, weight: Variable) -> Variable:
         """A variable of zeros of a weight's shape, in float32."""
         raise NotImplementedError
 
@@ -79,7 +87,7 @@ class KerasModels(Copies):
         layers: Selection,
         include_bias: bool,
         pattern: str,
-    ) -> Any:
+    ) -> Model:
         """A copy of the model whose layers are wrapped, or a single layer wrapped; see `tfimp.prune`."""
         options = {"scope": scope, "include_bias": include_bias, "pattern": pattern}
         schedule = dataclasses.replace(schedule)  # one object for each call, which remembers what it has said
@@ -97,7 +105,7 @@ class KerasModels(Copies):
             schedule.density(schedule.rounds - 1, name)  # fractions by layer must cover it
         names = {id(named[name]): name for name in chosen}
 
-        def wrap(original: Any, copy: Any) -> Any:
+        def wrap(original: Layer, copy: Layer) -> Layer:
             if id(original) in names:
                 return self._wrapper_class(copy, self._schedule_class(schedule, names[id(original)]), **options)
             if not isinstance(original, self._wrapper_class):
@@ -113,7 +121,7 @@ class KerasModels(Copies):
             self._say_what_is_left(model, plain, chosen, left_out)
         return pruned
 
-    def strip(self, model: Model) -> Any:
+    def strip(self, model: Model) -> Model:
         """The plain model without wrappers; see `tfimp.strip`."""
         if isinstance(model, self._wrapper_class):
             return model.layer
@@ -161,16 +169,16 @@ class KerasModels(Copies):
             for weight, *_ in layer.pruning_vars:
                 weight.constraint.trusted = None
 
-    def unwrap_inside(self, holder: Any) -> list[tuple[Any, Any, Any]]:
+    def unwrap_inside(self, holder: Layer) -> list[Taken]:
         """Take off, in place, the wrappers that a model or layer holds in attributes, lists and dictionaries.
 
         Returns:
           (holder, attribute or index, wrapper), from which `rewrap` puts them back.
         """
-        taken: list[tuple[Any, Any, Any]] = []
+        taken: list[Taken] = []
         seen: set[int] = set()
 
-        def visit(owner: Any) -> None:
+        def visit(owner: Layer) -> None:
             if id(owner) in seen:
                 return
             seen.add(id(owner))
@@ -189,7 +197,7 @@ class KerasModels(Copies):
                 elif isinstance(value, (self.keras.layers.Layer, list, tuple, dict)):
                     visit(value)
 
-        def replace(owner: Any, key: Any, old: Any, new: Any) -> None:
+        def replace(owner: Layer, key: Any, old: Layer, new: Layer) -> None:
             taken.append((owner, key, old))
             _put(owner, key, new)
             visit(new)
@@ -198,7 +206,7 @@ class KerasModels(Copies):
         self._forget_functions(holder)
         return taken
 
-    def rewrap(self, holder: Any, taken: list[tuple[Any, Any, Any]]) -> None:
+    def rewrap(self, holder: Layer, taken: list[Taken]) -> None:
         """Put back what `unwrap_inside` took off."""
         for owner, key, wrapper in taken:
             _put(owner, key, wrapper)
@@ -226,10 +234,10 @@ class KerasModels(Copies):
                 left[name] = "the output layer"
         return left if len(left) < len(able) else {}
 
-    def _output_layer(self, model: Model) -> Any:
+    def _output_layer(self, model: Model) -> Layer | None:
         """The layer with prunable weights that gives a model's one output; None where several do."""
         if isinstance(model, self.keras.Sequential):
-            candidates: Any = list(reversed(model.layers))
+            candidates: Iterable[Layer] = list(reversed(model.layers))
         else:
             candidates = _chain_to_the_output(model)
         for layer in candidates:
@@ -265,14 +273,14 @@ class KerasModels(Copies):
         normal = ours and "Normalization" in type(layer).__name__
         return not normal and any(len(weight.shape) > 1 for weight in layer.trainable_weights)
 
-    def _bring_masks(self, old: Any, new: Any) -> None:
+    def _bring_masks(self, old: Layer, new: Layer) -> None:
         before, after = self.mask_variables(old), self.mask_variables(new)
         for name, mask in before.items():
             if name in after:
                 after[name].assign(self.numpy(mask))  # JAX's fit destroys arrays that it was given
 
 
-def _chain_to_the_output(model: Model) -> Iterator[Any]:
+def _chain_to_the_output(model: Model) -> Iterator[Layer]:
     """The layers from a functional model's output backwards, as long as each has one input."""
     outputs = model.outputs
     tensor = outputs[0] if len(outputs) == 1 else None
@@ -289,7 +297,7 @@ def _chain_to_the_output(model: Model) -> Iterator[Any]:
         tensor = unique[0] if len(unique) == 1 and unique[0] is not tensor else None
 
 
-def _items(owner: Any) -> list[tuple[Any, Any]]:
+def _items(owner: Layer) -> list[tuple[Any, Layer]]:
     if isinstance(owner, dict):
         return list(owner.items())
     if isinstance(owner, (list, tuple)):
@@ -298,7 +306,7 @@ def _items(owner: Any) -> list[tuple[Any, Any]]:
     return [(name, value) for name, value in attributes(owner).items() if not name.startswith("_")]
 
 
-def _put(owner: Any, key: Any, value: object) -> None:
+def _put(owner: Layer, key: Any, value: Layer) -> None:
     if isinstance(owner, tuple):
         return
     in_place = isinstance(owner, (dict, list))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from tfimp._kinds import Model, Optimizer
+from tfimp._kinds import Model, Optimizer, Tensor
 from tfimp.pruning import criteria
+from tfimp.pruning.criteria import Function
 from tfimp.pruning.keras.callback import Callback
 from tfimp.pruning.keras.progress import Progress
 from tfimp.pruning.keras.rounds import keep_round
@@ -66,8 +66,8 @@ class Rewind(Callback):
         optimizer: Optimizer = None,
         *,
         rewind_optimizer: bool = True,
-        criterion: str | Callable[..., object] = "magnitude",
-        saliency: str | Callable[..., object] | None = None,
+        criterion: str | Function = "magnitude",
+        saliency: str | Function | None = None,
         keep_networks: bool = True,
     ) -> None:
         self.criterion = criteria.resolve(criterion if saliency is None else saliency)
@@ -89,7 +89,7 @@ class Rewind(Callback):
         """Steps, round and rewind point of the model."""
         return self._training.progress
 
-    def advance(self, gradients: Sequence[Any] | Mapping[str, object] | None = None) -> None:
+    def advance(self, gradients: Sequence[Tensor] | Mapping[str, Tensor] | None = None) -> None:
         """The hook of custom loops: call it before each training step (each epoch, if the schedule counts epochs).
 
         Prunes and rewinds if a round begins here, then counts the step.

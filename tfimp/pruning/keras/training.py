@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from tfimp._kinds import Model, Optimizer, Record
+from tfimp._kinds import Model, Optimizer, Record, Variable
 from tfimp.errors import ConfigError, PruningWarning
 from tfimp.network.seeds import Stream, number
 from tfimp.pruning import core, wrapper
@@ -149,7 +149,7 @@ class Training:
             fresh=lambda: self.home.fresh_weights(self.model, seed),
         )
 
-    def _assign_state(self, variables: Record, start: Arrays, kept: Arrays) -> None:
+    def _assign_state(self, variables: dict[str, Variable], start: Arrays, kept: Arrays) -> None:
         """Assign the state that a round starts from, but for what stays with the optimiser."""
         for name, variable in variables.items():
             stays = name.startswith("optimizer/") and not self._rewind_optimizer
@@ -221,11 +221,11 @@ class Training:
         progress.written = now
         next(self.home.pruned_layers(self.model)).position.assign(np.array(now, np.int32))
 
-    def _variables(self) -> Record:
+    def _variables(self) -> dict[str, Variable]:
         return self.home.variables(self.model) | self.home.optimizer_variables(self.model, self._optimizer)
 
     @staticmethod
-    def _read(variables: Record) -> Arrays:
+    def _read(variables: dict[str, Variable]) -> Arrays:
         return {name: wrapper.to_numpy(variable) for name, variable in variables.items()}
 
     def _check_due(self, position: int, due: int) -> None:
