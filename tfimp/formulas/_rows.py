@@ -15,6 +15,14 @@ import numba
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Integer, Real
 
+Inputs = Float64[np.ndarray, "fan_in n"]
+Units = Float64[np.ndarray, "units n"]
+Rows = Float64[np.ndarray, "rows n"]
+Kernel = Float64[np.ndarray, "fan_in units"]
+Mask = Bool[np.ndarray, "fan_in units"]
+PerInput = Float64[np.ndarray, "fan_in"]
+PerRow = Float64[np.ndarray, "rows"]
+
 # sums may be reordered for the vector unit; NaN and infinity keep their meaning
 _MATH = {"reassoc", "contract", "nsz", "arcp"}
 _inlined = numba.njit(inline="always", fastmath=_MATH)
@@ -54,12 +62,7 @@ def _threads() -> concurrent.futures.ThreadPoolExecutor:
 
 @_parallel
 def centre(
-    part: int,
-    parts: int,
-    values: Real[np.ndarray, "n columns"],
-    epsilon: float,
-    out: Float64[np.ndarray, "columns n"],
-    mean: Float64[np.ndarray, "columns"],
+    part: int, parts: int, values: Real[np.ndarray, "n fan_in"], epsilon: float, out: Inputs, mean: PerInput
 ) -> None:
     """out[i] = values[:, i] less its mean; exactly 0 where the spread is no more than rounding, ``epsilon``."""
     samples, columns = values.shape
@@ -87,15 +90,7 @@ def centre(
 
 
 @_parallel
-def add_products(
-    part: int,
-    parts: int,
-    rows: Float64[np.ndarray, "fan_in n"],
-    kernel: Float64[np.ndarray, "fan_in units"],
-    chosen: Bool[np.ndarray, "fan_in units"],
-    sign: float,
-    out: Float64[np.ndarray, "units n"],
-) -> None:
+def add_products(part: int, parts: int, rows: Inputs, kernel: Kernel, chosen: Mask, sign: float, out: Units) -> None:
     """out[j] += sign * sum over the chosen i of kernel[i, j] * rows[i]; four inputs share a pass over out."""
     fan_in, samples = rows.shape
     units = kernel.shape[1]
@@ -123,9 +118,7 @@ def add_products(
                             total[s] += w0 * x0[s]
 
 
-def products(
-    rows: Float64[np.ndarray, "fan_in n"], kernel: Float64[np.ndarray, "fan_in units"]
-) -> Float64[np.ndarray, "units n"]:
+def products(rows: Inputs, kernel: Kernel) -> Units:
     """kernel.T @ rows, as fast as a library's product, whose own threads would go on spinning beside the loops here."""
     fan_in, units = kernel.shape
     weights = np.zeros((fan_in + -fan_in % _SQUARE, units + -units % _SQUARE))
@@ -139,7 +132,7 @@ def products(
 def _add_all_products(
     part: int,
     parts: int,
-    rows: Float64[np.ndarray, "fan_in n"],
+    rows: Inputs,
     kernel: Float64[np.ndarray, "fan_in_to_4 units_to_4"],
     out: Float64[np.ndarray, "units_to_4 n"],
 ) -> None:
@@ -189,13 +182,7 @@ def _bump(y: float) -> float:
 
 
 @_parallel
-def shape_sums(
-    part: int,
-    parts: int,
-    rows: Float64[np.ndarray, "rows n"],
-    least: Float64[np.ndarray, "rows"],
-    out: Float64[np.ndarray, "rows 5"],
-) -> None:
+def shape_sums(part: int, parts: int, rows: Rows, least: PerRow, out: Float64[np.ndarray, "rows 5"]) -> None:
     """Per row: out = (m2, m3, m4, E[y bump(y)], E[bump(y)]) with y the standardised row; NaN if m2 <= least.
 
     Rows have mean 0. A further quantity of every unit is another sum here.
@@ -228,10 +215,10 @@ def shape_sums(
 def removals(
     part: int,
     parts: int,
-    rows: Float64[np.ndarray, "fan_in n"],
-    units: Float64[np.ndarray, "units n"],
-    kernel: Float64[np.ndarray, "fan_in units"],
-    mask: Bool[np.ndarray, "fan_in units"],
+    rows: Inputs,
+    units: Units,
+    kernel: Kernel,
+    mask: Mask,
     places: Int64[np.ndarray, "fan_in blocks"],
     block_units: int,
     starts: Int64[np.ndarray, "classes+1"],
@@ -239,7 +226,7 @@ def removals(
     unit_means: Float64[np.ndarray, "units classes"],
     shape: Float64[np.ndarray, "units 1+classes"],
     size: Float64[np.ndarray, "units"],
-    spread: Float64[np.ndarray, "fan_in"],
+    spread: PerInput,
     limits: Float64[np.ndarray, "2"],
     out: Float64[np.ndarray, "3 survivors"],
 ) -> None:
@@ -330,13 +317,7 @@ def _centred(h: Float64[np.ndarray, "n"], x: Float64[np.ndarray, "n"], w: float,
 
 
 @_inlined
-def _without(
-    rows: Float64[np.ndarray, "fan_in n"],
-    weights: Float64[np.ndarray, "fan_in"],
-    removed: int,
-    spread: Float64[np.ndarray, "fan_in"],
-    least: float,
-) -> tuple[float, float]:
+def _without(rows: Inputs, weights: PerInput, removed: int, spread: PerInput, least: float) -> tuple[float, float]:
     """m2 and m4 of a unit summed without one of its weights; NaN where that is constant."""
     total, size = np.zeros(rows.shape[1]), 0.0
     for i in range(len(weights)):
@@ -352,8 +333,8 @@ def _without(
 def class_sums(
     part: int,
     parts: int,
-    rows: Float64[np.ndarray, "rows n"],
-    offset: Float64[np.ndarray, "rows"],
+    rows: Rows,
+    offset: PerRow,
     labels: Integer[np.ndarray, "n"],
     out: Float64[np.ndarray, "rows classes"],
 ) -> None:
