@@ -72,6 +72,7 @@ class Laboratory:
                 model, self.network, dataset, config.train, seed=config.seed, total_steps=self.last_step
             )
             self._inputs = KernelInputs(model)
+        self._trained_by: Engine = self.dense
         self._sight = measures.Sight.of(config, dataset)
         self._measures = catalogue.chosen(config.probe.what, "round")
         # part of what a network computes, though nothing trains it
@@ -208,6 +209,7 @@ class Laboratory:
                 watch.loss = engine.train(round_index, begin, end, after_block, looks)
         if engine is not self.dense:
             self.dense.load(engine.state(), masks)
+        self._trained_by = engine
         return self._state()
 
     def _share(self, engine: Engine) -> contextlib.AbstractContextManager[None]:
@@ -229,7 +231,8 @@ class Laboratory:
         """Accuracies and probes of the network just trained: part of metrics.json, and probes.safetensors."""
         data = self.dataset
         with concurrent.futures.ThreadPoolExecutor(1) as beside:
-            accuracies = [beside.submit(self.dense.evaluate, part) for part in (data.validation, data.test)]
+            # a sparse engine's products are of survivors only here too
+            accuracies = [beside.submit(self._trained_by.evaluate, part) for part in (data.validation, data.test)]
             if isinstance(self.dense, KerasEngine):
                 concurrent.futures.wait(accuracies)  # two threads must not build graphs of one Keras model
             network = measures.Network(self._inputs, trained, masks, next_masks, self._sight)

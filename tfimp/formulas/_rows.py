@@ -24,8 +24,8 @@ PerInput = Float64[np.ndarray, "fan_in"]
 PerRow = Float64[np.ndarray, "rows"]
 
 # sums may be reordered for the vector unit; NaN and infinity keep their meaning
-_MATH = {"reassoc", "contract", "nsz", "arcp"}
-_inlined = numba.njit(inline="always", fastmath=_MATH)
+MATH = {"reassoc", "contract", "nsz", "arcp"}
+_inlined = numba.njit(inline="always", fastmath=MATH)
 
 UNITS = 32  # per block; their rows of SAMPLES values take half of a 1 MB cache
 SAMPLES = 2048  # per chunk
@@ -36,13 +36,13 @@ _CLOSE = 1e-3  # a variance's share of the mean square below which moments are s
 _SMALL = 2**16  # values up to which waking a thread takes longer than the loop
 
 
-def _parallel(function: Callable[..., None]) -> Callable[..., None]:
+def parallel(function: Callable[..., None]) -> Callable[..., None]:
     """Compile a loop over ``range(part, count, parts)`` and share its turns among threads.
 
     Numba's own ``parallel`` is not used: what it stores is optimised once more than what runs in the process that
     compiles, and sums in another order, so that a machine's first run would differ from all later ones.
     """
-    compiled = numba.njit(cache=True, fastmath=_MATH, nogil=True)(function)
+    compiled = numba.njit(cache=True, fastmath=MATH, nogil=True)(function)
 
     @functools.wraps(function)
     def call(*arguments: np.ndarray | float) -> None:
@@ -60,7 +60,7 @@ def _threads() -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS)
 
 
-@_parallel
+@parallel
 def centre(
     part: int, parts: int, values: Real[np.ndarray, "n fan_in"], epsilon: float, out: Inputs, mean: PerInput
 ) -> None:
@@ -89,7 +89,7 @@ def centre(
                 row[:] = 0.0
 
 
-@_parallel
+@parallel
 def add_products(part: int, parts: int, rows: Inputs, kernel: Kernel, chosen: Mask, sign: float, out: Units) -> None:
     """out[j] += sign * sum over the chosen i of kernel[i, j] * rows[i]; four inputs share a pass over out."""
     fan_in, samples = rows.shape
@@ -128,7 +128,7 @@ def products(rows: Inputs, kernel: Kernel) -> Units:
     return out[:units]
 
 
-@_parallel
+@parallel
 def _add_all_products(
     part: int,
     parts: int,
@@ -163,7 +163,7 @@ def _add_all_products(
 
 
 @_inlined
-def _bump(y: float) -> float:
+def bump(y: float) -> float:
     """exp(-y²/2) by multiplications, which vectorise: Taylor's series at 1/256 of the exponent, squared 8 times."""
     t = min(0.5 * y * y, 64.0) * (-1.0 / 256.0)
     p = 1.0 + t * (1.0 / 9.0) * (1.0 + t * (1.0 / 10.0))
@@ -181,7 +181,7 @@ def _bump(y: float) -> float:
     return p * p
 
 
-@_parallel
+@parallel
 def shape_sums(part: int, parts: int, rows: Rows, least: PerRow, out: Float64[np.ndarray, "rows 5"]) -> None:
     """Per row: out = (m2, m3, m4, E[y bump(y)], E[bump(y)]) with y the standardised row; NaN if m2 <= least.
 
@@ -204,14 +204,14 @@ def shape_sums(part: int, parts: int, rows: Rows, least: PerRow, out: Float64[np
         odd, even = 0.0, 0.0
         for s in range(samples):
             y = row[s] * factor
-            bump = _bump(y)
-            odd += y * bump
-            even += bump
+            height = bump(y)
+            odd += y * height
+            even += height
         out[j, 0], out[j, 1], out[j, 2] = m2, m3 / samples, m4 / samples
         out[j, 3], out[j, 4] = odd / samples, even / samples
 
 
-@_parallel
+@parallel
 def removals(
     part: int,
     parts: int,
@@ -329,7 +329,7 @@ def _without(rows: Inputs, weights: PerInput, removed: int, spread: PerInput, le
     return (m2, np.mean(square**2)) if m2 > least * size else (np.nan, np.nan)
 
 
-@_parallel
+@parallel
 def class_sums(
     part: int,
     parts: int,

@@ -11,12 +11,13 @@ from jaxtyping import Bool, Float64, Real
 from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas.localisation import inverse_participation_ratio
-from tfimp.formulas.pre_activations import PreActivations, average, multiplied
+from tfimp.formulas.negentropy import from_expectations
+from tfimp.formulas.pre_activations import PreActivations, average
 
 _RESAMPLES = 200
 _MOST_OPERATIONS = 2**31  # of all draws' products; beyond, some of the units are drawn for all
 _FEWEST_UNITS = 32
-_MOST_WEIGHTS = 2**20  # drawn for the participation ratio
+_MOST_WEIGHTS = 2**18  # drawn for the participation ratio
 
 
 @dataclass(frozen=True)
@@ -85,17 +86,20 @@ def permuted_weights(
     most = max(_FEWEST_UNITS, int(_MOST_OPERATIONS / max(work, 1)))
     if wanted > most:
         chosen = random.choice(chosen, most, replace=False)
-    kernel, mask = (np.ascontiguousarray(array[:, chosen].T) for array in (layer.kernel, layer.mask))
-    values: list[tuple[np.ndarray, np.ndarray]] = []
-    for _ in range(draws):
-        order = np.tile(np.arange(kernel.shape[1]), (len(kernel), 1))
-        random.permuted(order, axis=1, out=order)
-        unit, place = np.nonzero(np.take_along_axis(mask, order, axis=1))
-        drawn, where = np.zeros(kernel.shape[::-1]), np.zeros(kernel.shape[::-1], bool)
-        drawn[place, unit], where[place, unit] = kernel[unit, order[unit, place]], True
-        shape = layer.class_shapes(multiplied(layer.inputs, drawn, where), units=chosen)
-        values.append((average(np.abs(shape.kurtosis)), average(shape.negentropy)))
-    absolute, negentropy = (np.stack([draw[word] for draw in values]) for word in (0, 1))
+    from tfimp.formulas import _draws
+
+    mask = layer.mask[:, chosen].T
+    weights = layer.kernel[:, chosen].T[mask].astype(np.float32)
+    begins = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
+    where = np.empty((draws, len(weights)), np.int32)
+    for drawn in where:
+        _draws.places(random.random(len(weights)), begins, len(layer.inputs), drawn)
+    rows = np.empty(layer.inputs.size, np.float32)
+    _draws.centred_within(layer.inputs, layer.starts, rows)
+    sums = np.empty((draws, len(chosen), len(layer.starts) - 1, 3))
+    _draws.class_shapes(rows, where, weights, begins, layer.starts, layer.constant[chosen], sums)
+    sizes, odd, even = np.moveaxis(sums, (2, 3), (1, 0))
+    absolute, negentropy = average(sizes), average(from_expectations(odd, even))
     return PermutedWeights(*(_of_the_median(found, wanted, random) for found in (absolute, negentropy)))
 
 

@@ -80,9 +80,14 @@ class PreActivations:
     spread: Float64[np.ndarray, "fan_in"]
     starts: Int64[np.ndarray, "classes_and_end"]
 
+    @property
+    def constant(self) -> np.ndarray:
+        """(units,), the variance up to which a unit's h counts as constant."""
+        return _CONSTANT * self.size
+
     def shapes(self) -> Shapes:
         """Of every unit's h."""
-        return shapes(self.values, _CONSTANT * self.size)
+        return shapes(self.values, self.constant)
 
     def class_shapes(
         self,
@@ -91,7 +96,7 @@ class PreActivations:
     ) -> Shapes:
         """Of every unit's h, or of other ``values`` of some units, over the inputs of each class; (classes, units)."""
         h = self.values if values is None else values
-        least = _CONSTANT * self.size[units]
+        least = self.constant[units]
         parts = []
         for part in _between(self.starts):
             own = h[:, part]
@@ -112,7 +117,7 @@ class PreActivations:
 
     def shapes_without(self, removed: Bool[Array, "fan_in units"]) -> Shapes:
         """Of every unit's h without all the weights of a set, removed together: the *set* cavity."""
-        return shapes(self.without(removed), _CONSTANT * self.size)
+        return shapes(self.without(removed), self.constant)
 
     def single_removals(self, before: Shapes | None = None, within: Shapes | None = None) -> Removals:
         """The cavity of every survivor: excess kurtosis of its unit without this one weight, minus that with it.
