@@ -26,6 +26,7 @@ from typing import Any
 
 NAMES = (
     "dense",
+    "convolution",
     "sparse",
     "before",
     "whole_run",

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import functools
 import platform
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,20 +18,20 @@ from tfimp._version import __version__
 from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
-from tfimp.measures import ConnectedInputs, Inputs, KernelInputs
-from tfimp.network import Network, masked_weights, pruned_layers
+from tfimp.measures import ConnectedInputs
+from tfimp.network import Network, masked_weights
+from tfimp.network.description import is_convolution
 from tfimp.network.keras import build_network
 from tfimp.network.seeds import Stream, generator, number
 from tfimp.progress import Block, Progress
 from tfimp.pruning import core
 from tfimp.pruning.core import rewound
 from tfimp.pruning.masks import density, remove_lowest
-from tfimp.pruning.wrapper import model_variables, prune
+from tfimp.pruning.wrapper import model_variables
 from tfimp.rounds import Rules
 from tfimp.training.crossover import WORTH_IT, measured_crossover, operations
 from tfimp.training.dense import DenseEngine, dense_engine
 from tfimp.training.engine import Engine
-from tfimp.training.keras_loop import KerasEngine
 from tfimp.training.watch import Watch
 
 Arrays = dict[str, np.ndarray]
@@ -61,24 +60,17 @@ class Laboratory:
         self.network = Network.of(config.model, dataset.image_shape, len(dataset.class_names))
         self.rules = Rules.of(config)
         self.last_step = config.prune.rewind_step + config.train.steps
-        self.dense: DenseEngine | KerasEngine
-        self._inputs: Inputs
-        if self.network.fully_connected:
-            self.dense = dense or self._connected()
-            self._inputs = ConnectedInputs(list(self.network.names), self.dense.kernel_inputs)
-        else:
-            model = self._wrapped_model()
-            self.dense = KerasEngine(
-                model, self.network, dataset, config.train, seed=config.seed, total_steps=self.last_step
-            )
-            self._inputs = KernelInputs(model)
+        self.dense = dense or self._engine()
+        convolutions = [name for name in self.network.names if is_convolution(name)]
+        others = [name for name in self.network.names if name not in convolutions]
+        self._inputs = ConnectedInputs(others, self.dense.kernel_inputs, convolutions)
         self._trained_by: Engine = self.dense
         self._sight = measures.Sight.of(config, dataset)
         self._measures = catalogue.chosen(config.probe.what, "round")
         # part of what a network computes, though nothing trains it
         self._constants = {"normalise/mean": dataset.mean, "normalise/scale": np.array(dataset.scale, np.float32)}
 
-    def _connected(self) -> DenseEngine:
+    def _engine(self) -> DenseEngine:
         config, dataset = self.config, self.dataset
         return dense_engine(
             self.network,
@@ -88,17 +80,6 @@ class Laboratory:
             masked=masked_weights(config.model, config.prune),
             seed=config.seed,
             total_steps=self.last_step,
-        )
-
-    def _wrapped_model(self) -> Any:
-        """The same wrapped model that other projects train by ``fit``."""
-        config, settings = self.config, self.config.prune
-        return prune(
-            build_network(self.network, self.dataset.mean, self.dataset.scale, config.seed),
-            self.rules.schedule,
-            scope=settings.scope,
-            layers=pruned_layers(config.model, config.prune),
-            include_bias=settings.include_bias,
         )
 
     @functools.cached_property
@@ -233,8 +214,6 @@ class Laboratory:
         with concurrent.futures.ThreadPoolExecutor(1) as beside:
             # a sparse engine's products are of survivors only here too
             accuracies = [beside.submit(self._trained_by.evaluate, part) for part in (data.validation, data.test)]
-            if isinstance(self.dense, KerasEngine):
-                concurrent.futures.wait(accuracies)  # two threads must not build graphs of one Keras model
             network = measures.Network(self._inputs, trained, masks, next_masks, self._sight)
             found, arrays = measures.measure(network, self._measures)
             validation, test = (accuracy.result() for accuracy in accuracies)

@@ -19,7 +19,8 @@ from tfimp.laboratory import Laboratory, fresh_weights
 from tfimp.network import Network, masked_weights
 from tfimp.progress import Block, Event, Finished, Note, Progress, RoundDone, Started, ignore
 from tfimp.store.files import named_folder
-from tfimp.training.dense import DenseEngine, Program, Replicas, fresh_state
+from tfimp.training.dense import DenseEngine, Replicas, fresh_state
+from tfimp.training.program import Program
 from tfimp.training.together import Rendezvous, sizes
 
 
@@ -49,8 +50,6 @@ def run_replicates(
         ConfigError, DataError, StoreError: what was asked for cannot be done; nothing is lost.
         DivergedError: the loss of some is not finite; the others are complete.
     """
-    if not config.model.fully_connected:
-        raise ConfigError(f"train.replicates: networks with convolutions train one by one; got {config.model.arch!r}")
     if config.data.stream:
         raise ConfigError(
             "train.replicates: networks that train together share their samples; data.stream draws others"

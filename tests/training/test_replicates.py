@@ -124,11 +124,6 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, whole: tuple[Path, list[st
         tfimp.run_replicates(config(tmp_path, replicates=2), whole[0] / "group", resume=True)
     with pytest.raises(StoreError, match="3 replicates, name one: seed-5"):
         tfimp.open_run(whole[0] / "group")
-    with_convolutions = dataclasses.replace(
-        config(tmp_path), model=RunConfig.from_dict({"model": {"arch": "c3,4:x"}}).model
-    )
-    with pytest.raises(ConfigError, match="convolutions"):
-        tfimp.run_replicates(with_convolutions, tmp_path / "convolutions")
 
 
 def test_large_networks_take_turns_on_a_processor_and_share_a_program_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

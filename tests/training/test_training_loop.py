@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from benchmarks.keras_loop import KerasEngine
 from tfimp.config import ModelConfig, TrainConfig
 from tfimp.data.dataset import Dataset
 from tfimp.errors import DivergedError
@@ -21,10 +22,10 @@ from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 from tfimp.pruning.wrapper import masks, model_variables, prune
 from tfimp.training import device
 from tfimp.training.batches import BLOCK, block_indices
-from tfimp.training.dense import DenseEngine, Program, Replicas, dense_engine, fresh_state
+from tfimp.training.dense import DenseEngine, Replicas, dense_engine, fresh_state
 from tfimp.training.device import evaluation_batch
-from tfimp.training.keras_loop import KerasEngine
 from tfimp.training.optimizers import build_optimizer, learning_rates
+from tfimp.training.program import Program
 
 SHAPE, CLASSES, STEPS, ROUNDS = (4, 4, 3), 5, 60, 3
 HIDDEN = ["dense_0", "dense_1"]

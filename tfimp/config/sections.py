@@ -125,11 +125,6 @@ class ModelConfig:
         """The layers in order, the output last, whichever way they were given."""
         return parse_arch(self.arch or ":".join([*(f"f{units}" for units in self.hidden), "x"]))
 
-    @property
-    def fully_connected(self) -> bool:
-        """Whether there is neither a convolution nor a pool."""
-        return all(layer.kind in ("dense", "output") for layer in self.layers)
-
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:

@@ -30,7 +30,7 @@ def on_device(values: Seen) -> Seen:
 
 @runtime_checkable
 class Inputs(Protocol):
-    """What measures need of a network; ``KernelInputs`` is one.
+    """What measures need of a network; ``ConnectedInputs`` is one.
 
     Attributes:
         names: Its dense layers in order.
@@ -74,11 +74,12 @@ class KernelInputs:
 
 @dataclasses.dataclass
 class ConnectedInputs:
-    """The same of a fully connected network that is no tf_keras model.
+    """The same of a network that is no tf_keras model, such as one in training.
 
     Args:
         names: Its dense layers in order.
         compute: Gives by dense layer what its kernel multiplies, for raw images.
+        convolutions: Its convolutions.
     """
 
     names: list[str]

@@ -1,6 +1,6 @@
-"""The papers' fully connected networks as pure functions: arrays in, arrays out, several replicates at once.
+"""The papers' networks as pure functions: arrays in, arrays out, several replicates at once.
 
-A network is [batch-norm -> dense -> activation] ... batch-norm -> dense (Pellegrini & Biroli 2022, appendix), as
+A network is [batch-norm -> layer -> activation] ... batch-norm -> dense (Pellegrini & Biroli 2022, appendix), as
 `tfimp.network.keras` makes it, on images that are normalised already. Every array has a leading axis of replicates:
 networks of other seeds that one program computes. All of it compiles with XLA.
 """
@@ -12,7 +12,9 @@ from typing import Any
 import tensorflow as tf
 
 from tfimp._activations import Functions
-from tfimp.network.description import MOVING, NORM, OUTPUT, Network
+from tfimp._architecture import LayerSpec
+from tfimp.network.description import MOVING, OUTPUT, Network, is_convolution
+from tfimp.network.windows import convolution, max_pool
 
 Tensors = dict[str, Any]
 
@@ -23,7 +25,7 @@ def train_logits(network: Network, weights: Tensors, x: Any, pace: Any) -> tuple
     """A forward pass with the statistics of the batch.
 
     Args:
-        network: A fully connected one.
+        network: What computes.
         weights: ``layer/variable`` tensors, each with a leading axis of replicates.
         x: Normalised images, (replicates, batch, features).
         pace: How far moving statistics move towards those of the batch, (replicates,): 1 less the momentum, and 1
@@ -33,39 +35,53 @@ def train_logits(network: Network, weights: Tensors, x: Any, pace: Any) -> tuple
         Logits (replicates, batch, classes), and the new moving statistics by name.
     """
     moved: Tensors = {}
-    for index, layer in enumerate(network.names):
-        kernel, bias = weights[f"{layer}/kernel"], weights[f"{layer}/bias"]
-        if network.batch_norm:
-            gamma, beta = network.norm(layer, "gamma", "beta")
-            x, statistics = _standardised(x, network.epsilon)
-            for name, value in zip(network.norm(layer, *MOVING), statistics, strict=True):
-                old, new = weights[name], tf.stop_gradient(value)
-                moved[name] = tf.where(pace[:, None] == 1, new, old - (old - new) * pace[:, None])
-            product = _product_with_images if index == 0 else _product
-            h = product(x, weights[gamma], weights[beta], kernel)
+    x = _seen(network, x)
+    for layer in network.layers:
+        name = layer.name
+        x = _arriving(layer, x)
+        if layer.kind == "pool":
+            continue
+        kernel = weights[f"{name}/kernel"]
+        if network.norm(name):
+            gamma, beta = (weights[variable] for variable in network.norm(name, "gamma", "beta"))
+            x, statistics = _standardised(network, name, x)
+            for variable, value in zip(network.norm(name, *MOVING), statistics, strict=True):
+                old, new = weights[variable], tf.stop_gradient(value)
+                moved[variable] = tf.where(pace[:, None] == 1, new, old - (old - new) * pace[:, None])
+            if name == network.names[0] and not is_convolution(name):
+                h = _product_with_images(x, gamma, beta, kernel)
+            else:
+                h = _product(layer, x * _beside(gamma, x) + _beside(beta, x), kernel)
         else:
-            h = tf.matmul(x, kernel)
-        x = _activated(network, layer, h + bias[:, None])
+            h = _product(layer, x, kernel)
+        x = _activated(network, name, h, weights)
     return x, moved
 
 
-def kernel_inputs(network: Network, weights: Tensors, x: Any) -> tuple[list[Any], Any]:
+def kernel_inputs(network: Network, weights: Tensors, x: Any) -> tuple[Tensors, Any]:
     """A forward pass with the moving statistics, as the finished network computes it.
 
     Args:
         network, weights, x: As for ``train_logits``; one set of images (1, n, features) serves all replicates.
 
     Returns:
-        What each layer's kernel multiplies, (replicates, n, fan_in) in the order of the layers, and the logits.
+        What each dense layer's kernel multiplies, (replicates, n, fan_in) by layer, and the logits.
     """
-    inputs = []
-    for layer in network.names:
-        if network.batch_norm:
-            gamma, beta, mean, variance = (weights[name] for name in network.norm(layer, *NORM))
+    inputs: Tensors = {}
+    x = _seen(network, x)
+    for layer in network.layers:
+        name = layer.name
+        x = _arriving(layer, x)
+        if layer.kind == "pool":
+            continue
+        if network.norm(name):
+            gamma, beta, mean, variance = (weights[variable] for variable in network.norm(name))
+            factor = gamma * tf.math.rsqrt(variance + network.epsilon)
             # the mean first: with an epsilon of 1e-10 the factor may be 1e5, and the difference would be lost in it
-            x = (x - mean[:, None]) * (gamma * tf.math.rsqrt(variance + network.epsilon))[:, None] + beta[:, None]
-        inputs.append(x)
-        x = _activated(network, layer, tf.matmul(x, weights[f"{layer}/kernel"]) + weights[f"{layer}/bias"][:, None])
+            x = (x - _beside(mean, x)) * _beside(factor, x) + _beside(beta, x)
+        if not is_convolution(name):
+            inputs[name] = x
+        x = _activated(network, name, _product(layer, x, weights[f"{name}/kernel"]), weights)
     return inputs, x
 
 
@@ -89,27 +105,49 @@ def activate(network: Network, h: Any) -> Any:
     return network.step.formula(h, FUNCTIONS)
 
 
-def _activated(network: Network, layer: str, h: Any) -> Any:
+def _seen(network: Network, x: Any) -> Any:
+    """Flattened images (..., features) as the first layer takes them."""
+    return x if network.fully_connected else tf.reshape(x, (*x.shape[:-1], *network.image_shape))
+
+
+def _arriving(layer: LayerSpec, x: Any) -> Any:
+    """What reaches a layer's batch-norm, or leaves a pool; dense layers take images flattened."""
+    if layer.kind == "pool":
+        return max_pool(x, layer.size, layer.stride)
+    return x if layer.kind == "convolution" or x.shape.rank == 3 else tf.reshape(x, (*x.shape[:2], -1))
+
+
+def _product(layer: LayerSpec, x: Any, kernel: Any) -> Any:
+    return convolution(x, kernel, layer.stride) if layer.kind == "convolution" else tf.matmul(x, kernel)
+
+
+def _beside(values: Any, x: Any) -> Any:
+    """Numbers per feature or channel, (replicates, features), in the axes of x."""
+    return tf.reshape(values, (-1, *[1] * (x.shape.rank - 2), values.shape[-1]))
+
+
+def _activated(network: Network, layer: str, h: Any, weights: Tensors) -> Any:
+    if network.has_bias(layer):
+        h += _beside(weights[f"{layer}/bias"], h)
     return h if layer == OUTPUT else activate(network, h)
 
 
-def _standardised(x: Any, epsilon: float) -> tuple[Any, tuple[Any, Any]]:
-    """(x - mean) / sqrt(variance + epsilon) over the batch, and both statistics.
+def _standardised(network: Network, layer: str, x: Any) -> tuple[Any, tuple[Any, Any]]:
+    """(x - mean) / sqrt(variance + epsilon) over all but replicates and channels, and what the moving averages take.
 
     A feature that is the same for all samples gives exactly 0 and passes no gradient, as in exact arithmetic; a small
-    epsilon would make 1e5 times the rounding of either.
+    epsilon would make 1e5 times the rounding of either. Of images the moving average takes the unbiased variance, as
+    TensorFlow's kernel for them does.
     """
-    first = tf.stop_gradient(x[:, :1])
-    offset = x - first
+    flat = tf.reshape(x, (x.shape[0], -1, x.shape[-1]))
+    first = tf.stop_gradient(flat[:, :1])
+    offset = flat - first
     shift = tf.reduce_mean(offset, axis=1)
     centred = offset - shift[:, None]
     variance = tf.reduce_mean(tf.square(centred), axis=1)
-    factor = tf.where(variance > 0, tf.math.rsqrt(variance + epsilon), 0.0)
-    return centred * factor[:, None], (first[:, 0] + shift, variance)
-
-
-def _product(x: Any, gamma: Any, beta: Any, kernel: Any) -> Any:
-    return tf.matmul(x * gamma[:, None] + beta[:, None], kernel)
+    factor = tf.where(variance > 0, tf.math.rsqrt(variance + network.epsilon), 0.0)
+    unbiased = flat.shape[1] / max(flat.shape[1] - 1, 1) if is_convolution(layer) else 1.0
+    return tf.reshape(centred * factor[:, None], x.shape), (first[:, 0] + shift, variance * unbiased)
 
 
 @tf.custom_gradient
@@ -126,4 +164,4 @@ def _product_with_images(x: Any, gamma: Any, beta: Any, kernel: Any) -> Any:
         d_kernel = correlations * gamma[:, :, None] + beta[:, :, None] * sums[:, None]
         return None, tf.reduce_sum(kernel * correlations, axis=2), tf.linalg.matvec(kernel, sums), d_kernel
 
-    return _product(x, gamma, beta, kernel), gradients
+    return tf.matmul(x * gamma[:, None] + beta[:, None], kernel), gradients

@@ -1,8 +1,7 @@
-"""The compiled loop for any (wrapped) tf_keras model, which trains the papers' networks with convolutions.
+"""What the compiled loop is held to, in tests and in time: a tf_keras model inside one XLA program.
 
-Many steps are one XLA program. The data set stays on the device as it came (uint8 images stay uint8); normalisation,
-the forward and backward pass and the optimiser's update read the batch order and a range of steps, so nothing
-recompiles between rounds. The masks act inside the wrapped layers (``tfimp.pruning``), as they do under ``model.fit``.
+Many steps are one program, which reads the batch order and a range of steps. The masks act inside the wrapped layers
+(``tfimp.pruning``), as they do under ``model.fit``.
 """
 
 from __future__ import annotations
