@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfimp.formulas.fits import field_maps, fit_gabor, fit_gaussian
+from tfimp.formulas.nulls import Null
 from tfimp.formulas.profiles import displacements_by_band, expected_displacements
 from tfimp.formulas.translation import translation as measured_translation
 from tfimp.plots import read
@@ -41,19 +42,23 @@ def translation(run: Run) -> Figure:
     rounds = read.chosen(run, 6)
     note = (
         f"Best match of pairs of units over all shifts (normalised cross-correlation, mean of up to {PAIRS} pairs); "
-        "shuffled: the inputs of every unit permuted. Units above shuffled ones share patterns."
+        "shuffled: the inputs of every unit permuted, grey: two standard deviations either way. Units above it share "
+        "patterns. z: distance from the shuffled ones in the last of these rounds, in standard deviations."
     )
     figure = new_figure(title, PAGE, 2.8, note)
     densities = np.array([read.number(stored, "density") for stored in rounds])
     panels = figure.subplots(1, 2, sharey=True)
     for axes, name, pick in zip(panels, ("masks", "masked weights"), (read.mask, read.masked_kernel), strict=True):
         axes.set_title(name)
-        matches = np.array([_best_match(pick(stored, layer), shape) for stored in rounds])
-        if not np.isfinite(matches[:, 0]).any():
+        matches, shuffled, sd = np.array([_best_match(pick(stored, layer), shape) for stored in rounds]).T
+        if not np.isfinite(matches).any():
             missing(axes, "Fewer than two units have surviving inputs.")
             continue
-        axes.plot(densities, matches[:, 0], marker=MARKERS[0], color=COLOURS[0], label="units")
-        axes.plot(densities, matches[:, 1], "--", marker=MARKERS[1], color=COLOURS[1], label="shuffled")
+        z = Null(shuffled[-1], sd[-1]).z(matches[-1])
+        label = "units" + (f", z = {z:.1f}" if np.isfinite(z) else "")
+        axes.fill_between(densities, shuffled - 2 * sd, shuffled + 2 * sd, color="#000000", alpha=0.13, linewidth=0)
+        axes.plot(densities, matches, marker=MARKERS[0], color=COLOURS[0], label=label)
+        axes.plot(densities, shuffled, "--", marker=MARKERS[1], color=COLOURS[1], label="shuffled")
         density_axis(axes, densities)
         axes.set_ylim(0, 1.04)
         axes.legend()
@@ -61,12 +66,12 @@ def translation(run: Run) -> Figure:
     return figure
 
 
-def _best_match(columns: np.ndarray, shape: tuple[int, int, int]) -> tuple[float, float]:
-    """Mean best match of pairs of units, and that of shuffled units; NaN where there are no pairs."""
+def _best_match(columns: np.ndarray, shape: tuple[int, int, int]) -> tuple[float, float, float]:
+    """Mean best match of pairs of units; mean and standard deviation of it for shuffled units; NaN without pairs."""
     if not columns.size:
-        return float("nan"), float("nan")
+        return float("nan"), float("nan"), float("nan")
     found = measured_translation(columns, shape, pairs=PAIRS, shuffles=SHUFFLES)
-    return found.mean, found.mean_shuffled
+    return found.mean, found.mean_shuffled, found.std_shuffled
 
 
 def field_fits(run: Run) -> Figure:
