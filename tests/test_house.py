@@ -67,3 +67,18 @@ def test_importing_tfimp_and_its_command_line_loads_no_arrays_and_no_tables() ->
     program = f"import tfimp, tfimp.cli, sys; print([name for name in {heavy!r} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert loaded.stdout.strip() == "[]"
+
+
+def test_no_file_is_longer_than_a_reader_likes() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a checkout")
+    kinds = {".py", ".md", ".toml", ".js", ".css", ".html", ".cfg", ".sh", ".yml", ".yaml"}
+    ours = [ROOT / name for name in listed.stdout.split("\0") if name and not name.startswith("saved_models/")]
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in ours
+        if path.suffix in kinds and path.exists()
+    }
+    assert len(lengths) > 300
+    assert not {name: lines for name, lines in lengths.items() if lines > 350}

@@ -95,6 +95,15 @@ def test_adding_values_keeps_the_cells_that_are_there() -> None:
         grid.extended({"prune.fractoin": [0.1]})
 
 
+def test_a_grid_of_presets_takes_further_presets() -> None:
+    grid, _ = read_grid({"over": {"preset": ["nlgp"], "seed": [0]}})
+    more = grid.extended({"preset": ["nlgp-gaussian"]})
+    assert [cell.config.data.source for cell in more.cells] == ["nlgp", "nlgp-gaussian"]
+    assert read_grid(parse_toml(more.to_toml(), "the grid"))[0] == more
+    with pytest.raises(ConfigError, match=r"unknown preset 'nlgq'.*did you mean 'nlgp'"):
+        grid.extended({"preset": ["nlgq"]})
+
+
 @pytest.mark.parametrize(
     ("source", "says"),
     [

@@ -23,7 +23,8 @@ class Translation:
         units: the pairs.
         best: largest normalised cross-correlation over the shifts; 1 for the same pattern elsewhere.
         shift: rows and columns by which the first unit is moved to match the second best.
-        mean, mean_shuffled, std_shuffled: mean of `best`, and its mean and spread over shuffled kernels.
+        mean, mean_shuffled, std_shuffled: mean of `best`, and its mean and spread over shuffled kernels, the error of
+            their number included; NaN for fewer than two.
         z: (mean - mean_shuffled) / std_shuffled.
     """
 
@@ -81,7 +82,9 @@ def translation(
         _best_shifts(rng.permuted(values[:, used], axis=0), image_shape, within)[0].mean() for _ in range(shuffles)
     ]
     mean = float(best.mean())
-    centre, spread = (float(np.mean(shuffled)), float(np.std(shuffled))) if shuffled else (float("nan"),) * 2
+    centre = float(np.mean(shuffled)) if shuffled else float("nan")
+    # the mean of the draws has an error of its own
+    spread = float(np.std(shuffled, ddof=1) * (1 + 1 / len(shuffled)) ** 0.5) if len(shuffled) > 1 else float("nan")
     z = (mean - centre) / spread if spread > 0 else float("nan")
     return Translation(chosen, best, shift, mean, centre, spread, z)
 

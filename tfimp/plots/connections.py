@@ -41,7 +41,8 @@ def _histograms(run: Run, title: str, label: str, counted: str, *, outwards: boo
     zero = "Inputs that no unit uses" if outwards else "Dead units"
     note = (
         f"Bars: {what}, on a logarithmic axis, so that a few with many connections can be seen. Line: binomial null, "
-        "in which every weight of the layer survives with the same probability. "
+        "in which every weight of the layer survives with the same probability; grey: two standard deviations of the "
+        "counts either way. "
         f"{zero} stand at 0."
     )
     figure = new_figure(title, PAGE, 0.7 + 1.75 * len(layers), note)
@@ -74,6 +75,10 @@ def _histogram(axes: Axes, mask: np.ndarray, counted: str) -> None:
     edges = np.arange(low, high + 2 * width, width) - 0.5
     axes.hist(counts, edges.tolist(), color=COLOURS[5], edgecolor="white", linewidth=0.3, label=counted)
     expected = np.histogram(np.arange(len(null)), edges, weights=null)[0]
+    spread = 2 * np.sqrt(expected * (1 - expected / max(len(counts), 1)))
+    axes.stairs(
+        expected + spread, edges, baseline=np.maximum(expected - spread, 1e-3), fill=True, color="#000000", alpha=0.13
+    )
     axes.stairs(expected, edges, color=COLOURS[1], linewidth=1.2, label="binomial null")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_yscale("log")

@@ -27,7 +27,7 @@ def within_classes(run: Run) -> Figure:
     note = (
         "Over the inputs of one class, averaged over classes: the median unit (line) and the quartiles (band) of live "
         "units with three inputs or more. Grey: the median unit if each unit's weights lay at random inputs, two "
-        "standard deviations either way."
+        "standard deviations either way; z: how many lie between it and the line in the last round."
     ) + told
     figure = new_figure(title, PAGE, 4.4, note)
     grid = figure.subplots(2, len(found), squeeze=False)
@@ -38,6 +38,7 @@ def within_classes(run: Run) -> Figure:
             spread[1] = _series(run, layer, word)
             band(axes, read.densities(run), spread, position, layer)
             axes.set_ylim(bottom=0)
+            _say_z(axes, _series(run, layer, f"{word}_null", "z"))
             density_axis(axes, read.densities(run), narrow=True)
             if word == "absolute_kurtosis":
                 axes.set_title(layer)
@@ -57,7 +58,8 @@ def within_class_cavity(run: Run) -> Figure:
     note = (
         "Chance that a weight which is removed next has the larger change than one which stays: of its unit's excess "
         "kurtosis κ without the weight, and of the size |κ|, both over the inputs of one class and averaged over "
-        "classes. Bars: 95% bootstrap over units; 0.5 (dashed) is no difference."
+        "classes. Bars: 95% bootstrap over units; 0.5 (dashed) is no difference. z: standard deviations between the "
+        "AUC by κ and that of as many weights chosen at random, in the last round that has one."
     ) + told
     figure = new_figure(title, PAGE, 3.1, note)
     panels = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
@@ -70,6 +72,7 @@ def within_class_cavity(run: Run) -> Figure:
             colour = COLOURS[position]
             axes.plot(x, middle, marker=MARKERS[position], color=colour, label=f"change of {label}")
             axes.vlines(x, low, high, color=colour, linewidth=0.9, alpha=0.6)
+        _say_z(axes, _series(run, layer, "cavity", "z"))
         density_axis(axes, read.densities(run), narrow=True)
     panels[0].set_ylabel("AUC")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
@@ -109,6 +112,13 @@ def null_band(axes: Axes, run: Run, layer: str, path: tuple[str, ...], label: st
     axes.fill_between(read.densities(run), mean - 2 * sd, mean + 2 * sd, color="#000000", alpha=0.13, linewidth=0)
     axes.plot(read.densities(run), mean, color="#6B6B6B", linestyle=":", linewidth=1.1, label=label)
     return True
+
+
+def _say_z(axes: Axes, values: np.ndarray) -> None:
+    """The last known z of a round, in a corner."""
+    known = values[np.isfinite(values)]
+    if len(known):
+        axes.text(0.03, 0.05, f"z = {known[-1]:.1f}", transform=axes.transAxes, fontsize=7)
 
 
 def _line(run: Run, layer: str, line: Headline) -> np.ndarray:

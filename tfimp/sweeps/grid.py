@@ -124,7 +124,7 @@ class Grid:
         """The grid with further values of keys that it varies already: cells that are there keep their folders.
 
         Raises:
-            ConfigError: a key that is not varied.
+            ConfigError: a key that is not varied, or an unknown preset.
         """
         unknown = [key for key in more if key not in self.over]
         if unknown:
@@ -136,7 +136,8 @@ class Grid:
             key: [*values, *(value for value in more.get(key, ()) if value not in values)]
             for key, values in self.over.items()
         }
-        return dataclasses.replace(self, over=over)
+        new = {str(name): read_preset(str(name)) for name in more.get("preset", ()) if name not in self.bases}
+        return dataclasses.replace(self, over=over, bases={**self.bases, **new})
 
     def to_toml(self) -> str:
         """The grid as TOML text; ``read_grid`` gives an equal one back."""
