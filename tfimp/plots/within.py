@@ -118,7 +118,7 @@ def _say_z(axes: Axes, values: np.ndarray) -> None:
     """The last known z of a round, in a corner."""
     known = values[np.isfinite(values)]
     if len(known):
-        axes.text(0.03, 0.05, f"z = {known[-1]:.1f}", transform=axes.transAxes, fontsize=7)
+        axes.text(0.03, 0.97, f"z = {known[-1]:.1f}", transform=axes.transAxes, va="top", fontsize=7)
 
 
 def _line(run: Run, layer: str, line: Headline) -> np.ndarray:
