@@ -18,9 +18,8 @@ from tfimp._version import __version__
 from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.data.dataset import Dataset
-from tfimp.measures import ConnectedInputs
+from tfimp.measures import KernelInputs
 from tfimp.network import Network, masked_weights
-from tfimp.network.description import is_convolution
 from tfimp.network.keras import build_network
 from tfimp.network.seeds import Stream, generator, number
 from tfimp.progress import Block, Progress
@@ -61,9 +60,7 @@ class Laboratory:
         self.rules = Rules.of(config)
         self.last_step = config.prune.rewind_step + config.train.steps
         self.dense = dense or self._engine()
-        convolutions = [name for name in self.network.names if is_convolution(name)]
-        others = [name for name in self.network.names if name not in convolutions]
-        self._inputs = ConnectedInputs(others, self.dense.kernel_inputs, convolutions)
+        self._inputs = KernelInputs(self.network, self.dense.kernel_inputs)
         self._trained_by: Engine = self.dense
         self._sight = measures.Sight.of(config, dataset)
         self._measures = catalogue.chosen(config.probe.what, "round")

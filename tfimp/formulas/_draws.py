@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
-from tfimp.formulas._rows import MATH, bump, parallel
+from tfimp.formulas._rows import MATH, expectations, parallel
 
 _TOGETHER = 4  # inputs that share a pass over the sums
 _ZERO = np.float32(0.0)
@@ -124,11 +124,5 @@ def _shape(values: Float32[np.ndarray, "samples"], least: float, out: Float64[np
     if m2 <= least:
         out[:] = np.nan
         return
-    factor = 1.0 / np.sqrt(m2)
-    odd, even = 0.0, 0.0
-    for s in range(samples):
-        y = values[s] * factor
-        height = bump(y)
-        odd += y * height
-        even += height
-    out[0], out[1], out[2] = abs(m4 / (m2 * m2) - 3.0), odd / samples, even / samples
+    out[0] = abs(m4 / (m2 * m2) - 3.0)
+    out[1], out[2] = expectations(values, 1.0 / np.sqrt(m2))

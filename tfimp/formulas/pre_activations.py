@@ -89,18 +89,13 @@ class PreActivations:
         """Of every unit's h."""
         return shapes(self.values, self.constant)
 
-    def class_shapes(
-        self,
-        values: Float64[np.ndarray, "some n"] | None = None,
-        units: slice | Integer[np.ndarray, "some"] = slice(None),
-    ) -> Shapes:
-        """Of every unit's h, or of other ``values`` of some units, over the inputs of each class; (classes, units)."""
+    def class_shapes(self, values: Float64[np.ndarray, "units n"] | None = None) -> Shapes:
+        """Of every unit's h, or of other ``values``, over the inputs of each class; (classes, units)."""
         h = self.values if values is None else values
-        least = self.constant[units]
         parts = []
         for part in _between(self.starts):
             own = h[:, part]
-            parts.append(shapes(own - own.mean(axis=1, keepdims=True), least))
+            parts.append(shapes(own - own.mean(axis=1, keepdims=True), self.constant))
         return Shapes(*(np.stack([getattr(part, name) for part in parts]) for name in Shapes.__dataclass_fields__))
 
     def input_shapes(self) -> Shapes:

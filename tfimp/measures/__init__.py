@@ -5,7 +5,7 @@ Which measures there are says `tfimp.catalogue`; `measuring.measure` is the one 
 
 from __future__ import annotations
 
-from tfimp.measures.inputs import ConnectedInputs, Inputs, KernelInputs
+from tfimp.measures.inputs import KernelInputs
 from tfimp.measures.layer import Layer
 from tfimp.measures.measuring import measure
 from tfimp.measures.network import Network, Sight
@@ -13,8 +13,6 @@ from tfimp.measures.samples import seen
 from tfimp.measures.stored import StoredNetworks, measure_at_the_end
 
 __all__ = [
-    "ConnectedInputs",
-    "Inputs",
     "KernelInputs",
     "Layer",
     "Network",

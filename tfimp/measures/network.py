@@ -15,7 +15,7 @@ from tfimp._kinds import Record
 from tfimp.config import ProbeConfig, RunConfig
 from tfimp.data.dataset import Dataset, Split
 from tfimp.formulas import DenseLayer
-from tfimp.measures.inputs import Inputs
+from tfimp.measures.inputs import KernelInputs
 from tfimp.measures.layer import Layer, Lock, Once
 from tfimp.measures.samples import Seen, seen
 from tfimp.network import Network as Description
@@ -71,7 +71,7 @@ class Network:
         sight: What the measures see.
     """
 
-    inputs: Inputs
+    inputs: KernelInputs
     weights: Mapping[str, Real[np.ndarray, "..."]]
     masks: Mapping[str, Bool[np.ndarray, "..."]]
     next_masks: Mapping[str, Bool[np.ndarray, "..."]]

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+import tensorflow as tf
 
 from tfimp import catalogue
-from tfimp._kinds import Model, Record
+from tfimp._kinds import Record
 from tfimp._settings import own_settings
 from tfimp.config import ProbeConfig
 from tfimp.data.dataset import Dataset
 from tfimp.errors import StoreError
-from tfimp.measures.inputs import KernelInputs
+from tfimp.measures.inputs import Images, KernelInputs, Seen
 from tfimp.measures.measuring import measure
 from tfimp.measures.network import Network, Sight
 from tfimp.measures.numbers import Arrays
-from tfimp.network.keras import build_network
-from tfimp.pruning.keras.tf_keras_models import model_variables
 from tfimp.rounds import next_masks
 from tfimp.store import Round, Run
+from tfimp.training.program import program_of
 
 
 class StoredNetworks:
-    """The networks of a run's rounds, for measures; one that is compiled once takes the weights of each.
+    """The networks of a run's rounds, for measures, by the program that measures them while they train.
 
     Args:
         run: A stored run.
@@ -32,8 +33,10 @@ class StoredNetworks:
     def __init__(self, run: Run, dataset: Dataset, probe: ProbeConfig | None = None) -> None:
         self.run = run
         self.sight = Sight.of(run.config, dataset, probe)
-        self._network = build_network(self.sight.described, dataset.mean, dataset.scale, 0)
-        self._inputs = KernelInputs(self._network)
+        self._program = program_of(self.sight.described, run.config.train, float(dataset.scale))
+        self._mean = tf.constant(dataset.mean, tf.float32)
+        self._weights: Mapping[str, tf.Tensor] = {}
+        self._inputs = KernelInputs(self.sight.described, self._compute)
 
     @own_settings()
     def measure(self, index: int) -> tuple[Record, Arrays]:
@@ -58,28 +61,27 @@ class StoredNetworks:
         stored = self.run.rounds[index]
         return Network(
             inputs=self._inputs,
-            weights=load_round(stored, self._network),
+            weights=self._load(stored),
             masks=stored.masks,
             next_masks=next_masks(self.run, index),
             sight=self.sight,
             rewound=stored.initial_weights,
         )
 
+    def _load(self, stored: Round) -> Arrays:
+        """Take over a round's trained weights, and return them."""
+        weights = stored.weights
+        for name, shape in self.sight.described.shapes.items():
+            if name not in weights or weights[name].shape != shape:
+                raise StoreError(
+                    f"round {stored.index} of {str(stored.run.path)!r} has no array {name} of shape {shape}"
+                )
+        self._weights = {name: tf.constant(weights[name], tf.float32) for name in self.sight.described.variables}
+        return weights
 
-def load_round(stored: Round, network: Model) -> Arrays:
-    """Put a round's trained weights into a network, and return them.
-
-    Raises:
-        StoreError: arrays that are missing, or do not fit the network.
-    """
-    weights = stored.weights
-    for name, variable in model_variables(network).items():
-        if name not in weights or weights[name].shape != tuple(variable.shape):
-            raise StoreError(
-                f"round {stored.index} of {str(stored.run.path)!r} has no array {name} of shape {tuple(variable.shape)}"
-            )
-        variable.assign(weights[name])
-    return weights
+    def _compute(self, images: Images) -> Mapping[str, Seen]:
+        inputs, _ = self._program.kernel_inputs(images, self._mean, self._weights)
+        return inputs
 
 
 def measure_at_the_end(run: Run, dataset: Dataset) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfimp.formulas.fits import field_maps, fit_gabor, fit_gaussian
-from tfimp.formulas.nulls import Null
 from tfimp.formulas.profiles import displacements_by_band, expected_displacements
 from tfimp.formulas.translation import translation as measured_translation
 from tfimp.plots import read
@@ -21,6 +20,7 @@ from tfimp.plots.style import (
     PAGE,
     SEQUENTIAL,
     bare,
+    chance_band,
     density_axis,
     missing,
     missing_figure,
@@ -50,13 +50,12 @@ def translation(run: Run) -> Figure:
     panels = figure.subplots(1, 2, sharey=True)
     for axes, name, pick in zip(panels, ("masks", "masked weights"), (read.mask, read.masked_kernel), strict=True):
         axes.set_title(name)
-        matches, shuffled, sd = np.array([_best_match(pick(stored, layer), shape) for stored in rounds]).T
+        matches, shuffled, sd, zs = np.array([_best_match(pick(stored, layer), shape) for stored in rounds]).T
         if not np.isfinite(matches).any():
             missing(axes, "Fewer than two units have surviving inputs.")
             continue
-        z = Null(shuffled[-1], sd[-1]).z(matches[-1])
-        label = "units" + (f", z = {z:.1f}" if np.isfinite(z) else "")
-        axes.fill_between(densities, shuffled - 2 * sd, shuffled + 2 * sd, color="#000000", alpha=0.13, linewidth=0)
+        label = "units" + (f", z = {zs[-1]:.1f}" if np.isfinite(zs[-1]) else "")
+        chance_band(axes, densities, shuffled, sd)
         axes.plot(densities, matches, marker=MARKERS[0], color=COLOURS[0], label=label)
         axes.plot(densities, shuffled, "--", marker=MARKERS[1], color=COLOURS[1], label="shuffled")
         density_axis(axes, densities)
@@ -66,12 +65,12 @@ def translation(run: Run) -> Figure:
     return figure
 
 
-def _best_match(columns: np.ndarray, shape: tuple[int, int, int]) -> tuple[float, float, float]:
-    """Mean best match of pairs of units; mean and standard deviation of it for shuffled units; NaN without pairs."""
+def _best_match(columns: np.ndarray, shape: tuple[int, int, int]) -> tuple[float, ...]:
+    """Mean best match of pairs of units; mean and deviation of it for shuffled units, z; NaN without pairs."""
     if not columns.size:
-        return float("nan"), float("nan"), float("nan")
+        return (float("nan"),) * 4
     found = measured_translation(columns, shape, pairs=PAIRS, shuffles=SHUFFLES)
-    return found.mean, found.mean_shuffled, found.std_shuffled
+    return found.mean, found.mean_shuffled, found.std_shuffled, found.z
 
 
 def field_fits(run: Run) -> Figure:

@@ -222,6 +222,11 @@ def density_axis(axes: Axes, densities: np.ndarray, narrow: bool = False) -> Non
     axes.set_xlabel("density" if narrow else "density (share of weights left)")
 
 
+def chance_band(axes: Axes, x: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> None:
+    """Two standard deviations either way of what chance gives, in grey."""
+    axes.fill_between(x, mean - 2 * sd, mean + 2 * sd, color="#000000", alpha=0.13, linewidth=0)
+
+
 def legend_above(axes: Axes) -> None:
     """A legend over the panel, where no line can run into it; for panels without a title."""
     count = len(axes.get_legend_handles_labels()[0])

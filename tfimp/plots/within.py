@@ -9,7 +9,17 @@ from matplotlib.figure import Figure
 from tfimp.catalogue import Headline
 from tfimp.plots import read
 from tfimp.plots.curves import band
-from tfimp.plots.style import COLOURS, DASHED, MARKERS, PAGE, density_axis, legend_above, missing_figure, new_figure
+from tfimp.plots.style import (
+    COLOURS,
+    DASHED,
+    MARKERS,
+    PAGE,
+    chance_band,
+    density_axis,
+    legend_above,
+    missing_figure,
+    new_figure,
+)
 from tfimp.store import Run
 
 COLUMNS = 3  # layers
@@ -109,7 +119,7 @@ def null_band(axes: Axes, run: Run, layer: str, path: tuple[str, ...], label: st
     mean, sd = (read.series(run, "layers", layer, *path, word) for word in ("mean", "sd"))
     if not np.isfinite(mean).any():
         return False
-    axes.fill_between(read.densities(run), mean - 2 * sd, mean + 2 * sd, color="#000000", alpha=0.13, linewidth=0)
+    chance_band(axes, read.densities(run), mean, sd)
     axes.plot(read.densities(run), mean, color="#6B6B6B", linestyle=":", linewidth=1.1, label=label)
     return True
 

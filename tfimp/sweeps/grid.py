@@ -136,8 +136,7 @@ class Grid:
             key: [*values, *(value for value in more.get(key, ()) if value not in values)]
             for key, values in self.over.items()
         }
-        new = {str(name): read_preset(str(name)) for name in more.get("preset", ()) if name not in self.bases}
-        return dataclasses.replace(self, over=over, bases={**self.bases, **new})
+        return dataclasses.replace(self, over=over, bases=_with_presets(self.bases, [more]))
 
     def to_toml(self) -> str:
         """The grid as TOML text; ``read_grid`` gives an equal one back."""
@@ -276,7 +275,12 @@ def _bases(source: Mapping[str, object], products: Iterable[Values], where: str)
     else:
         name = str(source.get("preset", DEFAULT_PRESET))
         bases[name] = read_preset(name)
-    for values in products:
-        for name in values.get("preset", ()):
-            bases.setdefault(str(name), read_preset(str(name)))
-    return bases
+    return _with_presets(bases, products)
+
+
+def _with_presets(
+    bases: Mapping[str, Mapping[str, object]], products: Iterable[Values]
+) -> dict[str, Mapping[str, object]]:
+    """Bases, and the presets among varied values that are none of them yet."""
+    names = {str(name): None for values in products for name in values.get("preset", ())}
+    return {**bases, **{name: read_preset(name) for name in names if name not in bases}}
