@@ -17,7 +17,7 @@ SHAPES = re.compile(
     r"^from (jaxtyping import|tfimp\.(pruning\.masks|measures\.numbers) import .*\b(Arrays|Found)\b)", re.MULTILINE
 )
 # What Numba and TensorFlow compile, they read as it is written.
-COMPILED = re.compile(r"^\s*@(numba\.|tf\.function|_parallel|_inlined)", re.MULTILINE)
+COMPILED = re.compile(r"^\s*@(numba\.|tf\.function|_?parallel|_?inlined)", re.MULTILINE)
 
 # an int is accepted where a float is taken, as PEP 484 has it; Python's global random numbers stay as they are
 checked = beartype(conf=BeartypeConf(is_pep484_tower=True, is_random=False))

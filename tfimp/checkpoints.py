@@ -18,15 +18,18 @@ class Checkpoints:
     Args:
         writer: The run.
         seconds: Least time between two checkpoints; 0 writes none but those on a stop.
+        store_before: Stores the round before, of which a checkpoint would be without it.
     """
 
-    def __init__(self, writer: RunWriter, seconds: float) -> None:
-        self._writer, self._seconds = writer, seconds
+    def __init__(self, writer: RunWriter, seconds: float, store_before: Callable[[], None] = lambda: None) -> None:
+        self._writer, self._seconds, self._store_before = writer, seconds, store_before
         self._pause, self._last = seconds, time.monotonic()
+        self._begun = False
 
     def latest(self) -> tuple[State, int] | None:
-        """State and step that the unfinished round had reached; None where it has to start anew."""
-        found = self._writer.read_checkpoint()
+        """State and step that the first round here had reached before; None where a round has to start anew."""
+        found = None if self._begun else self._writer.read_checkpoint()
+        self._begun = True
         if found is None or not isinstance(found[1].get("step"), int):
             return None
         return found[0], found[1]["step"]
@@ -45,4 +48,5 @@ class Checkpoints:
             self._pause = max(self._seconds, (self._last - clock) / LARGEST_SHARE)
 
     def _write(self, step: int, state: Callable[[], State]) -> None:
+        self._store_before()
         self._writer.write_checkpoint(state(), {"step": step})

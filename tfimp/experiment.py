@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
+import functools
 from pathlib import Path
 
 from tfimp import data, export, measures, store, tensorboard, tickets
 from tfimp._settings import own_settings
+from tfimp.bookkeeping import Bookkeeper
 from tfimp.checkpoints import Checkpoints
 from tfimp.config import RunConfig
 from tfimp.errors import ConfigError, DivergedError, StoreError
 from tfimp.laboratory import Laboratory
-from tfimp.progress import Finished, Loading, Note, Progress, RoundDone, Started, ignore
+from tfimp.progress import Finished, Loading, Note, Progress, Started, ignore
 from tfimp.pruning import core
 from tfimp.rounds import Rules, stop_reason
 from tfimp.store.files import named_folder
@@ -112,7 +113,8 @@ def iterative_magnitude_pruning(
         Why it stopped.
     """
     config, prune, rules = laboratory.config, laboratory.config.prune, laboratory.rules
-    checkpoints = Checkpoints(writer, config.train.checkpoint_seconds)
+    books = Bookkeeper(writer, events, tell)
+    checkpoints = Checkpoints(writer, config.train.checkpoint_seconds, books.store)
     index, watch = len(writer.run.rounds), laboratory.watch()
     if index:
         events.write(writer.run, index - 1)  # the run may have been killed before it had
@@ -124,30 +126,28 @@ def iterative_magnitude_pruning(
         rewind_point = laboratory.rewind_point(watch)
 
     while not (reason := stop_reason(prune, masks, index)):
-        clock = time.perf_counter()
         if index == 0:
             start = core.rewound(rewind_point, masks)
         else:
             masks, watch = following, laboratory.watch()
             start = laboratory.start(masks, state)
-        trained = laboratory.train_round(index, start, masks, tell, checkpoints, watch)
+        with books.kept():
+            trained = laboratory.train_round(index, start, masks, books.tell, checkpoints, watch)
         gradients = laboratory.gradients(masks) if rules.needs("gradient", index) else None
         ended = core.Ranked(trained, start, gradients, watch.deciding)
         state = rules.state(writer.run, index, masks, ended, rewind_point)
         following = rules.next_masks(state)
-        measures, arrays = laboratory.measure(trained, masks, following, watch)
-        metrics = {"round": index, **measures, "seconds": time.perf_counter() - clock}
-        writer.write_round(
+        last = bool(stop_reason(prune, masks, index + 1))
+        write = functools.partial(
+            writer.write_round,
             index,
             weights=core.without_optimizer(trained),
             masks=masks,
-            probes=arrays,
-            metrics=metrics,
             initial=start if index == 0 or prune.procedure in ("fine_tune", "reinitialise") else None,
             gradients=gradients,
             deciding=watch.deciding,
         )
-        events.write(writer.run, index)
-        tell(RoundDone(metrics))
+        books.open(laboratory.measure(trained, masks, following, watch, last), write)
         index += 1
+    books.close()
     return reason

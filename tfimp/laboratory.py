@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
@@ -28,6 +27,7 @@ from tfimp.pruning.core import rewound
 from tfimp.pruning.masks import density, remove_lowest
 from tfimp.pruning.wrapper import model_variables
 from tfimp.rounds import Rules
+from tfimp.training.beside import Beside
 from tfimp.training.crossover import WORTH_IT, measured_crossover, operations
 from tfimp.training.dense import DenseEngine, dense_engine
 from tfimp.training.engine import Engine
@@ -60,7 +60,6 @@ class Laboratory:
         self.rules = Rules.of(config)
         self.last_step = config.prune.rewind_step + config.train.steps
         self.dense = dense or self._engine()
-        self._inputs = KernelInputs(self.network, self.dense.kernel_inputs)
         self._trained_by: Engine = self.dense
         self._sight = measures.Sight.of(config, dataset)
         self._measures = catalogue.chosen(config.probe.what, "round")
@@ -205,24 +204,31 @@ class Laboratory:
         seed = number(self.config.seed, Stream.NEW_WEIGHTS, round_index)
         return fresh_weights(self.network, self.dataset, seed)
 
-    def measure(self, trained: Arrays, masks: Arrays, next_masks: Arrays, watch: Watch) -> tuple[Record, Arrays]:
-        """Accuracies and probes of the network just trained: part of metrics.json, and probes.safetensors."""
-        data = self.dataset
-        with concurrent.futures.ThreadPoolExecutor(1) as beside:
-            # a sparse engine's products are of survivors only here too
-            accuracies = [beside.submit(self._trained_by.evaluate, part) for part in (data.validation, data.test)]
-            network = measures.Network(self._inputs, trained, masks, next_masks, self._sight)
-            found, arrays = measures.measure(network, self._measures)
-            validation, test = (accuracy.result() for accuracy in accuracies)
-        best = watch.ended(validation)
-        return {
+    def measure(
+        self, trained: Arrays, masks: Arrays, next_masks: Arrays, watch: Watch, last: bool = True
+    ) -> Beside[tuple[Record, Arrays]]:
+        """Accuracies and probes of the network just trained: part of metrics.json, and probes.safetensors.
+
+        The probes go on while the ``last`` round is followed by another one.
+        """
+        data, engine = self.dataset, self._trained_by  # a sparse engine's products are of survivors only here too
+        validation, test = (engine.evaluate(part) for part in (data.validation, data.test))
+        inputs = KernelInputs(self.network, self.dense.kernel_inputs())
+        network = measures.Network(inputs, trained, masks, next_masks, self._sight)
+        numbers = {
             "density": density(masks),
             "train_loss": watch.loss,
             "validation_accuracy": validation,
-            "best_validation_accuracy": best,
+            "best_validation_accuracy": watch.ended(validation),
             "test_accuracy": test if len(data.test) else None,  # none: all of its samples validate
-            "layers": {name: {**counts, **found.get(name, {})} for name, counts in network.counts().items()},
-        }, {**arrays, **watch.curve()}
+        }
+
+        def probes() -> tuple[Record, Arrays]:
+            found, arrays = measures.measure(network, self._measures)
+            layers = {name: {**counts, **found.get(name, {})} for name, counts in network.counts().items()}
+            return {**numbers, "layers": layers}, {**arrays, **watch.curve()}
+
+        return Beside(probes, shares=not last)
 
     def facts(self) -> Record:
         """Versions and inputs, for run.json."""

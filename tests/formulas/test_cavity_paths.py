@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfimp.formulas.cavity_paths import compiled, compiled_removals, removals
+from tfimp.formulas.cavity_paths import compiled_removals, removals
 from tfimp.probes import pre_activations
 
 
@@ -21,13 +21,15 @@ def test_the_loop_and_the_compiled_program_agree(starts: list[int], density: flo
         np.testing.assert_allclose(getattr(products, word), getattr(loop, word), rtol=1e-5, atol=1e-5)
 
 
-def test_one_function_decides_by_device_and_density() -> None:
-    assert compiled(0.01, 1, gpu=True)
-    assert compiled(0.01, 10, gpu=True)
-    assert compiled(1.0, 1, gpu=False)
-    assert not compiled(0.1, 1, gpu=False)
+def test_the_device_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     inputs, kernel = rng.exponential(size=(300, 12)).astype(np.float32), rng.standard_normal((12, 5))
     layer = pre_activations(kernel, inputs)
     here, there = (removals(layer, inputs, layer.shapes(), gpu=gpu) for gpu in (False, True))
     np.testing.assert_allclose(here.delta, there.delta, rtol=1e-5, atol=1e-5)
+    taken: list[str] = []
+    monkeypatch.setattr("tfimp.formulas.cavity_paths.compiled_removals", lambda *_: taken.append("compiled") or there)
+    removals(layer, inputs, layer.shapes(), gpu=False)
+    assert not taken
+    assert removals(layer, inputs, layer.shapes(), gpu=True) is there
+    assert taken == ["compiled"]

@@ -106,7 +106,7 @@ def test_the_steps_gradients_and_predictions_are_those_of_keras(
     logits = keras(dataset.test.images.astype(np.float32), training=False).numpy()
     assert engine.evaluate(dataset.test) == np.mean(logits.argmax(axis=1) == dataset.test.labels)
     dense = [layer for layer in network.names if not layer.startswith("convolution")]
-    inputs = engine.kernel_inputs(dataset.test.images)
+    inputs = engine.kernel_inputs()(dataset.test.images)
     assert list(inputs) == dense
     of_keras = tf_keras.Model(keras.input, [keras.get_layer(name).input for name in dense])
     found = of_keras(dataset.test.images.astype(np.float32))

@@ -261,7 +261,7 @@ def test_accuracy_counts_every_sample_once(
     assert evaluation_batch(dataset) == 17
     hidden = network.get_layer("activation_0").output
     x = tf_keras.Model(network.input, network.get_layer("norm_1")(hidden))(dataset.test.images.astype(np.float32))
-    np.testing.assert_allclose(adam.kernel_inputs(dataset.test.images)["dense_1"], x, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(adam.kernel_inputs()(dataset.test.images)["dense_1"], x, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("engine", ["adam", "keras_adam"])

@@ -9,7 +9,8 @@ import numba
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
-from tfimp.formulas._rows import MATH, expectations, parallel
+from tfimp.formulas._rows import MATH, parallel
+from tfimp.formulas._shapes import expectations
 
 _TOGETHER = 4  # inputs that share a pass over the sums
 _ZERO = np.float32(0.0)

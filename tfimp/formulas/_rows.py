@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numba
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, Integer, Real
+from jaxtyping import Bool, Float64, Int64, Real
 
 Inputs = Float64[np.ndarray, "fan_in n"]
 Units = Float64[np.ndarray, "units n"]
@@ -25,7 +25,7 @@ PerRow = Float64[np.ndarray, "rows"]
 
 # sums may be reordered for the vector unit; NaN and infinity keep their meaning
 MATH = {"reassoc", "contract", "nsz", "arcp"}
-_inlined = numba.njit(inline="always", fastmath=MATH)
+inlined = numba.njit(inline="always", fastmath=MATH)
 
 UNITS = 32  # per block; their rows of SAMPLES values take half of a 1 MB cache
 SAMPLES = 2048  # per chunk
@@ -46,7 +46,7 @@ def parallel(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def call(*arguments: np.ndarray | float) -> None:
-        parts = numba.config.NUMBA_NUM_THREADS if np.size(arguments[0]) > _SMALL else 1
+        parts = numba.get_num_threads() if np.size(arguments[0]) > _SMALL else 1
         others = [_threads().submit(compiled, part, parts, *arguments) for part in range(1, parts)]
         compiled(0, parts, *arguments)
         for done in others:
@@ -162,60 +162,6 @@ def _add_all_products(
                             h3[s] += d0 * p + d1 * q + d2 * r + d3 * t
 
 
-@_inlined
-def _bump(y: float) -> float:
-    """exp(-y²/2) by multiplications, which vectorise: Taylor's series at 1/256 of the exponent, squared 8 times."""
-    t = min(0.5 * y * y, 64.0) * (-1.0 / 256.0)
-    p = 1.0 + t * (1.0 / 9.0) * (1.0 + t * (1.0 / 10.0))
-    p = 1.0 + t * (1.0 / 7.0) * (1.0 + t * (1.0 / 8.0) * p)
-    p = 1.0 + t * (1.0 / 5.0) * (1.0 + t * (1.0 / 6.0) * p)
-    p = 1.0 + t * (1.0 / 3.0) * (1.0 + t * (1.0 / 4.0) * p)
-    p = 1.0 + t * (1.0 + t * (1.0 / 2.0) * p)
-    p *= p
-    p *= p
-    p *= p
-    p *= p
-    p *= p
-    p *= p
-    p *= p
-    return p * p
-
-
-@_inlined
-def expectations(row: Real[np.ndarray, "n"], factor: float) -> tuple[float, float]:
-    """E[y bump(y)] and E[bump(y)] of y = factor * row."""
-    odd, even = 0.0, 0.0
-    for s in range(len(row)):
-        y = row[s] * factor
-        height = _bump(y)
-        odd += y * height
-        even += height
-    return odd / len(row), even / len(row)
-
-
-@parallel
-def shape_sums(part: int, parts: int, rows: Rows, least: PerRow, out: Float64[np.ndarray, "rows 5"]) -> None:
-    """Per row: out = (m2, m3, m4, E[y bump(y)], E[bump(y)]) with y the standardised row; NaN if m2 <= least.
-
-    Rows have mean 0. A further quantity of every unit is another sum here.
-    """
-    samples = rows.shape[1]
-    for j in range(part, len(rows), parts):
-        row = rows[j]
-        m2, m3, m4 = 0.0, 0.0, 0.0
-        for s in range(samples):
-            square = row[s] * row[s]
-            m2 += square
-            m3 += square * row[s]
-            m4 += square * square
-        m2 /= samples
-        if m2 <= least[j]:
-            out[j] = np.nan
-            continue
-        out[j, 0], out[j, 1], out[j, 2] = m2, m3 / samples, m4 / samples
-        out[j, 3], out[j, 4] = expectations(row, 1.0 / np.sqrt(m2))
-
-
 @parallel
 def removals(
     part: int,
@@ -297,7 +243,7 @@ def removals(
                 place += 1
 
 
-@_inlined
+@inlined
 def _powers(h: Float64[np.ndarray, "n"], x: Float64[np.ndarray, "n"], w: float) -> tuple[float, float, float]:
     second, third, fourth = 0.0, 0.0, 0.0
     for s in range(len(x)):
@@ -309,7 +255,7 @@ def _powers(h: Float64[np.ndarray, "n"], x: Float64[np.ndarray, "n"], w: float) 
     return second, third, fourth
 
 
-@_inlined
+@inlined
 def _centred(h: Float64[np.ndarray, "n"], x: Float64[np.ndarray, "n"], w: float, mean: float) -> tuple[float, float]:
     """m2 and m4 where the mean is so far away that nothing would be left of them."""
     second, fourth = 0.0, 0.0
@@ -321,7 +267,7 @@ def _centred(h: Float64[np.ndarray, "n"], x: Float64[np.ndarray, "n"], w: float,
     return second / len(x), fourth / len(x)
 
 
-@_inlined
+@inlined
 def _without(rows: Inputs, weights: PerInput, removed: int, spread: PerInput, least: float) -> tuple[float, float]:
     """m2 and m4 of a unit summed without one of its weights; NaN where that is constant."""
     total, size = np.zeros(rows.shape[1]), 0.0
@@ -332,18 +278,3 @@ def _without(rows: Inputs, weights: PerInput, removed: int, spread: PerInput, le
     square = (total - np.mean(total)) ** 2
     m2 = np.mean(square)
     return (m2, np.mean(square**2)) if m2 > least * size else (np.nan, np.nan)
-
-
-@parallel
-def class_sums(
-    part: int,
-    parts: int,
-    rows: Rows,
-    offset: PerRow,
-    labels: Integer[np.ndarray, "n"],
-    out: Float64[np.ndarray, "rows classes"],
-) -> None:
-    """out[j, c] = sum over the samples of class c of max(rows[j] + offset[j], 0)."""
-    for j in range(part, len(rows), parts):
-        for s in range(rows.shape[1]):
-            out[j, labels[s]] += max(rows[j, s] + offset[j], 0.0)

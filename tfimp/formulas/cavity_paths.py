@@ -1,4 +1,8 @@
-"""What the removal of every single weight does to its unit: by a loop over survivors, or by the compiled cavity."""
+"""What the removal of every single weight does to its unit: by the compiled cavity on a GPU, else by a loop.
+
+On a processor the loop over survivors is the faster one at every density: it gets the classes from the pass that serves
+all inputs together, and its cost falls with the density (`python -m benchmarks cavity_paths`).
+"""
 
 from __future__ import annotations
 
@@ -11,22 +15,6 @@ from jaxtyping import Bool, Integer, Real
 from tfimp._arrays import Array
 from tfimp.formulas.cavity import compiled_cavity
 from tfimp.formulas.pre_activations import PreActivations, Removals, Shapes, average
-
-# Densities from which on a processor the products of whole matrices take less time than the loop over survivors. The
-# loop gets the classes from the pass that serves all inputs together; the products are made for each of them
-# (`python -m benchmarks cavity_paths`).
-_PRODUCTS_FROM = {"pooled": 0.7, "within": 1.5}
-
-
-def compiled(density: float, classes: int, gpu: bool) -> bool:
-    """Whether a layer's cavity is computed by the compiled program (`cavity`), not by the loop over survivors.
-
-    Args:
-        density: Of the layer's mask.
-        classes: How many are measured one by one; 1 for all inputs together.
-        gpu: Whether the compiled program would run on one; there it is always the faster one.
-    """
-    return gpu or density >= _PRODUCTS_FROM["within" if classes > 1 else "pooled"]
 
 
 def removals(
@@ -49,9 +37,9 @@ def removals(
     Returns:
         Removals; both ways agree to 1e-5.
     """
-    if not compiled(float(layer.mask.mean()), len(layer.starts) - 1, gpu):
-        return layer.single_removals(before, within)
-    return compiled_removals(layer.kernel, inputs, layer.mask, layer.starts)
+    if gpu:
+        return compiled_removals(layer.kernel, inputs, layer.mask, layer.starts)
+    return layer.single_removals(before, within)
 
 
 def compiled_removals(

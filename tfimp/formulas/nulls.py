@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float64, Real
 
 from tfimp._arrays import Array
 from tfimp.errors import DataError
-from tfimp.formulas.localisation import inverse_participation_ratio
 from tfimp.formulas.negentropy import from_expectations
 from tfimp.formulas.pre_activations import PreActivations, average
 
@@ -18,6 +17,7 @@ _RESAMPLES = 200
 _MOST_OPERATIONS = 2**31  # of all draws' products; beyond, some of the units are drawn for all
 _FEWEST_UNITS = 32
 _MOST_WEIGHTS = 2**18  # drawn for the participation ratio
+_QUANTILES = 2**14  # of what they are drawn from
 
 
 @dataclass(frozen=True)
@@ -176,12 +176,11 @@ def participation_after_pruning(
     some = max(_FEWEST_UNITS, min(256, int(_MOST_WEIGHTS / (draws * counts.mean()))))
     if units > some:  # the median of many units is known from some of them
         counts = np.quantile(counts, (np.arange(some) + 0.5) / some, method="nearest").astype(np.int64)
-    rows = np.arange(counts.max())[:, None] < counts
-    medians = []
-    for _ in range(draws):
-        weights = np.zeros(rows.shape)
-        # the sizes of Gaussian weights above the threshold that keeps this share
-        weights[rows] = -ndtri(rng.random(int(counts.sum())) * min(density, 1.0) / 2)
-        medians.append(np.median(inverse_participation_ratio(weights)))
+    # squares of Gaussian weights above the threshold that keeps this share, each as likely as the others
+    squares = ndtri((np.arange(_QUANTILES) + 0.5) / _QUANTILES * min(density, 1.0) / 2) ** 2
+    drawn = squares[rng.integers(_QUANTILES, size=(draws, int(counts.sum())), dtype=np.uint16)]
+    begins = np.cumsum(counts) - counts
+    second, fourth = (np.add.reduceat(powers, begins, axis=1) for powers in (drawn, drawn**2))
+    medians = np.median(fourth / second**2, axis=1)
     variance = float(np.var(medians, ddof=1))
     return Null(float(np.mean(medians)), (variance * len(counts) / units + variance / draws) ** 0.5)

@@ -92,11 +92,7 @@ class PreActivations:
     def class_shapes(self, values: Float64[np.ndarray, "units n"] | None = None) -> Shapes:
         """Of every unit's h, or of other ``values``, over the inputs of each class; (classes, units)."""
         h = self.values if values is None else values
-        parts = []
-        for part in _between(self.starts):
-            own = h[:, part]
-            parts.append(shapes(own - own.mean(axis=1, keepdims=True), self.constant))
-        return Shapes(*(np.stack([getattr(part, name) for part in parts]) for name in Shapes.__dataclass_fields__))
+        return shapes(h, self.constant, self.starts)
 
     def input_shapes(self) -> Shapes:
         """Of every input x_i: also of the activations before a batch-norm, which shifts and scales only."""
@@ -154,13 +150,13 @@ class PreActivations:
         self, bias: Real[Array, "units"] | float, labels: Integer[Array, "n"], classes: int
     ) -> Float64[np.ndarray, "classes units"]:
         """Mean of max(h + bias, 0) over the samples of each class; NaN for a class without any."""
-        from tfimp.formulas import _rows
+        from tfimp.formulas import _shapes
 
         group = np.asarray(labels, np.int64)
         if group.shape != self.values.shape[1:] or group.min() < 0 or group.max() >= classes:
             raise DataError(f"labels: got shape {group.shape}; accepted: one of 0 to {classes - 1} per sample")
         sums = np.zeros((len(self.values), classes))
-        _rows.class_sums(self.values, self.mean + np.asarray(bias, np.float64), group, sums)
+        _shapes.class_sums(self.values, self.mean + np.asarray(bias, np.float64), group, sums)
         with np.errstate(invalid="ignore"):
             return (sums / np.bincount(group, minlength=classes)).T
 
@@ -237,16 +233,22 @@ def _between(starts: np.ndarray) -> list[slice]:
     return [slice(int(first), int(last)) for first, last in itertools.pairwise(starts)]
 
 
-def shapes(rows: Float64[np.ndarray, "rows n"], least: Float64[np.ndarray, "rows"] | float = 0.0) -> Shapes:
+def shapes(
+    rows: Float64[np.ndarray, "rows n"],
+    least: Float64[np.ndarray, "rows"] | float = 0.0,
+    starts: Int64[np.ndarray, "classes_and_end"] | None = None,
+) -> Shapes:
     """Kurtosis, skewness and negentropy of every row.
 
     Args:
         rows: (rows, n), of mean 0.
         least: the variance up to which a row counts as constant.
+        starts: where the samples of each class begin, and the end; the shapes are of each class, (classes, rows), then.
     """
-    from tfimp.formulas import _rows
+    from tfimp.formulas import _shapes
 
-    sums = np.empty((len(rows), 5))
-    _rows.shape_sums(rows, np.broadcast_to(np.asarray(least, np.float64), len(rows)).copy(), sums)
-    m2, m3, m4, odd, even = sums.T
+    begins = np.array([0, rows.shape[1]]) if starts is None else starts
+    sums = np.empty((len(begins) - 1, len(rows), 5))
+    _shapes.shape_sums(rows, begins, np.broadcast_to(np.asarray(least, np.float64), len(rows)).copy(), sums)
+    m2, m3, m4, odd, even = np.moveaxis(sums if starts is not None else sums[0], -1, 0)
     return Shapes(m4 / m2**2 - 3.0, m3 / m2**1.5, from_expectations(odd, even))

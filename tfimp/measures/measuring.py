@@ -31,11 +31,14 @@ def measure(network: Network, what: Iterable[Measure]) -> tuple[dict[str, Record
     Raises:
         ConfigError: a measure of somebody's own that fails, or returns something else than it declares.
     """
+    import numba
+
     layers: dict[str, Record] = {name: {} for name in network.names}
     arrays: Arrays = {}
     measures = list(what)
     # Side by side, because what one measure does on one core leaves the others to the next.
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+    threads = numba.get_num_threads()
+    with concurrent.futures.ThreadPoolExecutor(min(AT_ONCE, threads), "", numba.set_num_threads, (threads,)) as pool:
         tasks = []
         for one in measures:
             for name in [""] if one.of_network else network.names:

@@ -1,7 +1,7 @@
 """What a layer does with its inputs: shape of its pre-activations, cavity, within classes too; selectivity.
 
 The measures of a layer share what `Layer` computes once; a further quantity of each unit is a sum in
-``formulas._rows.shape_sums``, one of each weight a sum in ``formulas._rows.removals``.
+``formulas._shapes.shape_sums``, one of each weight a sum in ``formulas._rows.removals``.
 """
 
 from __future__ import annotations

@@ -210,12 +210,13 @@ class DenseEngine(Engine):
             lambda images, labels: replicas.program.gradients(images, labels, replicas.mean, weights),
         )
 
-    def kernel_inputs(self, images: np.ndarray) -> dict[str, Any]:
-        """(n, features) raw images -> {dense layer: (n, fan_in) tensor}, what its kernel multiplies after training."""
-        program = self.replicas.program
-        inputs: dict[str, Any]
-        inputs, _ = program.kernel_inputs(images, self.replicas.mean, self.replicas.weights(self.index))
-        return inputs
+    def kernel_inputs(self) -> Callable[[np.ndarray], dict[str, Any]]:
+        """What the network as it is now gives for (n, features) raw images, whatever is trained meanwhile.
+
+        {dense layer: (n, fan_in) tensor}, what its kernel multiplies after training.
+        """
+        program, mean, weights = self.replicas.program, self.replicas.mean, self.replicas.weights(self.index)
+        return lambda images: program.kernel_inputs(images, mean, weights)[0]
 
 
 def dense_engine(

@@ -13,7 +13,6 @@ from tfimp.network import Network
 from tfimp.network.description import MOVING
 from tfimp.training.engine import Engine, State
 from tfimp.training.optimizers import learning_rates
-from tfimp.training.sparse import products
 from tfimp.training.sparse._emit import LANES
 from tfimp.training.sparse._table import Field, Fields, table_of
 from tfimp.training.sparse.layout import Survivors
@@ -21,7 +20,7 @@ from tfimp.training.sparse.pace import Pace
 from tfimp.training.sparse.parameters import Parameters
 from tfimp.training.sparse.products import rows_of, tiling
 from tfimp.training.sparse.rows import Step
-from tfimp.training.sparse.steps import Loss, Update, train
+from tfimp.training.sparse.steps import Loss, Update, correct, train
 
 # no share of a batch's moments goes into the moving averages, which are used in their place
 _MOVED = -1.0
@@ -220,15 +219,7 @@ class SparseEngine(Engine):
 
     def evaluate(self, split: Split) -> float:
         """Share of correctly classified samples, by the moving averages."""
-        size, classes, correct = self.config.batch_size, self.network.classes, 0
-        step, out = self._step._replace(decay=np.float32(_MOVED)), self._layers[-1][Field.OUT]
-        for begin in range(0, len(split), size):
-            batch = np.arange(begin, min(begin + size, len(split)), dtype=np.int32)
-            products.gather(split.images, batch, self._centre, step, self._tables[0])
-            last = len(self._tables) - 1
-            for k, table in enumerate(self._tables):
-                products.forward(k < last, step, table, self._tables[min(k + 1, last)])
-            rows = out[:, : classes * self.width].reshape(self.tiles, classes, self.width)
-            logits = np.moveaxis(rows, 1, 2).reshape(-1, classes)
-            correct += int(np.sum(logits[: len(batch)].argmax(axis=1) == split.labels[batch]))
-        return correct / max(len(split), 1)
+        step = self._step._replace(decay=np.float32(_MOVED))
+        what = split.images, split.labels, self._centre, step, self.config.batch_size, self._tables
+        with self._pace.chosen():
+            return correct(*what) / max(len(split), 1)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import numba
 import numpy as np
 
+from tfimp.training.beside import left
 from tfimp.training.sparse import kernels
 
 TRIAL = 3
@@ -64,7 +65,8 @@ class Pace:
             steps: How many.
             run: Takes the steps from the first number to the second.
         """
-        threads = numba.get_num_threads()
+        before = numba.get_num_threads()
+        threads = left(before)
         if threads != self._threads:
             self._threads, self._chosen, self._count = threads, threads, 0
         done = 0
@@ -81,7 +83,17 @@ class Pace:
                 done += taken
                 self._count += taken
         finally:
-            numba.set_num_threads(self._threads)
+            numba.set_num_threads(before)
+
+    @contextlib.contextmanager
+    def chosen(self) -> Iterator[None]:
+        """As many threads as the last steps took."""
+        before = numba.get_num_threads()
+        numba.set_num_threads(self._chosen or before)
+        try:
+            yield
+        finally:
+            numba.set_num_threads(before)
 
     def _tried(self, place: int, seconds: float) -> None:
         if place == 0:

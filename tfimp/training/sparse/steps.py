@@ -96,6 +96,31 @@ def train(
 
 
 @_compiled
+def correct(
+    images: np.ndarray, labels: np.ndarray, centre: np.ndarray, step: Step, batch_size: int, layers: np.ndarray
+) -> int:
+    """How many samples are classified correctly, by the moving averages where ``step`` has them; layers as above."""
+    last, width, found = layers[len(layers) - 1], LANES * step.tag.ndim, 0
+    classes, stride = last[Field.UNITS], last[Field.OUT_STRIDE]
+    logits = floats(last, Field.OUT, step.tiles * stride)
+    for layer in range(len(layers)):
+        rows.aim(layers[layer])
+    for begin in range(0, len(images), batch_size):
+        batch = np.arange(begin, min(begin + batch_size, len(images))).astype(np.int32)
+        products.gather(images, batch, centre, step, layers[0])
+        for layer in range(len(layers)):
+            inner = layer < len(layers) - 1
+            products.forward(inner, step, layers[layer], layers[layer + inner])
+        for k in range(len(batch)):
+            place, best = k // width * stride + k % width, 0
+            for unit in range(1, classes):
+                if logits[place + unit * width] > logits[place + best * width]:
+                    best = unit
+            found += best == labels[batch[k]]
+    return found
+
+
+@_compiled
 def _mask_biases(table: np.ndarray) -> None:
     if table[Field.MASKED]:
         units = table[Field.UNITS]
