@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from tfimp.errors import DataError
 from tfimp.probes import (
+    centres_by_chance,
     coverage,
+    displacement_spread,
     displacements,
     displacements_by_band,
     expected_displacements,
@@ -20,6 +22,7 @@ from tfimp.probes import (
     fit_gaussian,
     radial_profile,
     receptive_fields,
+    rings,
 )
 
 few = settings(max_examples=15, deadline=None, derandomize=True)
@@ -150,6 +153,60 @@ def test_expected_displacements_are_the_mean_over_shuffled_units() -> None:
     np.testing.assert_allclose(np.mean([d.same_channel for d in drawn], axis=0), same, atol=0.6)
     np.testing.assert_allclose(np.mean([d.different_channel for d in drawn], axis=0), different, atol=0.6)
     assert same.sum() + different.sum() == pytest.approx((mask.sum(0) * (mask.sum(0) - 1)).sum())
+
+
+def test_centres_by_chance_vary_as_those_of_permuted_weights_do() -> None:
+    rng, shape = np.random.default_rng(5), (5, 8, 2)
+    kernel = np.where(rng.random((80, 3)) < (0.1, 0.4, 1.0), rng.standard_normal((80, 3)), 0)
+    drawn = np.array([receptive_fields(rng.permuted(kernel, axis=0), shape).centre for _ in range(3000)])
+    np.testing.assert_allclose(drawn.mean(axis=0), [(2, 3.5)] * 3, atol=0.12)
+    np.testing.assert_allclose(centres_by_chance(kernel, shape), drawn.std(axis=0), rtol=0.06)
+    assert np.isnan(centres_by_chance(np.zeros((80, 1)), shape)).all()
+    np.testing.assert_allclose(centres_by_chance(np.ones((80, 1)), shape), 0, atol=1e-7)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 2), (3, 4, 1), (1, 6, 1), (1, 3, 1), (1, 1, 2)])
+def test_the_spread_of_displacements_is_that_over_all_masks(shape: tuple[int, int, int]) -> None:
+    """Every choice of k of the inputs, counted by pairs, for displacements one by one, rings, and a block and its rest.
+
+    Units are independent: the variance of two is the sum of their variances.
+    """
+    height, width, channels = shape
+    inputs, counts = height * width * channels, [k for k in (2, 4) if k <= height * width * channels]
+    place = np.array(list(np.ndindex(shape)))
+    lattice = (2 * height - 1, 2 * width - 1)
+    block = np.full(lattice, -1)
+    block[height - 1, width:] = 0
+    groupings = [np.arange(np.prod(lattice)).reshape(lattice), rings(lattice), block]
+    variances = [np.zeros((2, groups.max() + 1)) for groups in groupings]
+    for k in counts:
+        found: list[list[np.ndarray]] = [[] for _ in groupings]
+        for subset in combinations(range(inputs), k):
+            pairs = np.zeros((2, *lattice))
+            for a in subset:
+                for b in subset:
+                    if a != b:
+                        down, right = (place[b] - place[a])[:2]
+                        pairs[int(place[a][2] != place[b][2]), height - 1 + down, width - 1 + right] += 1
+            for drawn, groups in zip(found, groupings, strict=True):
+                drawn.append(np.array([[kind[groups == g].sum() for g in range(groups.max() + 1)] for kind in pairs]))
+        for total, drawn in zip(variances, found, strict=True):
+            total += np.var(drawn, axis=0)
+    mask = np.zeros((inputs, len(counts) + 1), bool)
+    for unit, k in enumerate(counts):
+        mask[-k:, unit] = True
+    for groups, expected in zip(groupings, variances, strict=True):
+        spread = np.array(displacement_spread(mask, shape, groups))
+        np.testing.assert_allclose(spread**2, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_groups_of_displacements_are_refused_where_no_spread_is_theirs() -> None:
+    mask = np.ones((6, 1), bool)
+    with pytest.raises(DataError, match=r"\(3, 3\)"):
+        displacement_spread(mask, (2, 3, 1), np.zeros((3, 3), int))
+    mixed = np.array([[-1, -1, -1, -1, -1], [-1, 0, -1, 0, 0], [-1, -1, -1, -1, -1]])
+    with pytest.raises(DataError, match="mirror"):
+        displacement_spread(mask, (2, 3, 1), mixed)
 
 
 def test_a_radial_profile_sums_rings() -> None:

@@ -10,7 +10,7 @@ from tfimp.errors import DataError
 from tfimp.formulas.pre_activations import average
 from tfimp.probes import (
     inverse_participation_ratio,
-    median_of_random_masks,
+    median_of_random_places,
     participation_after_pruning,
     permuted_weights,
     pre_activations,
@@ -81,9 +81,30 @@ def test_pruned_gaussian_weights_have_the_participation_that_pruning_them_gives(
     assert np.isnan(participation_after_pruning(np.zeros(5), 0.1).mean)
 
 
-def test_the_median_of_random_masks_keeps_every_units_number_of_connections() -> None:
+def test_the_median_of_random_places_keeps_every_units_number_of_connections() -> None:
     mask = np.zeros((30, 5), bool)
     mask[:4, :3] = True
-    found = median_of_random_masks(mask, lambda drawn: drawn[:10].sum(axis=0).astype(float), mask.any(axis=0))
+    found = median_of_random_places(mask, lambda drawn: drawn[:10].sum(axis=0).astype(float), mask.any(axis=0))
     assert found.mean == pytest.approx(4 / 3, abs=0.5)
-    assert median_of_random_masks(mask, lambda drawn: drawn.sum(axis=0), mask.any(axis=0)).mean == 4
+    assert median_of_random_places(mask, lambda drawn: drawn.sum(axis=0), mask.any(axis=0)).mean == 4
+
+
+def test_the_median_of_random_places_varies_as_that_of_many_draws_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tfimp.formulas import nulls
+
+    rng = np.random.default_rng(4)
+    kernel = rng.standard_normal((40, 120)) * (rng.random((40, 120)) < 0.3)
+
+    def place(columns: np.ndarray) -> np.ndarray:
+        return np.arange(40) @ columns**2 / (columns**2).sum(axis=0)
+
+    medians = [np.median(place(rng.permuted(kernel, axis=0))) for _ in range(500)]
+    found = median_of_random_places(kernel, place)
+    assert found.mean == pytest.approx(np.mean(medians), abs=3 * found.sd)
+    assert found.sd == pytest.approx(np.std(medians), rel=0.3)
+    monkeypatch.setattr(nulls, "_MOST_WEIGHTS", 40 * 40)
+    some = median_of_random_places(kernel, place)
+    assert some.mean == pytest.approx(np.mean(medians), abs=3 * some.sd)
+    assert some.sd > 0.8 * np.std(medians)
+    with pytest.raises(DataError, match="draws"):
+        median_of_random_places(kernel, place, draws=1)

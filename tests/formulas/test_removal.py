@@ -99,6 +99,26 @@ def test_magnitude_bins_tell_a_size_effect_from_a_real_one(seed: int, factor: fl
     assert real.auc_within == 1.0
 
 
+def test_the_spread_of_an_auc_is_that_of_random_removals() -> None:
+    rng = np.random.default_rng(8)
+    delta, weights = np.round(rng.normal(size=400), 1), rng.normal(size=400)  # with ties
+    removed = rng.random(400) < np.where(np.abs(weights) < 0.5, 0.6, 0.2)
+    found = comparison_by_magnitude(delta, weights, removed, bins=4)
+    place = np.searchsorted(found.edges[1:-1], np.abs(weights), side="right")
+    within, plain = [], []
+    for _ in range(600):
+        shuffled, inside = rng.permutation(removed), removed.copy()
+        for index in range(4):
+            inside[place == index] = rng.permutation(removed[place == index])
+        within.append(comparison_by_magnitude(delta, weights, inside, bins=4).auc_within)
+        plain.append(removal_comparison(delta, shuffled).auc)
+    assert np.mean(within) == pytest.approx(0.5, abs=0.01)
+    assert found.auc_within_sd == pytest.approx(np.std(within), rel=0.1)
+    assert removal_comparison(delta, removed).auc_sd == pytest.approx(np.std(plain), rel=0.1)
+    assert np.isnan(removal_comparison(np.ones(5), np.arange(5) < 2).auc_sd)
+    assert comparison_at_threshold(delta, weights, removed, share=1).auc_sd == pytest.approx(np.std(plain), rel=0.1)
+
+
 def test_magnitude_bins_hold_what_a_loop_finds() -> None:
     rng = np.random.default_rng(3)
     delta, weights, removed = rng.standard_normal((9, 11)), rng.standard_normal((9, 11)), rng.random((9, 11)) < 0.4

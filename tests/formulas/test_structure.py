@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tfimp.errors import DataError
 from tfimp.probes import (
     class_selectivity,
+    input_usage,
     kernel_product,
     mask_overlap,
     mask_product,
@@ -172,3 +173,20 @@ def test_overlap_of_nested_and_of_empty_masks() -> None:
     assert np.isnan([empty.jaccard, empty.contained, empty.z]).all()
     with pytest.raises(DataError, match="second"):
         mask_overlap(np.zeros(2, bool), np.zeros(1, bool))
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 1), (3, 4, 3), (1, 9, 2)])
+def test_input_usage_by_chance_is_that_of_random_masks(shape: tuple[int, int, int]) -> None:
+    rng, inputs = np.random.default_rng(6), int(np.prod(shape))
+    mask = rng.random((inputs, 9)) < np.linspace(0.1, 0.7, 9)
+    mask[:3, 0] = True
+    drawn = [input_usage(rng.permuted(mask, axis=0), shape) for _ in range(1500)]
+    zs = np.array([one.z for one in drawn])
+    assert zs.mean() == pytest.approx(0, abs=0.1)
+    assert zs.std() == pytest.approx(1, abs=0.1)
+    assert np.std([one.relative[0, 0] for one in drawn]) == pytest.approx(drawn[0].sd, rel=0.1)
+    found = input_usage(mask, shape)
+    np.testing.assert_allclose(found.relative, mask.reshape(*shape, 9).mean(axis=(2, 3)) / mask.mean())
+    assert found.spread == pytest.approx(found.relative.std())
+    assert np.isnan(input_usage(np.ones((inputs, 2), bool), shape).z)
+    assert np.isnan(input_usage(np.zeros((inputs, 2), bool), shape).spread)

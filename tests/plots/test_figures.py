@@ -15,10 +15,10 @@ from PIL import Image
 from tfimp.errors import ConfigError
 from tfimp.plots import draw, figure
 from tfimp.plots.cavities import _together_and_alone
-from tfimp.plots.pairs import profile_ratio
+from tfimp.plots.pairs import profile
 from tfimp.plots.patterns import gabor
 from tfimp.plots.removals import _one_round_later, removals
-from tfimp.probes import displacements, expected_displacements, fit_gabor, unit_locality
+from tfimp.probes import displacements, fit_gabor, unit_locality
 from tfimp.store import Run
 
 
@@ -87,8 +87,8 @@ def test_later_removal_is_that_of_weights_kept_now_in_bins_of_equal_magnitude(ru
         low = delta[kept][(place == index) & ~gone[kept]].astype(float)
         wins += (high[:, None] > low).sum() + (high[:, None] == low).sum() / 2
         pairs += len(high) * len(low)
-    assert _one_round_later(run, 0, "dense_0") == pytest.approx(wins / pairs)
-    assert np.isnan(_one_round_later(run, 2, "dense_0"))
+    assert _one_round_later(run, 0, "dense_0")[0] == pytest.approx(wins / pairs)
+    assert np.isnan(_one_round_later(run, 2, "dense_0")).all()
 
 
 def test_files_are_written_where_asked_and_can_be_read(run: Run, tmp_path: Path) -> None:
@@ -157,15 +157,23 @@ def test_the_drawn_gabor_function_is_the_one_that_was_fitted() -> None:
 
 
 def test_profiles_of_even_pairs_are_one() -> None:
-    pairs = displacements(np.ones((5 * 4 * 3, 2), bool), (5, 4, 3))
-    for observed, expected in zip(
-        (pairs.same_channel, pairs.different_channel),
-        expected_displacements(np.ones((60, 2), bool), (5, 4, 3)),
-        strict=True,
-    ):
-        distance, ratio = profile_ratio(observed, expected, (5, 4, 3))
-        np.testing.assert_allclose(ratio, 1)
-        assert distance.max() == 4
+    mask = np.ones((60, 2), bool)
+    for kind in ("same_channel", "different_channel"):
+        found = profile(getattr(displacements(mask, (5, 4, 3)), kind), mask, kind, (5, 4, 3), 2)
+        np.testing.assert_allclose(found.ratio, 1)
+        np.testing.assert_allclose(found.sd, 0, atol=1e-12)
+        assert found.distance.max() == 4
+
+
+def test_profiles_of_random_masks_keep_inside_their_band() -> None:
+    rng, shape = np.random.default_rng(0), (8, 9, 2)
+    mask = rng.random((144, 12)) < np.linspace(0.05, 0.6, 12)
+    drawn = [rng.permuted(mask, axis=0) for _ in range(300)]
+    for kind in ("same_channel", "different_channel"):
+        every = [profile(getattr(displacements(one, shape), kind), one, kind, shape, 2) for one in drawn]
+        assert np.std([one.z for one in every]) == pytest.approx(1, abs=0.15)
+        ratios = np.array([one.ratio for one in every])
+        np.testing.assert_allclose(ratios.std(axis=0), every[0].sd, rtol=0.2)
 
 
 def test_single_effects_of_removed_weights_are_summed_by_unit(run: Run) -> None:

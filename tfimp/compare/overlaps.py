@@ -34,7 +34,6 @@ def overlaps(runs: Sequence[Run], most: int = 10) -> list[Overlap]:
         if masks[0].shape != masks[1].shape or not all(mask.any() for mask in masks):
             continue
         found, sizes = mask_overlap(*masks), [int(mask.sum()) for mask in masks]
-        chance = found.expected / (sum(sizes) - found.expected)
         density = sum(sizes) / (2 * masks[0].size)
-        rows.append(Overlap(read.name_of(first), read.name_of(second), density, found.jaccard, chance))
+        rows.append(Overlap(read.name_of(first), read.name_of(second), density, found.jaccard, found.jaccard_by_chance))
     return rows

@@ -13,11 +13,17 @@ from tfimp.errors import DataError
 
 @dataclass(frozen=True)
 class Comparison:
-    """Means of a value over kept and removed weights, and the chance that a removed one exceeds a kept one."""
+    """Means of a value over kept and removed weights, and the chance that a removed one exceeds a kept one.
+
+    Attributes:
+        mean_delta_kept, mean_delta_removed, auc: as `removal_comparison` says.
+        auc_sd: standard deviation of the AUC around 0.5 if as many weights were removed at random.
+    """
 
     mean_delta_kept: float
     mean_delta_removed: float
     auc: float
+    auc_sd: float
 
 
 def removal_comparison(delta: Real[Array, "*weights"], removed: Bool[Array, "*weights"]) -> Comparison:
@@ -39,7 +45,13 @@ def removal_comparison(delta: Real[Array, "*weights"], removed: Bool[Array, "*we
         Mann & Whitney 1947 for the statistic.
     """
     removed_values, kept_values = split_values(delta, removed)
-    return Comparison(_mean(kept_values), _mean(removed_values), auc(removed_values, kept_values))
+    return compared(removed_values, kept_values)
+
+
+def compared(removed: Real[np.ndarray, "m"], kept: Real[np.ndarray, "n"]) -> Comparison:
+    """The comparison of values that are known to be of removed and of kept weights."""
+    spread = auc_spread(len(removed), len(kept), tied(np.concatenate([removed, kept])))
+    return Comparison(_mean(kept), _mean(removed), auc(removed, kept), spread)
 
 
 def split_values(
@@ -61,6 +73,25 @@ def auc(high: Real[np.ndarray, "m"], low: Real[np.ndarray, "n"]) -> float:
     low, high = np.sort(low), np.sort(high)
     wins = np.searchsorted(low, high, "left").sum() + np.searchsorted(low, high, "right").sum()
     return float(wins / 2 / (len(high) * len(low)))
+
+
+def tied(values: Real[np.ndarray, "n"]) -> float:
+    """Σ t³ - t over the numbers t of equal values."""
+    times = np.unique(values, return_counts=True)[1].astype(np.float64)
+    return float((times**3 - times).sum())
+
+
+def auc_spread(removed: int, kept: int, tied: float = 0.0) -> float:
+    """Standard deviation of the AUC if the removed of n weights were chosen at random; NaN where that varies nothing.
+
+    Without replacement the variance is (n + 1 - Σ (t³ - t) / (n (n - 1))) / (12 m (n - m)) for m removed ones, with t
+    the numbers of equal values (Mann & Whitney 1947).
+    """
+    count = removed + kept
+    if not removed or not kept:
+        return float("nan")
+    spread = (max(count + 1 - tied / (count * (count - 1)), 0.0) / (12 * removed * kept)) ** 0.5
+    return spread or float("nan")
 
 
 def _mean(values: np.ndarray) -> float:

@@ -69,6 +69,33 @@ def _position_weights(
     return square / np.where(alive, square.sum(axis=(0, 1)), 1.0), alive
 
 
+def centres_by_chance(
+    kernel: Shaped[Array, "fan_in units"], image_shape: tuple[int, int, int]
+) -> Float64[np.ndarray, "units 2"]:
+    """Standard deviations, of row and column, of every unit's centre if its weights lay at random inputs.
+
+    The mean centre is then the middle of the image. With s the shares of a unit's N inputs in its squared norm and
+    V = (H² - 1) / 12 the variance of a random row, that of the centre's row is V (Σ s² - (1 - Σ s²) / (N - 1)).
+
+    Args:
+        kernel: (height · width · channel, units), masked.
+        image_shape: (height, width, channel).
+
+    Returns:
+        (units, 2), in pixels; NaN for units without weights.
+
+    Raises:
+        DataError: a kernel that does not fit the image.
+    """
+    values = as_maps(kernel, image_shape, "kernel").astype(np.float64).reshape(-1, np.shape(kernel)[1])
+    largest = np.abs(values).max(axis=0, initial=0)
+    square = (values / np.where(largest > 0, largest, np.nan)) ** 2
+    shares = ((square / square.sum(axis=0)) ** 2).sum(axis=0)
+    spread = np.maximum(shares - (1 - shares) / max(len(values) - 1, 1), 0)
+    sides = np.array(image_shape[:2], float)
+    return np.sqrt(spread[:, None] * (sides**2 - 1) / 12)
+
+
 @dataclass(frozen=True)
 class Coverage:
     """How field centres cover the image.

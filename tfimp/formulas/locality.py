@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Integer
@@ -12,6 +11,7 @@ from jaxtyping import Bool, Float64, Int64, Integer
 from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas._images import as_maps, box_sum, near_pairs
+from tfimp.formulas._pair_null import graph, variance
 from tfimp.formulas._usage_null import excess_under_usage
 
 
@@ -155,20 +155,20 @@ def _locality(
     per_unit = counts.sum(axis=(0, 1))
     near = int(near_pairs(counts, radius, periodic).sum() - per_unit.sum())
     pairs = int((per_unit * (per_unit - 1)).sum())
-    expected, variance = _null_anywhere(maps.shape[:3], per_unit, radius, periodic)
+    expected, anywhere = _null_anywhere(maps.shape[:3], per_unit, radius, periodic)
     expected_usage, variance_usage = excess_under_usage(maps, radius, periodic)
     share = _ratio(near, pairs)
     return Locality(
         ratio=_ratio(share, expected),
         ratio_usage=_ratio(share, expected_usage),
-        z=_ratio(near - expected * pairs, variance**0.5),
+        z=_ratio(near - expected * pairs, anywhere**0.5),
         z_usage=_ratio(near - expected_usage * pairs, variance_usage**0.5),
         share=share,
         expected=expected,
         expected_usage=expected_usage,
         pairs=pairs,
         per_unit=_own_ratios(counts, expected, radius, periodic),
-        sd=_ratio(variance**0.5, expected * pairs),
+        sd=_ratio(anywhere**0.5, expected * pairs),
         radius=radius,
     )
 
@@ -180,34 +180,9 @@ def _ratio(value: float, scale: float) -> float:
 def _null_anywhere(
     image_shape: tuple[int, ...], per_unit: Integer[np.ndarray, "units"], radius: int, periodic: bool
 ) -> tuple[float, float]:
-    """Probability that two inputs are near, and the variance of the ordered near pairs summed over the units.
-
-    With e edges and degrees d_i in the graph of near inputs, an edge is written as a mean, an effect l_i of each of its
-    ends and a rest, each with sums of zero. The three are uncorrelated in a random k-subset, so that
-
-        Var = (k - 1)² k (N - k) / (N (N - 1)) Σ l²
-              + k (k - 1) (N - k) (N - k - 1) / (N (N - 1) (N - 2) (N - 3)) Σ rest²
-
-    has no differences of nearly equal numbers, even where nearly all inputs survive.
-    """
+    """Probability that two inputs are near, and the variance of the ordered near pairs summed over the units."""
     height, width, channels = image_shape
     inputs = height * width * channels
     degree = channels * box_sum(np.ones((height, width), np.int64), radius, periodic) - 1
-    edges = int(degree.sum()) * channels // 2
-    if inputs < 2:
-        return float("nan"), 0.0
-    chance = Fraction(2 * edges, inputs * (inputs - 1))
-    if inputs < 4:  # up to three inputs are all near or lie in a row: the rest vanishes
-        ends, rest = _ends(degree, channels, edges, inputs) if inputs == 3 else Fraction(0), Fraction(0)
-    else:
-        ends = _ends(degree, channels, edges, inputs)
-        rest = edges * (1 - chance) - (inputs - 2) * ends
-    chosen, left = per_unit.astype(np.float64), inputs - per_unit.astype(np.float64)
-    one = chosen * left / (inputs * (inputs - 1))
-    two = (chosen - 1) * (left - 1) / max(1, (inputs - 2) * (inputs - 3))
-    return float(chance), 4 * float((one * ((chosen - 1) ** 2 * float(ends) + two * float(rest))).sum())
-
-
-def _ends(degree: Integer[np.ndarray, "height width"], channels: int, edges: int, inputs: int) -> Fraction:
-    """Σ l², l_i = (d_i - mean degree) / (N - 2)."""
-    return (int((degree**2).sum()) * channels - Fraction(4 * edges**2, inputs)) / (inputs - 2) ** 2
+    chance, ends, rest = graph(inputs, int(degree.sum()) * channels // 2, int((degree**2).sum()) * channels)
+    return chance, 4 * float(variance(per_unit, inputs, ends, rest))

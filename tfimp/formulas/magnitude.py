@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Float64, Integer, Real
 
 from tfimp._arrays import Array
 from tfimp.errors import DataError
-from tfimp.formulas.comparison import Comparison, auc
+from tfimp.formulas.comparison import Comparison, compared
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class MagnitudeBins:
         mean_delta, mean_delta_kept, mean_delta_removed: of the weights in the bin.
         auc: of removed against kept within the bin; NaN where a bin holds only one kind.
         auc_within: the AUC of pairs from the same bin, all bins together.
+        auc_within_sd: standard deviation of it around 0.5 if which weights of each bin are removed were random.
         correlation: Spearman's, of |w| and the value over all weights.
     """
 
@@ -33,6 +34,7 @@ class MagnitudeBins:
     mean_delta_removed: Float64[np.ndarray, "bins"]
     auc: Float64[np.ndarray, "bins"]
     auc_within: float
+    auc_within_sd: float
     correlation: float
 
 
@@ -70,17 +72,19 @@ def comparison_by_magnitude(
     place = np.searchsorted(edges[1:-1], size, side="right")
     parts = [(value[(place == index) & chosen], value[(place == index) & ~chosen]) for index in range(bins)]
     high, low = (np.array([len(part[side]) for part in parts]) for side in (0, 1))
-    within = np.array([auc(*part) for part in parts])
+    found = [compared(*part) for part in parts]
+    within, spread = (np.array([getattr(one, word) for one in found]) for word in ("auc", "auc_sd"))
     pairs = high * low
     return MagnitudeBins(
         edges=edges,
         count=high + low,
         count_removed=high,
         mean_delta=np.array([_mean(np.concatenate(part)) for part in parts]),
-        mean_delta_kept=np.array([_mean(part[1]) for part in parts]),
-        mean_delta_removed=np.array([_mean(part[0]) for part in parts]),
+        mean_delta_kept=np.array([one.mean_delta_kept for one in found]),
+        mean_delta_removed=np.array([one.mean_delta_removed for one in found]),
         auc=within,
         auc_within=float(np.nansum(within * pairs) / pairs.sum()) if pairs.any() else float("nan"),
+        auc_within_sd=float(np.sqrt(np.nansum((spread * pairs) ** 2)) / pairs.sum()) if pairs.any() else float("nan"),
         correlation=_rank_correlation(size, value),
     )
 
@@ -118,7 +122,7 @@ def comparison_at_threshold(
     side = max(1, round(share * np.count_nonzero(known) / 2))
     kept, gone = known & ~chosen, known & chosen
     below, above = _first(value[gone], -np.abs(size[gone]), side), _first(value[kept], np.abs(size[kept]), side)
-    return Comparison(_mean(above), _mean(below), auc(below, above))
+    return compared(below, above)
 
 
 def _floats(values: Real[Array, "*weights"]) -> Float[np.ndarray, "*weights"]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Real
+from jaxtyping import Bool, Float64, Real, Shaped
 
 from tfimp._arrays import Array
 from tfimp.errors import DataError
@@ -16,7 +16,7 @@ from tfimp.formulas.pre_activations import PreActivations, average
 _RESAMPLES = 200
 _MOST_OPERATIONS = 2**31  # of all draws' products; beyond, some of the units are drawn for all
 _FEWEST_UNITS = 32
-_MOST_WEIGHTS = 2**18  # drawn for the participation ratio
+_MOST_WEIGHTS = 2**18  # drawn at a time
 _QUANTILES = 2**14  # of what they are drawn from
 
 
@@ -124,30 +124,41 @@ def _error_of_some_units(drawn: Float64[np.ndarray, "draws drawn"], rng: np.rand
     return float(np.median(drawn[:, picks], axis=2).mean(axis=0).var(ddof=1))
 
 
-def median_of_random_masks(
-    mask: Bool[Array, "fan_in units"],
-    per_unit: Callable[[Bool[np.ndarray, "fan_in some"]], Float64[np.ndarray, "some"]],
+def median_of_random_places(
+    columns: Shaped[Array, "fan_in units"],
+    per_unit: Callable[[Shaped[np.ndarray, "fan_in some"]], Float64[np.ndarray, "some"]],
     units: Bool[Array, "units"] | None = None,
     *,
-    draws: int = 20,
+    draws: int = 8,
     seed: int = 0,
 ) -> Null:
-    """The median over units of a value of masks, if each unit's connections fell anywhere with equal chance.
+    """The median over units of a value of masks or weights, if those of each unit lay at random inputs.
+
+    The draws of each unit are resampled for the spread of the median, so that few are needed.
 
     Args:
-        mask: (fan_in, units), boolean; every unit keeps its number of connections.
-        per_unit: Makes (units,) values of such a mask.
+        columns: (fan_in, units), a mask or a masked kernel, each of whose columns is permuted.
+        per_unit: Makes (units,) values of such columns, each of its own column only.
         units: those whose median is taken; by default all.
-        draws: Random masks.
+        draws: Permutations. In large layers only some units, evenly chosen, are drawn; the error of that is in the
+            spread.
         seed: Of them.
+
+    Raises:
+        DataError: fewer than two draws.
     """
-    survives = np.asarray(mask, bool)
-    chosen = np.ones(survives.shape[1], bool) if units is None else np.asarray(units, bool)
-    if not chosen.any():
+    if draws < 2:
+        raise DataError(f"draws: got {draws}; accepted: at least 2")
+    values = np.asarray(columns)
+    chosen = np.flatnonzero(np.ones(values.shape[1], bool) if units is None else np.asarray(units, bool))
+    if not len(chosen):
         return Null(float("nan"), float("nan"))
-    rng = np.random.default_rng(seed)
-    values = np.array([np.nanmedian(per_unit(rng.permuted(survives[:, chosen], axis=0))) for _ in range(draws)])
-    return Null(float(values.mean()), float(values.std(ddof=1) * (1 + 1 / draws) ** 0.5))
+    wanted, rng = len(chosen), np.random.default_rng(seed)
+    some = max(_FEWEST_UNITS, _MOST_WEIGHTS // max(len(values), 1))
+    if wanted > some:
+        chosen = chosen[np.linspace(0, wanted - 1, some).astype(int)]
+    drawn = np.array([per_unit(rng.permuted(values[:, chosen], axis=0)) for _ in range(draws)], np.float64)
+    return _of_the_median(drawn, wanted, rng)
 
 
 def participation_after_pruning(

@@ -19,6 +19,7 @@ class Overlap:
         shared: number of weights that survive in both.
         jaccard: shared over those that survive in either; NaN when none does.
         contained: shared over the survivors of the smaller mask; 1 for nested masks, as in the rounds of one run.
+        jaccard_by_chance: expected over those that would then survive in either.
         expected: number shared on average by two masks of these sizes chosen independently.
         z: (shared - expected) in standard deviations of that choice (hypergeometric).
     """
@@ -26,6 +27,7 @@ class Overlap:
     shared: int
     jaccard: float
     contained: float
+    jaccard_by_chance: float
     expected: float
     z: float
 
@@ -59,6 +61,7 @@ def mask_overlap(first: Bool[Array, "*shape"], second: Bool[Array, "*shape"]) ->
         shared,
         shared / either if either else nan,
         shared / smaller if smaller else nan,
+        expected / (a + b - expected) if a + b else nan,
         expected,
         (shared - expected) / variance**0.5 if variance > 0 else nan,
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Integer, Real
+from jaxtyping import Bool, Float64, Int64, Integer, Real
 
 from tfimp._arrays import Array
 from tfimp.errors import DataError
 from tfimp.formulas._images import as_maps
+from tfimp.formulas._pair_null import graph, variance
 from tfimp.formulas.displacements import Displacements, displacements
 
 
@@ -89,6 +92,79 @@ def expected_displacements(
     return same, different
 
 
+def displacement_spread(
+    mask: Bool[Array, "fan_in units"],
+    image_shape: tuple[int, int, int],
+    groups: Integer[Array, "rows columns"],
+) -> tuple[Float64[np.ndarray, "groups"], Float64[np.ndarray, "groups"]]:
+    """Standard deviations of same-channel and different-channel counts if each unit's connections fell anywhere.
+
+    Of counts summed over groups of displacements: a pixel, a block, a ring. The pairs of inputs at a group's
+    displacements are edges of a graph; `_pair_null` has the variance of those that a random k-subset of the N inputs
+    spans. It needs the graph's degrees: with S the displacements and their mirror images, Σ d_i² is the sum over
+    d, d' in S of the places p at which p + d and p + d' both lie in the image.
+
+    Args:
+        mask: (height · width · channel, units), boolean.
+        image_shape: (height, width, channel).
+        groups: (2H-1, 2W-1) integers, laid out like `displacements`: the group of each displacement, from 0; negative
+            ones are left out.
+
+    Returns:
+        Two arrays (groups,), in the order of the groups.
+
+    Raises:
+        DataError: a mask or groups that do not fit the image, or a group that holds the mirror images of some of its
+            displacements only.
+    """
+    height, width, channels, _ = as_maps(mask, image_shape).shape
+    labels = np.asarray(groups, np.int64)
+    if labels.shape != (2 * height - 1, 2 * width - 1):
+        raise DataError(f"groups: got shape {labels.shape}; accepted: {(2 * height - 1, 2 * width - 1)}")
+    per_unit, inputs = np.asarray(mask, bool).sum(axis=0, dtype=np.int64), height * width * channels
+    ordered, ends, rest = np.moveaxis(_graphs((height, width, channels), labels.tobytes()), 2, 0)
+    same, different = ordered * np.sqrt(np.maximum(variance(per_unit, inputs, ends, rest), 0))
+    return same, different
+
+
+@functools.lru_cache(maxsize=32)
+def _graphs(image_shape: tuple[int, int, int], labels: bytes) -> Float64[np.ndarray, "kinds groups constants"]:
+    """(2, groups, 3), same and different channels: how often each of a group's pairs is counted, Σ l² and Σ rest²."""
+    height, width, channels = image_shape
+    inputs, of = height * width * channels, np.frombuffer(labels, np.int64)
+    order = np.argsort(of, kind="stable")
+    ends = np.searchsorted(of[order], np.arange(of.max(initial=-1) + 2))
+    found = np.zeros((2, len(ends) - 1, 3))
+    for group, (begin, end) in enumerate(itertools.pairwise(ends)):
+        places = order[begin:end]
+        mirrored = np.intersect1d(places, of.size - 1 - places)
+        if len(mirrored) not in (0, len(places)):
+            raise DataError(f"groups: group {group} holds the mirror images of some of its displacements only")
+        every = places if len(mirrored) else np.concatenate([places, of.size - 1 - places])
+        rows, columns = np.divmod(every, 2 * width - 1)
+        for kind, others in enumerate((1, channels - 1)):
+            keep = slice(None) if kind else every != of.size // 2  # no input with itself
+            down, right = rows[keep] - height + 1, columns[keep] - width + 1
+            once = (height - np.abs(down)) * (width - np.abs(right))
+            edges = int(once.sum()) * others * channels // 2
+            squares = int((_places(down, height) * _places(right, width)).sum()) * others**2 * channels
+            found[kind, group] = (2 if len(mirrored) else 1, *graph(inputs, edges, squares)[1:])
+    return found
+
+
+def _places(steps: Integer[np.ndarray, "n"], side: int) -> Integer[np.ndarray, "n n"]:
+    """From how many places of an axis two steps both stay on it."""
+    first, second = np.meshgrid(steps, steps, indexing="ij")
+    reach = np.maximum(np.maximum(first, second), 0) - np.minimum(np.minimum(first, second), 0)
+    return np.maximum(side - reach, 0)
+
+
+def rings(shape: tuple[int, int]) -> Int64[np.ndarray, "rows columns"]:
+    """Rounded Euclidean lengths of the displacements of a map (2H-1, 2W-1), displacement 0 in the centre."""
+    rows, columns = (np.arange(side) - side // 2 for side in shape)
+    return np.rint(np.hypot(rows[:, None], columns[None, :])).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class RadialProfile:
     """Counts by distance: `radius` 0, 1, … (pixels), `total` count and `displacements` in each ring."""
@@ -121,8 +197,7 @@ def radial_profile(counts: Real[Array, "rows columns"]) -> RadialProfile:
     values = np.asarray(counts, np.float64)
     if values.ndim != 2 or values.shape[0] % 2 == 0 or values.shape[1] % 2 == 0:
         raise DataError(f"counts: got shape {values.shape}; accepted: (2H-1, 2W-1)")
-    rows, columns = (np.arange(side) - side // 2 for side in values.shape)
-    ring = np.rint(np.hypot(rows[:, None], columns[None, :])).astype(int).ravel()
+    ring = rings((values.shape[0], values.shape[1])).ravel()
     places = np.bincount(ring)
     radius = np.flatnonzero(places)  # a one-row image has no gaps, but a ring may be empty in odd shapes
     return RadialProfile(radius, np.bincount(ring, weights=values.ravel())[radius], places[radius])

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float64, Integer, Real
 
 from tfimp._arrays import Array
 from tfimp.errors import DataError
-from tfimp.formulas.comparison import split_values
+from tfimp.formulas.comparison import auc_spread, split_values
 
 _BINS = 128
 
@@ -135,13 +135,11 @@ def _against_chance(
     differ = ranked.groups > 1
     both = np.concatenate([high, low])
     spread = (both.var(ddof=1) * (1 / chosen - 1 / count)) ** 0.5 if differ else 0.0
-    auc_spread = (
-        ((count + 1 - ranked.tied / (count * (count - 1))) / (12 * chosen * len(low))) ** 0.5 if differ else 0.0
-    )
+    of_auc = auc_spread(chosen, len(low), ranked.tied) if differ else 0.0
     return (
         _over(high.mean() - low.mean(), pooled),
         _over(high.mean() - both.mean(), spread),
-        _over(ranked.auc - 0.5, auc_spread),
+        _over(ranked.auc - 0.5, of_auc),
     )
 
 

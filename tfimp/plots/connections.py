@@ -7,14 +7,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from tfimp.formulas.connectivity import binomial_null
+from tfimp.formulas.connectivity import Usage, binomial_null
+from tfimp.formulas.connectivity import input_usage as measured_usage
 from tfimp.plots import read
 from tfimp.plots.style import (
     COLOURS,
     COUNTS,
     PAGE,
     bare,
-    legend_above,
+    chance_band,
     missing,
     missing_figure,
     new_figure,
@@ -94,40 +95,45 @@ def input_usage(run: Run) -> Figure:
     if layer is None:
         return missing_figure(title, "No pruned layer sees the image.")
     rounds, shape = read.chosen(run), read.image_shape(run)
-    usage = [_usage(read.mask(stored, layer), shape) for stored in rounds]
+    masks = [(stored, read.mask(stored, layer)) for stored in rounds]
+    usage = [(stored, measured_usage(mask, shape)) for stored, mask in masks if mask.any()]
+    if not usage:
+        return missing_figure(title, f"No weight of {layer} survives, or no mask was stored.")
     note = (
-        f"Share of {layer}'s weights at that position that survive, all units"
-        f"{' and channels' if shape[2] > 1 else ''} together, over the density of the layer: 1 is even use."
+        f"Weights of {layer} at that position that survive, all units{' and channels' if shape[2] > 1 else ''} "
+        "together, over their mean: 1 is even use. How much it varies over the positions (standard deviation), and by "
+        "chance: in random masks with as many inputs of every unit"
+        f"{', grey: two deviations either way' if shape[0] == 1 else ''}; z: distance of the variance from chance, in "
+        "standard deviations."
     )
     if shape[0] == 1:
-        figure = new_figure(title, PAGE / 2, 2.8, note)
+        figure = new_figure(title, PAGE / 2, 3.4, note)
         axes = figure.add_subplot()
-        for position, (stored, values) in enumerate(zip(rounds, usage, strict=True)):
-            axes.plot(values[0], color=COLOURS[position], label=round_title(stored.index, float("nan")))
+        places = np.arange(shape[1])
+        for position, (stored, one) in enumerate(usage):
+            chance_band(axes, places, np.ones(len(places)), np.full(len(places), one.sd))
+            words = _against_chance(one)
+            label = f"round {stored.index}" + (f": {words}" if words else "")
+            axes.plot(one.relative[0], color=COLOURS[position], label=label)
         axes.set_xlabel("input position")
         axes.set_ylabel("use relative to even use")
-        legend_above(axes)
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.1)
         return figure
-    figure = new_figure(title, PAGE * max(len(rounds), 2) / 3, 2.9, note)
-    panels = figure.subplots(1, len(rounds), squeeze=False)[0]
-    top = max([float(np.nanmax(values)) for values in usage if np.isfinite(values).any()], default=1.0)
-    image = None
-    for axes, stored, values in zip(panels, rounds, usage, strict=True):
+    figure = new_figure(title, PAGE * max(len(usage), 2) / 3, 3.0, note)
+    panels = figure.subplots(1, len(usage), squeeze=False)[0]
+    top = max(float(one.relative.max()) for _, one in usage)
+    for axes, (stored, one) in zip(panels, usage, strict=True):
         axes.set_title(round_title(stored.index, read.number(stored, "density")))
-        if not np.isfinite(values).any():
-            missing(axes, "No weight of the layer survives.")
-            continue
-        image = axes.imshow(values, cmap=COUNTS, vmin=0, vmax=top)
+        image = axes.imshow(one.relative, cmap=COUNTS, vmin=0, vmax=top)
         bare(axes)
-    if image is not None:
-        bar = figure.colorbar(image, ax=list(panels), shrink=0.8, aspect=22, pad=0.02)
-        bar.set_label("use relative to even use")
-        bar.outline.set_visible(False)
+        axes.set_xlabel(_against_chance(one), fontsize=7)
+    bar = figure.colorbar(image, ax=list(panels), shrink=0.8, aspect=22, pad=0.02)
+    bar.set_label("use relative to even use")
+    bar.outline.set_visible(False)
     return figure
 
 
-def _usage(mask: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """(height, width) share of the weights at a position that survive, relative to the layer's density."""
-    if not mask.size or not mask.any():
-        return np.full(shape[:2], np.nan)
-    return mask.reshape(*shape, -1).mean(axis=(2, 3)) / mask.mean()
+def _against_chance(one: Usage) -> str:
+    """How much use varies over positions, and by chance; nothing where all is used."""
+    return f"varies by {one.spread:.2g}, chance {one.sd:.2g}, z = {one.z:.1f}" if np.isfinite(one.z) else ""

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from tfimp.formulas.locality import unit_locality as own_ratios
-from tfimp.formulas.nulls import Null, median_of_random_masks, participation_after_pruning
+from tfimp.formulas.nulls import Null, median_of_random_places, participation_after_pruning
 from tfimp.plots import read
 from tfimp.plots.style import (
     COLOURS,
@@ -23,7 +23,6 @@ from tfimp.plots.style import (
 )
 from tfimp.store import Round, Run
 
-MOST_ENTRIES = 250_000  # of a mask that is drawn at random
 WIDE = 4.0  # a locality ratio from which the axis is logarithmic
 BAND = "Line and band: median and quartiles over living units."
 
@@ -176,6 +175,5 @@ def unit_locality(run: Run, mask: np.ndarray) -> np.ndarray:
 
 
 def _null_of_the_median(run: Run, mask: np.ndarray) -> Null:
-    """The median unit's ratio in random masks of equal counts; of large layers, some of the units stand for all."""
-    units = np.flatnonzero(mask.sum(axis=0) >= 3)[:: max(1, mask.size // MOST_ENTRIES)]
-    return median_of_random_masks(mask[:, units], lambda drawn: unit_locality(run, drawn), draws=10)
+    """The median unit's ratio in random masks of equal counts."""
+    return median_of_random_places(mask, lambda drawn: unit_locality(run, drawn), mask.sum(axis=0) >= 3, draws=4)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.ticker import NullLocator
 
-from tfimp.formulas.profiles import expected_displacements
+from tfimp.formulas.profiles import displacement_spread, expected_displacements, rings
 from tfimp.formulas.profiles import radial_profile as measured_profile
 from tfimp.plots import read
 from tfimp.plots.style import (
@@ -21,6 +23,7 @@ from tfimp.plots.style import (
     PAGE,
     SEQUENTIAL,
     bare,
+    chance_band,
     missing,
     missing_figure,
     new_figure,
@@ -34,6 +37,24 @@ KINDS = {"same_channel": "same channel, $S^{sc}$", "different_channel": "differe
 BLOCKS = (1, 3, 5, 9, 15)  # displacements along a side that may be counted together
 FEW = 2  # pairs; where chance gives fewer, a quotient is noise
 NOTHING = "This run has no stored pair counts (measure 'locality')."
+
+
+@dataclasses.dataclass(frozen=True)
+class PairMap:
+    """Pairs of inputs by displacement.
+
+    Args:
+        values: (2H - 1, 2W - 1), how many, or how many times as many as by chance; NaN where chance gives too few.
+        sd: Standard deviation of the latter by chance; of numbers of pairs, 0.
+    """
+
+    values: np.ndarray
+    sd: np.ndarray
+
+    @property
+    def z(self) -> np.ndarray:
+        """Distance from chance, which is 1, in standard deviations; NaN where there is no spread."""
+        return np.divide(self.values - 1, self.sd, out=np.full(self.sd.shape, np.nan), where=self.sd > 0)
 
 
 def displacements(run: Run) -> Figure:
@@ -51,10 +72,12 @@ def _maps(run: Run, title: str, enriched: bool) -> Figure:
     if layer is None or not any(_counts(stored, layer, kind).any() for stored in rounds for kind in KINDS):
         return missing_figure(title, NOTHING)
     kinds = {kind: label for kind, label in KINDS.items() if kind == "same_channel" or shape[2] > 1}
-    values = {
-        (kind, stored.index): _enrichment(stored, layer, kind, shape) if enriched else _counts(stored, layer, kind)
+    maps = {
+        kind: [
+            _enrichment(stored, layer, kind, shape) if enriched else _plain(_counts(stored, layer, kind))
+            for stored in rounds
+        ]
         for kind in kinds
-        for stored in rounds
     }
     figure = new_figure(title, max(PAGE * len(rounds) / 3, PAGE / 2), 1.0 + 2.05 * len(kinds), _note(layer, enriched))
     grid = figure.subplots(len(kinds), len(rounds), squeeze=False)
@@ -62,9 +85,9 @@ def _maps(run: Run, title: str, enriched: bool) -> Figure:
         axes.set_title(round_title(stored.index, read.number(stored, "density")))
     for row, (kind, label) in zip(grid, kinds.items(), strict=True):
         if shape[0] == 1:
-            _lines(row, rounds, [values[kind, stored.index] for stored in rounds], enriched)
+            _lines(row, maps[kind], enriched)
         else:
-            _pictures(figure, row, [values[kind, stored.index] for stored in rounds], enriched)
+            _pictures(figure, row, maps[kind], enriched)
         row[0].set_ylabel(label)
     return figure
 
@@ -72,9 +95,12 @@ def _maps(run: Run, title: str, enriched: bool) -> Figure:
 def _note(layer: str, enriched: bool) -> str:
     what = f"{layer}, all units; the centre is displacement 0 and the axes are displacements in pixels."
     if enriched:
-        chance = "1: as many pairs as if the connections of every unit fell anywhere with equal chance"
-        few = "grey: fewer than two such pairs expected. Where pairs are few, blocks of displacements count together."
-        return f"{what} {chance}; {few}"
+        return (
+            f"{what} 1: as many pairs as if the connections of every unit fell anywhere with equal chance; pale "
+            "(lines: grey band): within two standard deviations of that; grey: fewer than two such pairs expected. "
+            "Where pairs are few, blocks of displacements count together. Below: the share of coloured displacements "
+            "beyond two deviations, where chance puts about 5%, and the largest z, its distance in deviations."
+        )
     return f"{what} Ordered pairs of distinct surviving inputs of one unit, log colour scale in each panel."
 
 
@@ -82,50 +108,52 @@ def _counts(stored: Round, layer: str, kind: str) -> np.ndarray:
     return np.atleast_2d(read.probe(stored, f"{layer}/{kind}").astype(float))
 
 
-def _enrichment(stored: Round, layer: str, kind: str, shape: Shape) -> np.ndarray:
-    """Observed pairs over those expected if a unit's connections were any of its inputs, NaN where there are none.
+def _plain(counts: np.ndarray) -> PairMap:
+    return PairMap(counts, np.zeros(counts.shape))
+
+
+def _enrichment(stored: Round, layer: str, kind: str, shape: Shape) -> PairMap:
+    """Observed pairs over those expected if a unit's connections were any of its inputs.
 
     Where most displacements have too few pairs for a quotient, it is that of blocks of displacements, the smallest that
     have enough.
     """
-    observed, expected = _counts(stored, layer, kind), _expected(stored, layer, kind, shape)
-    if observed.shape != expected.shape:
-        return np.zeros((0, 0))
+    mask, observed = read.mask(stored, layer), _counts(stored, layer, kind)
+    if not mask.size or observed.shape != (2 * shape[0] - 1, 2 * shape[1] - 1):
+        return PairMap(*np.zeros((2, 0, 0)))
+    expected = _by_kind(expected_displacements(mask, shape), kind)
     for side in BLOCKS:
-        pairs, by_chance = in_blocks(observed, side), in_blocks(expected, side)
+        places = blocks(observed.shape, side)
+        pairs, by_chance = (np.bincount(places.ravel(), counts.ravel())[places] for counts in (observed, expected))
         if (by_chance >= FEW).mean() > 0.5:
             break
-    return np.divide(pairs, by_chance, out=np.full(observed.shape, np.nan), where=by_chance >= FEW)
+    spread = _by_kind(displacement_spread(mask, shape, places), kind)[places]
+    few = by_chance < FEW
+    ratio, sd = (np.where(few, np.nan, counts / np.maximum(by_chance, FEW)) for counts in (pairs, spread))
+    return PairMap(ratio, sd)
 
 
-def in_blocks(counts: np.ndarray, side: int) -> np.ndarray:
-    """Every displacement's count replaced by the sum of its block of side x side; a block lies around displacement 0.
+def _by_kind(both: tuple[np.ndarray, np.ndarray], kind: str) -> np.ndarray:
+    return dict(zip(KINDS, both, strict=True))[kind]
+
+
+def blocks(shape: tuple[int, ...], side: int) -> np.ndarray:
+    """The number, from 0, of each displacement's block of side x side; one block lies around displacement 0.
 
     Args:
-        counts: (2H - 1, 2W - 1), displacement 0 in the middle.
+        shape: (2H - 1, 2W - 1), displacement 0 in the middle.
         side: An odd number.
     """
-    if side == 1:
-        return counts
-    places = [(np.arange(length) - length // 2 + side // 2) // side for length in counts.shape]
-    rows, columns = (place - place[0] for place in places)
-    sums = np.zeros((rows[-1] + 1, columns[-1] + 1))
-    np.add.at(sums, (rows[:, None], columns[None, :]), counts)
-    return sums[rows[:, None], columns[None, :]]
+    rows, columns = ((np.arange(length) - length // 2 + side // 2) // side for length in shape)
+    return (rows - rows[0])[:, None] * (columns[-1] - columns[0] + 1) + (columns - columns[0])[None, :]
 
 
-def _expected(stored: Round, layer: str, kind: str, shape: Shape) -> np.ndarray:
-    mask = read.mask(stored, layer)
-    if not mask.size:
-        return np.zeros((0, 0))
-    return dict(zip(KINDS, expected_displacements(mask, shape), strict=True))[kind]
-
-
-def _pictures(figure: Figure, row: np.ndarray, maps: list[np.ndarray], enriched: bool) -> None:
-    shown = [values for values in maps if (values > 0).any()]
+def _pictures(figure: Figure, row: np.ndarray, maps: list[PairMap], enriched: bool) -> None:
+    shown = [one.values for one in maps if (one.values > 0).any()]
     image = None
     bound = max([_bound(values) for values in shown], default=2.0)
-    for axes, values in zip(row, maps, strict=True):
+    for axes, one in zip(row, maps, strict=True):
+        values = one.values
         if not (values > 0).any():
             missing(axes, _nothing(values))
             continue
@@ -136,15 +164,26 @@ def _pictures(figure: Figure, row: np.ndarray, maps: list[np.ndarray], enriched:
             positive = np.where(values > 0, values, np.where(np.isnan(values), np.nan, 1 / bound))
         else:
             positive = np.where(values > 0, values, np.nan)
-        image = axes.imshow(positive, cmap=ENRICHMENT if enriched else SEQUENTIAL, norm=norm, extent=extent)
+        colours = matplotlib.colormaps[ENRICHMENT if enriched else SEQUENTIAL].with_extremes(bad="#CCCCCC")
+        pale = np.where(np.abs(one.z) <= 2, 0.3, 1.0) if enriched else None
+        image = axes.imshow(positive, cmap=colours, norm=norm, extent=extent, alpha=pale)
         bare(axes)
-        axes.set_facecolor("#DDDDDD")
         axes.set_xticks([-half[1], 0, half[1]])
         axes.set_yticks([-half[0], 0, half[0]])
-        if not enriched:
+        if enriched:
+            _say_z(axes, one)
+        else:
             _bar(figure, image, axes, "")
     if enriched and image is not None:
-        _bar(figure, image, list(row), "observed / expected")
+        opaque = ScalarMappable(image.norm, ENRICHMENT)
+        _bar(figure, opaque, list(row), "observed / expected")
+
+
+def _say_z(axes: Axes, one: PairMap) -> None:
+    """Below a panel: how much of it chance does not explain."""
+    known = one.z[np.isfinite(one.z)]
+    if len(known):
+        axes.set_xlabel(f"{100 * (np.abs(known) > 2).mean():.0f}% beyond 2 sd, z up to {known.max():.1f}", fontsize=7)
 
 
 def _nothing(values: np.ndarray) -> str:
@@ -160,7 +199,7 @@ def _bound(values: np.ndarray) -> float:
     return float(np.clip(np.exp(np.percentile(np.abs(np.log(positive)), 98)), 1.5, 30.0))
 
 
-def _bar(figure: Figure, image: AxesImage, axes: Axes | list[Axes], label: str) -> None:
+def _bar(figure: Figure, image: ScalarMappable, axes: Axes | list[Axes], label: str) -> None:
     bar = figure.colorbar(image, ax=axes, shrink=0.66, aspect=14, pad=0.02, extend="both" if label else "neither")
     bar.outline.set_visible(False)
     bar.ax.yaxis.set_minor_locator(NullLocator())
@@ -171,18 +210,21 @@ def _bar(figure: Figure, image: AxesImage, axes: Axes | list[Axes], label: str) 
         bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
 
 
-def _lines(row: np.ndarray, rounds: list[Round], maps: list[np.ndarray], enriched: bool) -> None:
-    for axes, values in zip(row, maps, strict=True):
-        if not (values > 0).any():
-            missing(axes, _nothing(values))
+def _lines(row: np.ndarray, maps: list[PairMap], enriched: bool) -> None:
+    for axes, one in zip(row, maps, strict=True):
+        if not (one.values > 0).any():
+            missing(axes, _nothing(one.values))
             continue
-        half = values.shape[1] // 2
-        shown = np.where(values[0] > 0, values[0], np.nan)
-        axes.plot(np.arange(-half, half + 1), shown, color=COLOURS[0])
+        half = one.values.shape[1] // 2
+        steps = np.arange(-half, half + 1)
+        axes.plot(steps, np.where(one.values[0] > 0, one.values[0], np.nan), color=COLOURS[0])
         axes.set_xlabel("displacement (inputs)")
-        axes.set_yscale("log" if not enriched else "linear")
         if enriched:
+            chance_band(axes, steps, np.ones(len(steps)), one.sd[0])
             axes.axhline(1, **DASHED)
+            _say_z(axes, one)
+        else:
+            axes.set_yscale("log")
 
 
 def radial_profile(run: Run) -> Figure:
@@ -192,35 +234,76 @@ def radial_profile(run: Run) -> Figure:
     if layer is None or not any(_counts(stored, layer, kind).any() for stored in rounds for kind in KINDS):
         return missing_figure(title, NOTHING)
     kinds = {kind: label for kind, label in KINDS.items() if kind == "same_channel" or shape[2] > 1}
+    radius = run.config.probe.radius[0]
     note = (
-        f"{layer}: observed pairs over those expected if connections fell anywhere with equal chance, averaged over "
-        "displacements of equal rounded length. Dashed: chance."
+        f"{layer}: observed pairs over those expected if connections fell anywhere with equal chance (dashed), "
+        f"averaged over displacements of equal rounded length. {null_in_words(radius)}"
     )
-    figure = new_figure(title, PAGE if len(kinds) > 1 else PAGE / 2, 2.9, note)
+    figure = new_figure(title, PAGE if len(kinds) > 1 else PAGE / 2, 2.9 if len(kinds) > 1 else 4.0, note)
     panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
     for axes, (kind, label) in zip(panels, kinds.items(), strict=True):
         axes.set_title(label)
         axes.axhline(1, **DASHED)
         for position, stored in enumerate(rounds):
-            shade = matplotlib.colormaps[SEQUENTIAL](0.88 * (1 - position / max(len(rounds) - 1, 1)))
-            _profile(axes, stored, layer, kind, shape, MARKERS[position % len(MARKERS)], shade)
+            observed, mask = _counts(stored, layer, kind), read.mask(stored, layer)
+            if observed.any() and observed.shape == (2 * shape[0] - 1, 2 * shape[1] - 1) and mask.size:
+                shade = matplotlib.colormaps[SEQUENTIAL](0.88 * (1 - position / max(len(rounds) - 1, 1)))
+                found = profile(observed, mask, kind, shape, radius)
+                found.draw(axes, f"{stored.index}", MARKERS[position % len(MARKERS)], shade)
         axes.set_xlabel("distance (pixels)" if shape[0] > 1 else "distance (inputs)")
-    panels[0].set_ylabel("pairs / expected by chance")
-    if panels[-1].get_legend_handles_labels()[0]:
-        panels[-1].legend(title="round", alignment="left")
+        axes.set_ylim(bottom=0)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(title="round", alignment="left")
+    panels[0].set_ylabel("pairs / expected")
     return figure
 
 
-def _profile(axes: Axes, stored: Round, layer: str, kind: str, shape: Shape, marker: str, shade: Colour) -> None:
-    observed, expected = _counts(stored, layer, kind), _expected(stored, layer, kind, shape)
-    if observed.shape != expected.shape or not observed.any():
-        return
-    distance, ratio = profile_ratio(observed, expected, shape)
-    axes.plot(distance, ratio, marker=marker, color=shade, label=f"{stored.index}")
+def null_in_words(radius: int) -> str:
+    """What the band and z of a profile are."""
+    return (
+        "Grey: two standard deviations of chance either way, for every line, so that the widest is that of the fewest "
+        f"pairs. z: distance of the pairs nearer than {radius + 0.5:g} from chance, in standard deviations."
+    )
 
 
-def profile_ratio(observed: np.ndarray, expected: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """Distances in pixels up to the longer side, and observed over expected pairs there."""
-    rings, by_chance = measured_profile(observed), measured_profile(expected)
-    seen = (by_chance.total >= FEW) & (rings.radius < max(shape[:2]))
-    return rings.radius[seen], rings.total[seen] / by_chance.total[seen]
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """Pairs over those that chance gives, by distance: all but z (distances,).
+
+    Args:
+        distance: In pixels, up to the longer side; where chance gives too few pairs there is none.
+        ratio: Observed over expected pairs.
+        sd: Of the ratio by chance.
+        z: Of the near pairs together.
+    """
+
+    distance: np.ndarray
+    ratio: np.ndarray
+    sd: np.ndarray
+    z: float
+
+    def draw(self, axes: Axes, label: str, marker: str, colour: Colour) -> None:
+        """A line over the band that chance gives it."""
+        chance_band(axes, self.distance, np.ones(len(self.sd)), self.sd)
+        label += f", z = {self.z:.1f}" if np.isfinite(self.z) else ""
+        axes.plot(self.distance, self.ratio, marker=marker, color=colour, label=label)
+
+
+def profile(observed: np.ndarray, mask: np.ndarray, kind: str, shape: Shape, radius: int) -> Profile:
+    """Pairs by distance against chance.
+
+    Args:
+        observed: (2H - 1, 2W - 1) pairs of a kind, by displacement.
+        mask: Of the units that they are pairs of.
+        kind: One of ``KINDS``.
+        shape: Of the image.
+        radius: Up to which rounded distance pairs are near.
+    """
+    expected, distances = _by_kind(expected_displacements(mask, shape), kind), rings(observed.shape)
+    found, by_chance = measured_profile(observed), measured_profile(expected).total
+    spread = _by_kind(displacement_spread(mask, shape, distances), kind)[found.radius]
+    near = distances <= radius
+    of_near = float(_by_kind(displacement_spread(mask, shape, np.where(near, 0, -1)), kind)[0])
+    z = (observed[near].sum() - expected[near].sum()) / of_near if of_near > 0 else float("nan")
+    seen = (by_chance >= FEW) & (found.radius < max(shape[:2]))
+    return Profile(found.radius[seen], found.total[seen] / by_chance[seen], spread[seen] / by_chance[seen], z)

@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tfimp.formulas.fits import field_maps, fit_gabor, fit_gaussian
-from tfimp.formulas.profiles import displacements_by_band, expected_displacements
+from tfimp.formulas.profiles import displacements_by_band
 from tfimp.formulas.translation import translation as measured_translation
 from tfimp.plots import read
 from tfimp.plots.mosaic import most_connected
-from tfimp.plots.pairs import KINDS, profile_ratio
+from tfimp.plots.pairs import KINDS, null_in_words, profile
 from tfimp.plots.style import (
     COLOURS,
     DASHED,
@@ -153,23 +153,23 @@ def pairs_by_connectivity(run: Run) -> Figure:
     if not bands:
         return missing_figure(title, f"No unit of round {stored.index} has two surviving inputs.")
     kinds = {kind: label for kind, label in KINDS.items() if kind == "same_channel" or shape[2] > 1}
+    radius = run.config.probe.radius[0]
     note = (
         f"{layer}, round {stored.index}, its units in bands of equal number from few connections to many: pairs over "
-        "those expected if connections fell anywhere with equal chance (dashed)."
+        f"those expected if connections fell anywhere with equal chance (dashed). {null_in_words(radius)}"
     )
-    figure = new_figure(title, PAGE if len(kinds) > 1 else PAGE / 2, 2.9, note)
+    figure = new_figure(title, PAGE if len(kinds) > 1 else PAGE / 2, 2.9 if len(kinds) > 1 else 4.0, note)
     panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
-    for which, (axes, label) in enumerate(zip(panels, kinds.values(), strict=True)):
+    for axes, (kind, label) in zip(panels, kinds.items(), strict=True):
         axes.set_title(label)
         axes.axhline(1, **DASHED)
         for position, band in enumerate(bands):
-            expected = expected_displacements(mask[:, band.units], shape)[which]
-            observed = (band.displacements.same_channel, band.displacements.different_channel)[which]
-            distance, ratio = profile_ratio(observed, expected, shape)
             shade = matplotlib.colormaps[SEQUENTIAL](0.88 * (1 - position / max(len(bands) - 1, 1)))
             span = f"{band.fewest}" if band.fewest == band.most else f"{band.fewest} to {band.most}"
-            axes.plot(distance, ratio, marker=MARKERS[position], color=shade, label=span)
+            found = profile(getattr(band.displacements, kind), mask[:, band.units], kind, shape, radius)
+            found.draw(axes, span, MARKERS[position], shade)
         axes.set_xlabel("distance (pixels)" if shape[0] > 1 else "distance (inputs)")
-    panels[0].set_ylabel("pairs / expected by chance")
-    panels[-1].legend(title="connections", alignment="left")
+        axes.set_ylim(bottom=0)
+        axes.legend(title="connections", alignment="left")
+    panels[0].set_ylabel("pairs / expected")
     return figure

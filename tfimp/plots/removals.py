@@ -11,7 +11,18 @@ from matplotlib.figure import Figure
 from tfimp.formulas.magnitude import comparison_at_threshold, comparison_by_magnitude
 from tfimp.formulas.removal import RemovalStatistics, removal_statistics
 from tfimp.plots import read
-from tfimp.plots.style import COLOURS, DASHED, GREY, MARKERS, PAGE, density_axis, missing_figure, new_figure
+from tfimp.plots.style import (
+    COLOURS,
+    DASHED,
+    GREY,
+    MARKERS,
+    PAGE,
+    chance_band,
+    density_axis,
+    missing_figure,
+    new_figure,
+    say_z,
+)
 from tfimp.store import Round, Run
 
 COLUMNS = 3  # panels beside each other
@@ -101,8 +112,9 @@ def beyond_magnitude(run: Run) -> Figure:
     by_magnitude = run.removes_by == "magnitude"  # else no threshold parts the weights by their size
     note = (
         f"Chance that a removed weight has the larger Δ: among all weights{THRESHOLD * by_magnitude}; and, of the "
-        "weights kept, of those that go one round later against those that stay, in ten bins of equal magnitude. "
-        "0.5 (dashed) is no difference."
+        "weights kept, of those that go one round later against those that stay, in ten bins of equal magnitude. Grey: "
+        "as many weights chosen at random among the same, two standard deviations either way of 0.5 (dashed) for each "
+        "line; z: distance from 0.5 in standard deviations, in the last round that has the line."
     ) + told
     large = [s.index for s in run.rounds if any(count(s, layer) > MOST for layer in layers)]
     if large:
@@ -115,41 +127,49 @@ def beyond_magnitude(run: Run) -> Figure:
     for axes, layer in zip(panels, layers, strict=True):
         axes.set_title(layer)
         _auc_axes(axes, run)
-        lines = {
-            "all weights": [statistics(one, layer).auc for one in run.rounds],
-            "at the threshold": [_at_threshold(one, layer) if by_magnitude else np.nan for one in run.rounds],
-            "one round later": [_one_round_later(run, index, layer) for index in range(len(run.rounds))],
-        }
-        for position, (name, values) in enumerate(lines.items()):
-            style = {"marker": MARKERS[position], "color": COLOURS[position]}
-            if np.isfinite(values).any() or by_magnitude:
-                axes.plot(read.densities(run), np.array(values), label=name, **style)
+        lines = {"all weights": [_all_weights(one, layer) for one in run.rounds]}
+        if by_magnitude:
+            lines["at the threshold"] = [_at_threshold(one, layer) for one in run.rounds]
+        lines["one round later"] = [_one_round_later(run, index, layer) for index in range(len(run.rounds))]
+        for position, (name, found) in enumerate(lines.items()):
+            auc, sd = np.array(found).T
+            chance_band(axes, read.densities(run), np.full(len(sd), 0.5), sd)
+            colour = COLOURS[position]
+            axes.plot(read.densities(run), auc, label=name, marker=MARKERS[position], color=colour)
+            say_z(axes, (auc - 0.5) / sd, position, colour)
     panels[0].set_ylabel("AUC")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure
 
 
-def _at_threshold(stored: Round, layer: str) -> float:
-    value = read.number(stored, "layers", layer, "cavity", "auc_at_threshold")
-    if np.isfinite(value) or not count(stored, layer):
-        return value
+AUC = tuple[float, float]  # and its standard deviation by chance
+UNKNOWN: AUC = (float("nan"), float("nan"))
+
+
+def _all_weights(stored: Round, layer: str) -> AUC:
+    found = statistics(stored, layer)
+    return found.auc, (found.auc - 0.5) / found.z_auc if found.z_auc else float("nan")
+
+
+def _at_threshold(stored: Round, layer: str) -> AUC:
+    if not count(stored, layer):
+        return read.number(stored, "layers", layer, "cavity", "auc_at_threshold"), float("nan")
     delta, removed, weights = removals(stored, layer)
-    return comparison_at_threshold(delta, weights, removed).auc
+    found = comparison_at_threshold(delta, weights, removed)
+    return found.auc, found.auc_sd
 
 
-def _one_round_later(run: Run, index: int, layer: str) -> float:
-    """AUC within bins of |w| of the kept weights that the round after next no longer has; NaN where it is not known."""
+def _one_round_later(run: Run, index: int, layer: str) -> AUC:
+    """Within bins of |w|, of the kept weights that the round after next no longer has; NaN where it is not known."""
     if index + 2 >= len(run.rounds) or not 0 < count(run.rounds[index], layer) <= MOST:
-        return float("nan")
+        return UNKNOWN
     delta, removed, weights = removals(run.rounds[index], layer)
     now, later = read.mask(run.rounds[index], layer), read.mask(run.rounds[index + 2], layer)
-    if later.shape != now.shape:
-        return float("nan")
     kept = ~removed & np.isfinite(delta)
-    gone = ~later[now]
-    if not kept.any():
-        return float("nan")
-    return comparison_by_magnitude(delta[kept], weights[kept], gone[kept], bins=10).auc_within
+    if later.shape != now.shape or not kept.any():
+        return UNKNOWN
+    found = comparison_by_magnitude(delta[kept], weights[kept], ~later[now][kept], bins=10)
+    return found.auc_within, found.auc_within_sd
 
 
 def cavity_signs(run: Run) -> Figure:

@@ -9,9 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator
 
-from tfimp.formulas.fields import Fields, coverage, receptive_fields
+from tfimp.formulas.fields import Fields, centres_by_chance, coverage, receptive_fields
+from tfimp.formulas.nulls import Null, median_of_random_places
 from tfimp.formulas.overlap import mask_overlap as measured_overlap
 from tfimp.plots import read
 from tfimp.plots.curves import band
@@ -23,14 +25,17 @@ from tfimp.plots.style import (
     PAGE,
     SEQUENTIAL,
     bare,
+    chance_band,
     density_axis,
     missing,
     missing_figure,
     new_figure,
     round_title,
+    say_z,
 )
 from tfimp.store import Round, Run
 
+Shape = tuple[int, int, int]
 SIDE = 6  # units along a side of a grid
 
 
@@ -68,7 +73,7 @@ def deeper_fields(run: Run) -> Figure:
     return figure
 
 
-def _path_pictures(paths: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def _path_pictures(paths: np.ndarray, shape: Shape) -> np.ndarray:
     """Number of paths from each position, channels together, as colours: uint8 (units, height, width, 3)."""
     import matplotlib
 
@@ -78,7 +83,7 @@ def _path_pictures(paths: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray
     return np.round(255 * matplotlib.colormaps[SEQUENTIAL](shares)[..., :3]).astype(np.uint8)
 
 
-def _tiles(axes: Axes, pictures: np.ndarray, shape: tuple[int, int, int]) -> None:
+def _tiles(axes: Axes, pictures: np.ndarray, shape: Shape) -> None:
     if shape[0] == 1:
         axes.imshow(pictures[:, 0], aspect="auto")
         axes.set_xlabel("input position")
@@ -101,7 +106,9 @@ def field_size(run: Run) -> Figure:
     fields = [_receptive_fields(stored, layer, shape) for stored in run.rounds]
     note = (
         "Size: root mean square distance from the field's centre, each input weighted by its squared weight; line and "
-        "band: median and quartiles over units; dashed: equal weights on every input."
+        "band: median and quartiles over units. If each unit's weights lay at random inputs: grey, the median unit, "
+        "two standard deviations either way (z: how many lie between it and the line in the last round); dashed, "
+        "where 95% of the centres would lie, by the median unit."
     ) + _covered(fields[-1], shape)
     figure = new_figure(title, PAGE, 3.0, note)
     left, right = figure.subplots(1, 2)
@@ -109,18 +116,41 @@ def field_size(run: Run) -> Figure:
     if not np.isfinite(spread).any():
         missing(left, "No unit has a surviving weight.")
     else:
-        even = receptive_fields(np.ones((int(np.prod(shape)), 1)), shape).size[0]
-        left.axhline(even, **DASHED)
+        nulls = [_null_of_the_size(stored, layer, shape) for stored in run.rounds]
+        mean, sd = np.array([null.mean for null in nulls]), np.array([null.sd for null in nulls])
+        chance_band(left, densities, mean, sd)
         band(left, densities, spread, 0, layer)
+        say_z(left, np.array([null.z(middle) for null, middle in zip(nulls, spread[1], strict=True)]), at=0.12)
         density_axis(left, densities)
         left.set_ylabel("size (pixels)" if shape[0] > 1 else "size (inputs)")
         left.set_ylim(bottom=0)
         left.set_title("size against density")
     _centres(right, fields[-1], shape, run.rounds[-1])
+    centres = centres_by_chance(read.masked_kernel(run.rounds[-1], layer), shape)
+    if right.axison and np.isfinite(centres).any():
+        _centres_by_chance(right, np.nanmedian(centres, axis=0), shape)
     return figure
 
 
-def _covered(fields: Fields, shape: tuple[int, int, int]) -> str:
+def _null_of_the_size(stored: Round, layer: str, shape: Shape) -> Null:
+    """The median unit's size with each unit's weights at random inputs."""
+    kernel = read.masked_kernel(stored, layer)
+    live: np.ndarray = np.any(kernel != 0, axis=0)
+    return median_of_random_places(kernel, lambda drawn: receptive_fields(drawn, shape).size, live, draws=4)
+
+
+def _centres_by_chance(axes: Axes, sd: np.ndarray, shape: Shape) -> None:
+    """Where 95% of the centres would lie if they were Gaussian around the middle of the image."""
+    row, column = ((side - 1) / 2 for side in shape[:2])
+    if shape[0] == 1:
+        for end in (-1.96, 1.96):
+            axes.axvline(column + end * sd[1], **DASHED)
+    else:
+        radius = (-2 * np.log(0.05)) ** 0.5
+        axes.add_patch(Ellipse((column, row), 2 * radius * sd[1], 2 * radius * sd[0], fill=False, **DASHED))
+
+
+def _covered(fields: Fields, shape: Shape) -> str:
     """How much of the image lies next to some centre, in a sentence; nothing for a signal."""
     if shape[0] == 1 or not np.isfinite(fields.size).any():
         return ""
@@ -131,12 +161,12 @@ def _covered(fields: Fields, shape: tuple[int, int, int]) -> str:
     )
 
 
-def _receptive_fields(stored: Round, layer: str, shape: tuple[int, int, int]) -> Fields:
+def _receptive_fields(stored: Round, layer: str, shape: Shape) -> Fields:
     kernel = read.masked_kernel(stored, layer)
     return receptive_fields(kernel if kernel.size else np.zeros((int(np.prod(shape)), 0)), shape)
 
 
-def _centres(axes: Axes, fields: Fields, shape: tuple[int, int, int], stored: Round) -> None:
+def _centres(axes: Axes, fields: Fields, shape: Shape, stored: Round) -> None:
     centres, sizes = fields.centre, fields.size
     axes.set_title(f"centres, {round_title(stored.index, float('nan'))}")
     if not np.isfinite(sizes).any():
@@ -167,15 +197,18 @@ def mask_overlap(run: Run) -> Figure:
         return missing_figure(title, "This run has a single round: there is no other mask to compare with.")
     rounds = [stored for stored in run.rounds if stored.names(read.MASKS)]
     note = (
-        "Weights in both masks over weights in either (Jaccard index). Iterative pruning nests its masks, so that the "
-        "index is the ratio of two densities; where masks are drawn anew it is lower."
+        "Below the diagonal: weights in both masks over weights in either (Jaccard index); above it, that of random "
+        "masks of as many weights. z: distance of the number shared from chance, in standard deviations, the smallest "
+        "of all pairs. Iterative pruning nests its masks, whatever it removes: there the index is the ratio of two "
+        "densities, and z says only that. Where masks are drawn anew it is a finding."
     )
     width = PAGE if len(layers) > 1 else PAGE / 2
     figure = new_figure(title, width, 3.3 if len(layers) < 3 else 2.8, note)
     panels = figure.subplots(1, len(layers), squeeze=False)[0]
     for axes, layer in zip(panels, layers, strict=True):
-        axes.set_title(layer)
-        axes.imshow(_jaccard([read.mask(stored, layer) for stored in rounds]), cmap=COUNTS, vmin=0, vmax=1)
+        index, least = _jaccard([read.mask(stored, layer) for stored in rounds])
+        axes.set_title(layer + (f", z ≥ {least:.1f}" if np.isfinite(least) else ""))
+        axes.imshow(index, cmap=COUNTS, vmin=0, vmax=1)
         axes.grid(False)
         axes.set_xlabel("round")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -187,9 +220,13 @@ def mask_overlap(run: Run) -> Figure:
     return figure
 
 
-def _jaccard(masks: list[np.ndarray]) -> np.ndarray:
-    """(rounds, rounds); NaN where both masks are empty."""
-    index = np.empty((len(masks), len(masks)))
+def _jaccard(masks: list[np.ndarray]) -> tuple[np.ndarray, float]:
+    """(rounds, rounds): measured up to the diagonal, by chance above it, NaN where both are empty; least z."""
+    index, least = np.empty((len(masks), len(masks))), np.inf
     for first, second in itertools.combinations_with_replacement(range(len(masks)), 2):
-        index[first, second] = index[second, first] = measured_overlap(masks[first], masks[second]).jaccard
-    return index
+        found = measured_overlap(masks[first], masks[second])
+        index[second, first] = found.jaccard
+        if first != second:
+            index[first, second] = found.jaccard_by_chance
+            least = min(least, found.z) if np.isfinite(found.z) else least
+    return index, least

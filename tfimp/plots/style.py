@@ -227,6 +227,16 @@ def chance_band(axes: Axes, x: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> 
     axes.fill_between(x, mean - 2 * sd, mean + 2 * sd, color="#000000", alpha=0.13, linewidth=0)
 
 
+def say_z(axes: Axes, values: np.ndarray, line: int = 0, colour: str = "#000000", at: float = 0.97) -> None:
+    """The last known z of a round, in a corner; of several curves below each other, in their colours."""
+    known = values[np.isfinite(values)]
+    if len(known):
+        axes.text(
+            0.03, at - 0.075 * line, f"z = {known[-1]:.1f}", transform=axes.transAxes, va="top", fontsize=7,
+            color=colour,
+        )  # fmt: skip
+
+
 def legend_above(axes: Axes) -> None:
     """A legend over the panel, where no line can run into it; for panels without a title."""
     count = len(axes.get_legend_handles_labels()[0])

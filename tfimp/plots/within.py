@@ -19,6 +19,7 @@ from tfimp.plots.style import (
     legend_above,
     missing_figure,
     new_figure,
+    say_z,
 )
 from tfimp.store import Run
 
@@ -48,7 +49,7 @@ def within_classes(run: Run) -> Figure:
             spread[1] = _series(run, layer, word)
             band(axes, read.densities(run), spread, position, layer)
             axes.set_ylim(bottom=0)
-            _say_z(axes, _series(run, layer, f"{word}_null", "z"))
+            say_z(axes, _series(run, layer, f"{word}_null", "z"))
             density_axis(axes, read.densities(run), narrow=True)
             if word == "absolute_kurtosis":
                 axes.set_title(layer)
@@ -82,7 +83,7 @@ def within_class_cavity(run: Run) -> Figure:
             colour = COLOURS[position]
             axes.plot(x, middle, marker=MARKERS[position], color=colour, label=f"change of {label}")
             axes.vlines(x, low, high, color=colour, linewidth=0.9, alpha=0.6)
-        _say_z(axes, _series(run, layer, "cavity", "z"))
+        say_z(axes, _series(run, layer, "cavity", "z"))
         density_axis(axes, read.densities(run), narrow=True)
     panels[0].set_ylabel("AUC")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
@@ -122,13 +123,6 @@ def null_band(axes: Axes, run: Run, layer: str, path: tuple[str, ...], label: st
     chance_band(axes, read.densities(run), mean, sd)
     axes.plot(read.densities(run), mean, color="#6B6B6B", linestyle=":", linewidth=1.1, label=label)
     return True
-
-
-def _say_z(axes: Axes, values: np.ndarray) -> None:
-    """The last known z of a round, in a corner."""
-    known = values[np.isfinite(values)]
-    if len(known):
-        axes.text(0.03, 0.97, f"z = {known[-1]:.1f}", transform=axes.transAxes, va="top", fontsize=7)
 
 
 def _line(run: Run, layer: str, line: Headline) -> np.ndarray:
