@@ -36,13 +36,15 @@ def measure(repetitions: int = 3) -> dict[str, Any]:
     keep_freed_memory()  # as the command line does
     config = RunConfig.from_dict(settings)
     inputs = data.load(config.data)
-    lab = TimedLaboratory(config, inputs)
-    bare = TimedLaboratory(RunConfig.from_dict({**settings, "probe": {"what": []}}), inputs)
-    bare.sparse_below = lab.sparse_below
-    whole, training = [], []
-    for _ in range(2):
-        whole.append(timed_run(lab)["whole"])
-        training.append(timed_run(bare)["training"])
+    bare = RunConfig.from_dict({**settings, "probe": {"what": []}})
+    whole, training, below = [], [], None
+    for _ in range(3):
+        for kind in (config, bare):
+            lab = TimedLaboratory(kind, inputs)  # a run begins with the network as it is
+            lab.sparse_below = below = lab.sparse_below if below is None else below
+            seconds = timed_run(lab)
+            whole += [seconds["whole"]] if kind is config else []
+            training += [seconds["training"]] if kind is bare else []
     whole_best, training_best = (np.min(found, axis=0)[1:] for found in (whole, training))
     share = float(1 - training_best.sum() / whole_best.sum())
     traces = lab.dense.replicas.program.block.experimental_get_tracing_count()
