@@ -49,7 +49,7 @@ def how_to_go_on(path: Path, figures: bool) -> str:
 
 def summarise(path: Path, runs: Sequence[Run], finished: Finished | None, drawn: list[Path], seconds: float) -> None:
     """After one run, or several that trained together: what came out, what was written and where, what to do next."""
-    from tfimp.display.pace import clock_text
+    from tfimp.display.time_left import clock_text
 
     click.echo(f"\n{_table.legend((run.removes_by for run in runs), test_part=all(map(_table.has_test_part, runs)))}\n")
     reason = finished.reason if finished and finished.reason else count(len(runs[0].rounds), "round")

@@ -11,7 +11,7 @@ from typing import Any
 _CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-class Stopped(KeyboardInterrupt):
+class Signalled(KeyboardInterrupt):
     """Ctrl-C or SIGTERM, answered where nothing is half done; ``code`` is the exit code that the signal asks for."""
 
     def __init__(self, code: int) -> None:
@@ -20,7 +20,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class Interruptions:
-    """While entered, turns the signals into ``Stopped``.
+    """While entered, turns the signals into ``Signalled``.
 
     Args:
         notice: Called when a stop has to wait; it runs inside a signal handler, where printing is not safe.
@@ -48,10 +48,10 @@ class Interruptions:
         """Stop here if a signal has come.
 
         Raises:
-            Stopped: with the exit code of the signal.
+            Signalled: with the exit code of the signal.
         """
         if self._received is not None:
-            raise Stopped(_CODES[signal.Signals(self._received)])
+            raise Signalled(_CODES[signal.Signals(self._received)])
 
     def _receive(self, number: int, frame: types.FrameType | None) -> None:
         if self._received is not None:

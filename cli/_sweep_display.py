@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tfimp.cli._errors import one_line
-from tfimp.display.pace import clock_text
+from tfimp.display.time_left import clock_text
 
 if TYPE_CHECKING:
     from tfimp.sweeps import CellState

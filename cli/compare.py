@@ -16,7 +16,7 @@ from tfimp.cli._options import command as tfimp_command
 from tfimp.cli._streams import say
 
 if TYPE_CHECKING:
-    from tfimp.compare import Difference, Group, Overlap
+    from tfimp.compare import Difference, Group, RunOverlap
 
 FORMATS = ("png", "pdf", "svg")
 
@@ -129,7 +129,7 @@ def difference_lines(rows: list[Difference]) -> list[str]:
     return lines
 
 
-def overlap_lines(overlaps: list[Overlap]) -> list[str]:
+def overlap_lines(overlaps: list[RunOverlap]) -> list[str]:
     """The overlap of first-layer masks, a line per pair of runs."""
     return [
         f"overlap of first-layer masks at density {row.density:.3g}: {row.first} and {row.second}: "
@@ -138,10 +138,10 @@ def overlap_lines(overlaps: list[Overlap]) -> list[str]:
     ]
 
 
-def to_json(groups: list[Group], rows: list[Difference], overlaps: list[Overlap]) -> str:
+def to_json(groups: list[Group], rows: list[Difference], overlaps: list[RunOverlap]) -> str:
     """Everything that is printed, for other programs; numbers that are undefined are null."""
 
-    def plain(entry: Difference | Overlap) -> dict[str, object]:
+    def plain(entry: Difference | RunOverlap) -> dict[str, object]:
         values = dataclasses.asdict(entry)
         return {key: None if isinstance(value, float) and not math.isfinite(value) else value
                 for key, value in values.items()}  # fmt: skip

@@ -204,7 +204,7 @@ def check_writable(path: Path) -> None:
 def work(config: RunConfig, path: Path, *, resume: bool, force: bool, figures: bool, verbose: bool) -> None:
     """Run with a display, draw the figures, say what was written."""
     from tfimp import _tensorflow
-    from tfimp.cli._signals import Interruptions, Stopped
+    from tfimp.cli._signals import Interruptions, Signalled
     from tfimp.display import terminal as _display
     from tfimp.errors import DivergedError, TfimpError
 
@@ -237,7 +237,7 @@ def work(config: RunConfig, path: Path, *, resume: bool, force: bool, figures: b
             raise Ended(FAILED, f"{error}; {advice}") from error
         except KeyboardInterrupt as stop:
             display.close()
-            code = stop.code if isinstance(stop, Stopped) else INTERRUPTED
+            code = stop.code if isinstance(stop, Signalled) else INTERRUPTED
             raise Ended(code, f"stopped; {how_to_go_on(path, figures)}") from None
         finally:
             display.close()

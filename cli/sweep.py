@@ -168,7 +168,7 @@ def state_text(state: Any) -> str:
 def work(path: Path, grid: Grid, options: Record) -> Sweep:
     """Run the sweep with a display."""
     from tfimp import sweeps
-    from tfimp.cli._signals import Interruptions, Stopped
+    from tfimp.cli._signals import Interruptions, Signalled
     from tfimp.cli._sweep_display import SweepDisplay
 
     display = SweepDisplay()
@@ -177,7 +177,7 @@ def work(path: Path, grid: Grid, options: Record) -> Sweep:
             return sweeps.sweep(grid, path, progress=display, **options)
         except KeyboardInterrupt as stop:
             display.close()
-            code = stop.code if isinstance(stop, Stopped) else INTERRUPTED
+            code = stop.code if isinstance(stop, Signalled) else INTERRUPTED
             done = sum(state.status in ("complete", "diverged") for state in sweeps.open_sweep(path).states)
             raise Ended(
                 code,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import os
 import shutil
@@ -82,3 +83,16 @@ def test_no_file_is_longer_than_a_reader_likes() -> None:
     }
     assert len(lengths) > 300
     assert not {name: lines for name, lines in lengths.items() if lines > 350}
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    # what the public names Run and Round add to the stored ones is how they show themselves
+    shared = {"Run", "Round"}
+    found: dict[str, list[str]] = {}
+    for folder in ("tfimp", "cli"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    found.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert len(found) > 150
+    assert not {name: places for name, places in found.items() if len(places) > 1 and name not in shared}

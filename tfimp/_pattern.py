@@ -1,4 +1,4 @@
-"""Patterns of masks as text: ``"2:4"`` and ``"1x4"``."""
+"""The words of pruning: what follows from a round, and patterns of masks as text, ``"2:4"`` and ``"1x4"``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 
 from tfimp.errors import ConfigError
 
+PROCEDURES = ("imp", "one_shot", "random", "fine_tune", "reinitialise")
 _PATTERN = re.compile(r"([1-9][0-9]{0,3})([:x])([1-9][0-9]{0,3})", re.ASCII)
 
 

@@ -214,7 +214,7 @@ class Laboratory:
         data, engine = self.dataset, self._trained_by  # a sparse engine's products are of survivors only here too
         validation, test = (engine.evaluate(part) for part in (data.validation, data.test))
         inputs = KernelInputs(self.network, self.dense.kernel_inputs())
-        network = measures.Network(inputs, trained, masks, next_masks, self._sight)
+        network = measures.MeasuredNetwork(inputs, trained, masks, next_masks, self._sight)
         numbers = {
             "density": density(masks),
             "train_loss": watch.loss,

@@ -15,8 +15,8 @@ import pytest
 
 from tfimp import store
 from tfimp.config import RunConfig, preset_names, read_preset, resolve
-from tfimp.display.pace import Pace, clock_text
 from tfimp.display.table import heading, legend, row
+from tfimp.display.time_left import TimeLeft, clock_text
 from tfimp.store.run import best_sparse
 
 KEYS = {"round", "density", "train_loss", "validation_accuracy", "test_accuracy", "seconds", "layers"}
@@ -173,7 +173,7 @@ def test_data_describes_the_inputs_and_previews_them(call: Callable, tmp_path: P
 
 def test_time_left_counts_steps_and_what_a_round_costs_besides() -> None:
     now = 0.0
-    pace = Pace(rounds=3, clock=lambda: now)
+    pace = TimeLeft(rounds=3, clock=lambda: now)
     assert pace.left(0, 0, 100) is None
     for step in (50, 100):  # ten steps a second, after a first block that compiles for 20 seconds
         now += 5.0 if step > 50 else 25.0

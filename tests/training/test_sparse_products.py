@@ -12,7 +12,7 @@ from tfimp.training.sparse._emit import LANES
 from tfimp.training.sparse._table import Field, table_of
 from tfimp.training.sparse.layout import CACHE_BYTES, Survivors
 from tfimp.training.sparse.products import tiling
-from tfimp.training.sparse.rows import RELU, TANH, Step
+from tfimp.training.sparse.rows import RELU, TANH, StepSettings
 
 
 def tiled(array: np.ndarray, tiles: int, width: int) -> np.ndarray:
@@ -32,14 +32,14 @@ def room(*shape: int) -> np.ndarray:
     return np.full(shape, np.nan, np.float32)
 
 
-def step_of(batch: int, kind: int, *, halves: bool = False) -> tuple[Step, int, int]:
+def step_of(batch: int, kind: int, *, halves: bool = False) -> tuple[StepSettings, int, int]:
     tiles, vectors = tiling(batch)
     width = LANES * vectors
     assert tiles * width >= batch
     present, tag = (np.arange(tiles * width) < batch).astype(np.float32), np.empty((0,) * vectors, np.float32)
     tag = tag.astype(np.uint16) if halves and vectors % 2 == 0 else tag
     numbers = np.float32(0.25), np.float32(1e-3), np.float32(0.5)
-    return Step(tag, tiles, np.float32(batch), present, kind, True, *numbers), tiles, width
+    return StepSettings(tag, tiles, np.float32(batch), present, kind, True, *numbers), tiles, width
 
 
 @settings(deadline=None, max_examples=25, derandomize=True)

@@ -12,7 +12,7 @@ from tfimp.store import Run
 
 
 @dataclasses.dataclass(frozen=True)
-class Overlap:
+class RunOverlap:
     """How much two runs' first-layer masks share at one density: Jaccard index, and what chance gives."""
 
     first: str
@@ -22,7 +22,7 @@ class Overlap:
     chance: float
 
 
-def overlaps(runs: Sequence[Run], most: int = 10) -> list[Overlap]:
+def overlaps(runs: Sequence[Run], most: int = 10) -> list[RunOverlap]:
     """Overlap of the masks of every pair of the first ``most`` runs, in the sparsest round that both reached."""
     rows = []
     for first, second in itertools.combinations(runs[:most], 2):
@@ -35,5 +35,5 @@ def overlaps(runs: Sequence[Run], most: int = 10) -> list[Overlap]:
             continue
         found, sizes = mask_overlap(*masks), [int(mask.sum()) for mask in masks]
         density = sum(sizes) / (2 * masks[0].size)
-        rows.append(Overlap(read.name_of(first), read.name_of(second), density, found.jaccard, found.jaccard_by_chance))
+        rows.append(RunOverlap(read.name_of(first), read.name_of(second), density, found.jaccard, found.jaccard_by_chance))
     return rows

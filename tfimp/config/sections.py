@@ -10,11 +10,9 @@ from tfimp._activations import ACTIVATIONS
 from tfimp._architecture import INITIALIZERS, LayerSpec, parse_arch
 from tfimp._fields import at_least, between, check, every, key, matching, one_of
 from tfimp._inputs import check_source, parse_condition, source_words
-from tfimp._pattern import parse_pattern
+from tfimp._pattern import PROCEDURES, parse_pattern
 from tfimp.errors import ConfigError
 from tfimp.registry import NAME, NAME_WORDS
-
-PROCEDURES = ("imp", "one_shot", "random", "fine_tune", "reinitialise")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,7 +36,7 @@ _MAY_BE_DEEP = (".png", ".tif", ".tiff", ".pgm", ".ppm")
 
 
 @dataclasses.dataclass
-class Seen:
+class Encountered:
     """What was met while images were read, for one line about it."""
 
     sizes: Counter[tuple[int, int]] = dataclasses.field(default_factory=Counter)
@@ -82,7 +82,7 @@ def pixels(
     file: Path,
     colour: bool,
     top: float = 255,
-    seen: Seen | None = None,
+    seen: Encountered | None = None,
     content: io.BytesIO | None = None,
     row: int = 0,
 ) -> np.ndarray:
@@ -101,7 +101,7 @@ def pixels(
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    seen = seen or Seen()
+    seen = seen or Encountered()
     what = repr(str(file)) if content is None else f"in row {row} of {str(file)!r}"
     try:
         with warnings.catch_warnings():
@@ -147,7 +147,7 @@ def pixels(
     return found.reshape(*found.shape[:2], -1)
 
 
-def _values(what: str, image: Any, colour: bool, seen: Seen) -> tuple[np.ndarray, float]:
+def _values(what: str, image: Any, colour: bool, seen: Encountered) -> tuple[np.ndarray, float]:
     """uint8 where the image has 8 bits, else float32; and which number is the brightest."""
     mode = image.mode
     if mode.startswith(_DEEP):
@@ -175,7 +175,7 @@ def _has_colour(image: Image.Image) -> bool:
     return bool((red != green).any() or (green != blue).any())
 
 
-def _deep(what: str, found: np.ndarray, mode: str, seen: Seen) -> np.ndarray:
+def _deep(what: str, found: np.ndarray, mode: str, seen: Encountered) -> np.ndarray:
     """16-bit grey and real numbers as float32."""
     if mode == "F":
         if not np.isfinite(found).all():

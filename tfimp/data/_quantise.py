@@ -20,14 +20,14 @@ Transform = Callable[[str, int, np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
-class Grid:
+class Levels:
     """Values offset, offset + step, ..., offset + 255 step."""
 
     offset: float = 0.0
     step: float = 1.0
 
     @classmethod
-    def holding(cls, low: float, high: float) -> Grid:
+    def holding(cls, low: float, high: float) -> Levels:
         """The grid of uint8 itself where it holds [low, high], else one that just does."""
         if low >= 0 and high <= 255:
             return cls()
@@ -55,14 +55,14 @@ def transform_images(dataset: Dataset, transform: Transform) -> Dataset:
     uint8 takes two passes, the first only to find the range of the values.
     """
     dataset = writeable(dataset)
-    grid = Grid()
+    grid = Levels()
     if dataset.train.images.dtype == np.uint8:
         ranges = [
             (float(values.min()), float(values.max()))
             for part, split in dataset.parts.items()
             for _, values in _transformed(part, split, transform)
         ]
-        grid = Grid.holding(min(low for low, _ in ranges), max(high for _, high in ranges))
+        grid = Levels.holding(min(low for low, _ in ranges), max(high for _, high in ranges))
     for part, split in dataset.parts.items():
         for rows, values in _transformed(part, split, transform):
             grid.write(split.images, rows, values)

@@ -17,7 +17,7 @@ _MOST_SIGNALS = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class ArrayLayout:
     """How an array (n, ...) becomes (n, height, width, channels)."""
 
     shape: tuple[int, int, int]
@@ -41,7 +41,7 @@ class Layout:
         return target
 
 
-def layout_of(where: str, name: str, shape: tuple[int, ...], config: DataConfig) -> Layout:
+def layout_of(where: str, name: str, shape: tuple[int, ...], config: DataConfig) -> ArrayLayout:
     """Read the axes of an array.
 
     Args:
@@ -66,7 +66,7 @@ def layout_of(where: str, name: str, shape: tuple[int, ...], config: DataConfig)
     return _three(sides, config.layout, f"{where}: {name} of shape {shape}")
 
 
-def _stated(where: str, name: str, sides: tuple[int, ...], config: DataConfig, first: bool) -> Layout:
+def _stated(where: str, name: str, sides: tuple[int, ...], config: DataConfig, first: bool) -> ArrayLayout:
     asked = (*config.shape, 1)[:3]
     height, width, channels = asked
     stored = (channels, height, width) if first else (height, width, channels)
@@ -77,16 +77,16 @@ def _stated(where: str, name: str, sides: tuple[int, ...], config: DataConfig, f
         )
     if len(sides) > 1 and [side for side in sides if side > 1] != [side for side in stored if side > 1]:
         raise ConfigError(f"data.shape = {list(config.shape)} contradicts the shape {('n', *sides)} of {where}: {name}")
-    return Layout((height, width, channels), first)
+    return ArrayLayout((height, width, channels), first)
 
 
-def _flat(where: str, name: str, length: int, config: DataConfig, first: bool) -> Layout:
+def _flat(where: str, name: str, length: int, config: DataConfig, first: bool) -> ArrayLayout:
     found = [(math.isqrt(length // channels), channels) for channels in (1, 3) if length % channels == 0]
     squares = [(side, channels) for side, channels in found if side * side * channels == length and side > 3]
     if config.side:
         for channels in _COLOURS:
             if config.side**2 * channels == length:
-                return Layout((config.side, config.side, channels), first)
+                return ArrayLayout((config.side, config.side, channels), first)
         fits = ", ".join(str(config.side**2 * channels) for channels in _COLOURS)
         raise ConfigError(
             f"data.side = {config.side} is no shape of the {length} numbers in each sample of {name} ({where}): "
@@ -99,31 +99,31 @@ def _flat(where: str, name: str, length: int, config: DataConfig, first: bool) -
         shapes = " or ".join(f"{side} x {side} x {channels}" for side, channels in squares)
         side, channels = squares[0]
         note += f", not as {shapes} pictures; data.shape = [{side}, {side}, {channels}] makes them pictures"
-    return Layout((1, length, 1), note=note)
+    return ArrayLayout((1, length, 1), note=note)
 
 
-def _two(first: int, second: int, layout: str, what: str) -> Layout:
+def _two(first: int, second: int, layout: str, what: str) -> ArrayLayout:
     """(height, width) of grey pictures, or (length, channels) of signals: long and thin."""
     is_thin = second <= _MOST_SIGNALS and first >= 4 * second and first > 8
     is_flat = first <= _MOST_SIGNALS and second >= 4 * first and second > 8
     if layout == "channels_first":
-        return Layout((1, second, first), channels_first=True)
+        return ArrayLayout((1, second, first), channels_first=True)
     if layout == "channels_last" or is_thin or second == 1:
         note = f"{first} x {second} numbers are taken as signals of length {first} with {second} channels"
-        return Layout((1, first, second), note=note if second > 1 else "")
+        return ArrayLayout((1, first, second), note=note if second > 1 else "")
     if first == 1:
-        return Layout((1, second, 1))
+        return ArrayLayout((1, second, 1))
     if is_flat:
         raise DataError(
             f"{what} may be signals with {first} channels first; data.layout = channels_first says so, "
             f"data.shape = [{first}, {second}, 1] that they are pictures"
         )
-    return Layout((first, second, 1))
+    return ArrayLayout((first, second, 1))
 
 
-def _three(sides: tuple[int, ...], layout: str, what: str) -> Layout:
+def _three(sides: tuple[int, ...], layout: str, what: str) -> ArrayLayout:
     one, two, three = sides
-    as_last, as_first = Layout((one, two, three)), Layout((two, three, one), channels_first=True)
+    as_last, as_first = ArrayLayout((one, two, three)), ArrayLayout((two, three, one), channels_first=True)
     if layout != "auto":
         return as_first if layout == "channels_first" else as_last
     if three in _COLOURS:
@@ -139,7 +139,7 @@ def _three(sides: tuple[int, ...], layout: str, what: str) -> Layout:
             f"data.layout = channels_first takes it so, channels_last means {three} channels"
         )
     if three <= _MOST_SIGNALS and three < min(one, two):
-        return Layout((one, two, three), note=f"the last axis is taken as {three} channels")
+        return ArrayLayout((one, two, three), note=f"the last axis is taken as {three} channels")
     raise DataError(
         f"{what} would have {three} channels; data.layout = channels_last says that it has, channels_first that the "
         f"first axis holds them"

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfimp.data._quantise import CHUNK, Grid, writeable
+from tfimp.data._quantise import CHUNK, Levels, writeable
 from tfimp.data._sampling import stream
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError
@@ -41,7 +41,7 @@ def gaussian_clone(dataset: Dataset, *, pooled: bool, seed: int, salt: str = "")
     dataset = writeable(dataset)
     groups = {part: np.zeros(len(split), np.int32) if pooled else split.labels for part, split in dataset.parts.items()}
     present = sorted(set().union(*(map(int, np.unique(labels)) for labels in groups.values())))
-    grid = Grid()
+    grid = Levels()
     if dataset.train.images.dtype == np.uint8:
         grid = _grid(dataset, groups["train"], present)
     for group in present:
@@ -112,7 +112,7 @@ def _moments(images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return mean + shift, np.maximum(squares / len(rows) - mean**2, 0)
 
 
-def _grid(dataset: Dataset, groups: np.ndarray, present: list[int]) -> Grid:
+def _grid(dataset: Dataset, groups: np.ndarray, present: list[int]) -> Levels:
     """A grid that holds every group's Gaussian out to ``_REACH`` standard deviations."""
     low, high = np.inf, -np.inf
     for group in present:
@@ -121,4 +121,4 @@ def _grid(dataset: Dataset, groups: np.ndarray, present: list[int]) -> Grid:
             mean, variance = _moments(dataset.train.images, rows)
             reach = _REACH * np.sqrt(variance)
             low, high = min(low, float((mean - reach).min())), max(high, float((mean + reach).max()))
-    return Grid.holding(low, high)
+    return Levels.holding(low, high)

@@ -15,7 +15,7 @@ import numpy as np
 
 from tfimp.config import DataConfig
 from tfimp.data import photos
-from tfimp.data._pictures import Seen, brightest, pixels
+from tfimp.data._pictures import Encountered, brightest, pixels
 from tfimp.data._room import room
 from tfimp.data._stored import Progress, check_classes, make_dataset, resized, silent, user_path
 from tfimp.data._tree import Tree, look, words_of
@@ -46,7 +46,7 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     side = config.side or _SIDE
     files = [file for part in tree.parts.values() for name in classes for file in part.get(name, [])]
     top = brightest(files)
-    seen = Seen()
+    seen = Encountered()
     tell = progress or silent
     parts = {
         part: _read(f"reading {part} of {path}", found, classes, config, top, seen, tell)
@@ -72,7 +72,7 @@ def _read(
     classes: list[str],
     config: DataConfig,
     top: float,
-    seen: Seen,
+    seen: Encountered,
     tell: Progress,
 ) -> Split:
     files = [(file, label) for label, name in enumerate(classes) for file in found.get(name, [])]
@@ -97,7 +97,7 @@ def _photographs(tree: Tree, config: DataConfig) -> Dataset:
                 f"data.classes: no photograph {name!r}{nearest(name, by_name)}; found {', '.join(by_name)}"
             )
     names = config.classes or tuple(by_name)
-    seen = Seen()
+    seen = Encountered()
     photographs = ((name, pixels(by_name[name], config.colour, seen=seen)) for name in names)
     dataset = photos.patches_of(config.source, photographs, names, config)
     notes = ["a folder of photographs: each is a class of patches", *tree.all_notes(), *seen.notes(0, False)]

@@ -24,7 +24,7 @@ from tfimp.data import _archive
 from tfimp.data._arrays import from_parts
 from tfimp.data._labels import as_labels
 from tfimp.data._names import PART_WORDS, Found, Header, find
-from tfimp.data._pictures import Seen, pixels
+from tfimp.data._pictures import Encountered, pixels
 from tfimp.data._room import room
 from tfimp.data._stored import Progress, make_dataset, resized, silent, user_path
 from tfimp.data.dataset import Dataset, Split
@@ -62,7 +62,7 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
         named = {f"{label} ({part})": array for part, array in labels.items()}
         return from_parts(where, found, arrays, named, config, class_names=names, notes=notes)
     read = as_labels(where, {f"{label} ({part})": array for part, array in labels.items()}, config.ignore_label, names)
-    seen = Seen()
+    seen = Encountered()
     parts: dict[str, Split] = {}
     shape: tuple[int, ...] = ()
     for part, some in files.items():
@@ -172,7 +172,7 @@ def _images(
     count: int,
     shape: tuple[int, ...],
     config: DataConfig,
-    seen: Seen,
+    seen: Encountered,
     tell: Progress,
 ) -> tuple[np.ndarray, tuple[int, ...]]:
     """Encoded images decoded into one array, and their shape; all have the same, the first one's or ``data.side``."""

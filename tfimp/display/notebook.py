@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfimp.display import table
-from tfimp.display.pace import Pace
 from tfimp.display.terminal import block_text, started_text
+from tfimp.display.time_left import TimeLeft
 from tfimp.progress import Block, Event, Finished, Loading, Note, RoundDone, Started
 
 _EVERY = 0.2  # seconds between two drawings: a browser draws no faster, and each is a message
@@ -29,7 +29,7 @@ class NotebookDisplay:
         self._heading, self._line, self._share = "", "", 0.0
         self._rows: list[list[str]] = []
         self._notes: list[str] = []
-        self._pace, self._rounds, self._steps = Pace(1), 1, 1
+        self._pace, self._rounds, self._steps = TimeLeft(1), 1, 1
         self._drawn = 0.0
 
     def open(self, text: str) -> None:
@@ -57,7 +57,7 @@ class NotebookDisplay:
             self._line = f"{event.text}: {event.done} of {event.total or '?'}"
         elif isinstance(event, Started):
             self._heading = started_text(event)
-            self._pace, self._rounds, self._steps = Pace(event.rounds, event.first_round), event.rounds, event.steps
+            self._pace, self._rounds, self._steps = TimeLeft(event.rounds, event.first_round), event.rounds, event.steps
             self._line = f"round {event.first_round} of {event.rounds - 1}: compiling"
         elif isinstance(event, Block):
             self._pace.block(event.step)

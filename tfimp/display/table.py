@@ -10,7 +10,7 @@ from typing import Any
 
 from tfimp import catalogue
 from tfimp.config import RunConfig
-from tfimp.display.pace import clock_text
+from tfimp.display.time_left import clock_text
 
 WIDTH = 80  # of a terminal
 

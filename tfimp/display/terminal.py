@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from tfimp._text import printable
 from tfimp.display import table as _table
-from tfimp.display.pace import Pace, clock_text
+from tfimp.display.time_left import TimeLeft, clock_text
 from tfimp.progress import Block, Event, Loading, Note, RoundDone, Started
 
 _STOPPING = "stopping; Ctrl-C again ends at once"
@@ -50,7 +50,7 @@ def choose_display() -> Display:
     return PlainDisplay()
 
 
-def block_text(event: Block, pace: Pace) -> tuple[str, str]:
+def block_text(event: Block, pace: TimeLeft) -> tuple[str, str]:
     """A block in words: where the run is, and its numbers."""
     rate = f"  {pace.rate:.0f} steps/s" if pace.rate else ""
     left = clock_text(pace.left(event.round, event.step, event.steps))
@@ -81,7 +81,7 @@ class PlainDisplay:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._pace = Pace(1)
+        self._pace = TimeLeft(1)
         self._rounds = 1
         self._spoken = clock()
 
@@ -106,7 +106,7 @@ class PlainDisplay:
                 return
             self.say(f"{event.text}: {event.done} of {event.total or '?'}")
         elif isinstance(event, Started):
-            self._pace, self._rounds = Pace(event.rounds, event.first_round, self._clock), event.rounds
+            self._pace, self._rounds = TimeLeft(event.rounds, event.first_round, self._clock), event.rounds
             self.say(started_text(event))
             self.say(_table.heading(event.replicates))
         elif isinstance(event, Block):
@@ -142,7 +142,7 @@ class LiveDisplay:
         )
         self._numbers = Numbers()
         self._task = self._progress.add_task("", total=None, numbers=self._numbers)
-        self._pace = Pace(1)
+        self._pace = TimeLeft(1)
         self._started: Started | None = None
 
     def open(self, text: str) -> None:
@@ -188,7 +188,7 @@ class LiveDisplay:
 
     def _start(self, event: Started) -> None:
         self._started = event
-        self._pace = Pace(event.rounds, event.first_round)
+        self._pace = TimeLeft(event.rounds, event.first_round)
         self.say(started_text(event))
         self._console.print(_table.heading(event.replicates), style="bold", markup=False, soft_wrap=True)
         # The first block holds the compilation, which gives no sign of life of its own.

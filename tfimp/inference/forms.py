@@ -20,7 +20,7 @@ from tfimp.inference.alignment import BLOCK, BLOCK_OF_8_BITS, align
 from tfimp.inference.compaction import FOLDING_ERROR, shrink
 from tfimp.inference.graph import Graph
 from tfimp.inference.keras_models import build, samples_of
-from tfimp.inference.programs import ModelProgram, Program
+from tfimp.inference.programs import GraphProgram, ModelProgram
 from tfimp.inference.reading import read
 from tfimp.inference.tflite import interpreter, model_to_tflite, to_tflite
 
@@ -144,7 +144,7 @@ def _write(graph: Graph, name: str, dtype: np.dtype, format: str, calibration: S
     program: tf.Module = (
         ModelProgram(graph.model, dtype)
         if name == "dense"
-        else Program(graph, dtype, sparse=name == "sparse" and format == "savedmodel")
+        else GraphProgram(graph, dtype, sparse=name == "sparse" and format == "savedmodel")
     )
     if format == "savedmodel":
         with tempfile.TemporaryDirectory(prefix="tfimp-") as folder:

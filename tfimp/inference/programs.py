@@ -46,7 +46,7 @@ class ModelProgram(tf.Module):
         self.signature = traced(self.__call__, model.input_shape[1], dtype)
 
 
-class Program(tf.Module):
+class GraphProgram(tf.Module):
     """The function of a graph of one input and one output: images to logits and probabilities.
 
     Args:

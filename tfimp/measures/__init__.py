@@ -8,14 +8,14 @@ from __future__ import annotations
 from tfimp.measures.inputs import KernelInputs
 from tfimp.measures.layer import Layer
 from tfimp.measures.measuring import measure
-from tfimp.measures.network import Network, Sight
+from tfimp.measures.network import MeasuredNetwork, Sight
 from tfimp.measures.samples import seen
 from tfimp.measures.stored import StoredNetworks, measure_at_the_end
 
 __all__ = [
     "KernelInputs",
     "Layer",
-    "Network",
+    "MeasuredNetwork",
     "Sight",
     "StoredNetworks",
     "measure",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tfimp import formulas
-from tfimp.measures.network import Network
+from tfimp.measures.network import MeasuredNetwork
 from tfimp.measures.numbers import Arrays, Found
 
 STEPS, REPEATS = 16, 3
 
 
-def ablation(network: Network) -> Found:
+def ablation(network: MeasuredNetwork) -> Found:
     """Test accuracy after removing the s most, least or randomly connected units of each hidden layer.
 
     Twice: units go with all that they give to the next layer (``ablation``), or as in the authors' public code they

@@ -9,12 +9,12 @@ import numpy as np
 
 from tfimp import formulas
 from tfimp._kinds import Record
-from tfimp.measures.network import Network
+from tfimp.measures.network import MeasuredNetwork
 from tfimp.measures.numbers import Arrays, Found
 from tfimp.network.forward import activate
 
 
-def downstream(network: Network) -> Found:
+def downstream(network: MeasuredNetwork) -> Found:
     """First-order effect of removing each weight on the mean kurtosis of every deeper layer, removed against kept.
 
     Returns:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from jaxtyping import Float, Real
 
 from tfimp._arrays import Array
-from tfimp.network import Network as Description
+from tfimp.network import Network
 from tfimp.network.description import is_convolution
 
 Images = Real[np.ndarray, "n features"]
@@ -41,7 +41,7 @@ class KernelInputs:
         gpu: Whether what it gives are tensors on one.
     """
 
-    described: Description
+    described: Network
     compute: Callable[[Images], Mapping[str, Seen]]
 
     def __post_init__(self) -> None:

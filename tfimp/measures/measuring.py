@@ -12,13 +12,13 @@ from tfimp._kinds import Record
 from tfimp.catalogue import Measure
 from tfimp.errors import ConfigError, TfimpError
 from tfimp.measures.layer import Layer
-from tfimp.measures.network import Network
+from tfimp.measures.network import MeasuredNetwork
 from tfimp.measures.numbers import Arrays, Found
 
 AT_ONCE = 2
 
 
-def measure(network: Network, what: Iterable[Measure]) -> tuple[dict[str, Record], Arrays]:
+def measure(network: MeasuredNetwork, what: Iterable[Measure]) -> tuple[dict[str, Record], Arrays]:
     """Measure a trained network.
 
     Args:
@@ -51,9 +51,9 @@ def measure(network: Network, what: Iterable[Measure]) -> tuple[dict[str, Record
     return layers, arrays
 
 
-def _computed(one: Measure, network: Network, name: str) -> Found:
+def _computed(one: Measure, network: MeasuredNetwork, name: str) -> Found:
     """What a measure finds, checked if it is not tfimp's own."""
-    subject: Layer | Network = network.layers[name] if name else network
+    subject: Layer | MeasuredNetwork = network.layers[name] if name else network
     if isinstance(one.compute, str):
         found: Found = one.function(subject)
         return found
@@ -86,7 +86,7 @@ def _plain(one: Measure, value: object) -> object:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _declared(one: Measure, network: Network, name: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
+def _declared(one: Measure, network: MeasuredNetwork, name: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
     """A user's arrays, of the names and shapes that the measure declares."""
     checked: Arrays = {}
     for key, value in dict(arrays).items():

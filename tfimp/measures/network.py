@@ -18,7 +18,7 @@ from tfimp.formulas import DenseLayer
 from tfimp.measures.inputs import KernelInputs
 from tfimp.measures.layer import Layer, Lock, Once
 from tfimp.measures.samples import Seen, seen
-from tfimp.network import Network as Description
+from tfimp.network import Network
 from tfimp.network.seeds import Stream, generator
 
 
@@ -38,7 +38,7 @@ class Sight:
     train: Seen
     test: Seen
     dataset: Dataset
-    described: Description
+    described: Network
     probe: ProbeConfig
     periodic: bool
     seed: int
@@ -51,7 +51,7 @@ class Sight:
             train=seen(dataset.train, settings.samples, config.seed),
             test=seen(_unseen(dataset), settings.samples, config.seed),
             dataset=dataset,
-            described=Description.of(config.model, dataset.image_shape, len(dataset.class_names)),
+            described=Network.of(config.model, dataset.image_shape, len(dataset.class_names)),
             probe=settings,
             periodic=config.data.goes_round,
             seed=config.seed,
@@ -59,7 +59,7 @@ class Sight:
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
+class MeasuredNetwork:
     """A round's trained network and what it is measured with. What costs something is computed when it is asked for.
 
     Attributes:
@@ -85,7 +85,7 @@ class Network:
         return self.inputs.names
 
     @property
-    def described(self) -> Description:
+    def described(self) -> Network:
         """Its activation and batch-norms."""
         return self.sight.described
 

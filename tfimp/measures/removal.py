@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float32, Real
 from tfimp import formulas
 from tfimp._arrays import Array
 from tfimp._kinds import Record
-from tfimp.measures.network import Network
+from tfimp.measures.network import MeasuredNetwork
 from tfimp.measures.numbers import Arrays, Found, summary
 from tfimp.network.seeds import Stream, generator
 
@@ -18,7 +18,7 @@ RESAMPLES = 400
 BINS = 10  # of equal numbers of weights by magnitude
 
 
-def removal(network: Network) -> Found:
+def removal(network: MeasuredNetwork) -> Found:
     """Skewness and kurtosis changes, with and without their sign: removed against kept weights of every layer.
 
     Returns:

@@ -14,7 +14,7 @@ from tfimp.data.dataset import Dataset
 from tfimp.errors import StoreError
 from tfimp.measures.inputs import Images, KernelInputs, Seen
 from tfimp.measures.measuring import measure
-from tfimp.measures.network import Network, Sight
+from tfimp.measures.network import MeasuredNetwork, Sight
 from tfimp.measures.numbers import Arrays
 from tfimp.rounds import next_masks
 from tfimp.store import Round, Run
@@ -57,9 +57,9 @@ class StoredNetworks:
         self.run.rounds[index].later_measures.write(layers, arrays)
         return layers
 
-    def _round(self, index: int) -> Network:
+    def _round(self, index: int) -> MeasuredNetwork:
         stored = self.run.rounds[index]
-        return Network(
+        return MeasuredNetwork(
             inputs=self._inputs,
             weights=self._load(stored),
             masks=stored.masks,

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tfimp import formulas
-from tfimp.measures.network import Network
+from tfimp.measures.network import MeasuredNetwork
 from tfimp.measures.numbers import Arrays, Found, summary
 from tfimp.network.seeds import Stream, generator
 
 
-def untrained(network: Network) -> Found:
+def untrained(network: MeasuredNetwork) -> Found:
     """Kurtosis and negentropy of pre-activations and of their inputs at rewound and at random weights, masks kept.
 
     What training adds shows against the weights that the round started from, and what these have beyond the mask
@@ -51,11 +51,11 @@ def untrained(network: Network) -> Found:
     return numbers, arrays
 
 
-def _rewound(network: Network, name: str) -> dict[str, np.ndarray]:
+def _rewound(network: MeasuredNetwork, name: str) -> dict[str, np.ndarray]:
     return _layer_weights(network, network.rewound, name)
 
 
-def _random(network: Network, name: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _random(network: MeasuredNetwork, name: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """As a new network would have them: Glorot-normal kernel, no bias, plain batch-norm."""
     mask = network.mask(name)
     fan_in, units = mask.shape
@@ -64,7 +64,7 @@ def _random(network: Network, name: str, rng: np.random.Generator) -> dict[str, 
     return {"kernel": kernel * mask, "bias": np.zeros(units, np.float32), "gamma": ones, "beta": zeros}
 
 
-def _layer_weights(network: Network, weights: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+def _layer_weights(network: MeasuredNetwork, weights: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     found = {part: weights[f"{name}/{part}"] for part in ("kernel", "bias")}
     if network.described.batch_norm:
         found["gamma"], found["beta"], _, _ = network.norm(name, weights)

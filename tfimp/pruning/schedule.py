@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfimp._kinds import Record
+from tfimp._pattern import PROCEDURES
 from tfimp.errors import ConfigError, nearest
 
 Fraction = float | Sequence[float] | Mapping[str, float]
-PROCEDURES = ("imp", "one_shot", "random", "fine_tune", "reinitialise")
 UNITS = ("steps", "epochs")
 
 

@@ -12,7 +12,7 @@ from tfimp._kinds import Record
 from tfimp.errors import ConfigError
 from tfimp.rounds import Rules
 from tfimp.sweeps.cell import Stopped
-from tfimp.sweeps.engines import DaskEngine, Engine, SlurmEngine, cores
+from tfimp.sweeps.engines import DaskEngine, SlurmEngine, SweepEngine, cores
 from tfimp.sweeps.folder import (
     ENDED,
     CellState,
@@ -127,7 +127,7 @@ def _is_left(state: CellState, retry_failed: bool) -> bool:
     return state.status in ("waiting", "stopped") or (state.status == "failed" and retry_failed)
 
 
-def _engine(on: str, slurm: Mapping[str, object], gpus: Sequence[str]) -> Callable[[Path, int], Engine]:
+def _engine(on: str, slurm: Mapping[str, object], gpus: Sequence[str]) -> Callable[[Path, int], SweepEngine]:
     """What starts the engine that was asked for, of a folder and a number of workers."""
     if on == "slurm":
         return lambda path, workers: SlurmEngine(path, slurm)
@@ -138,7 +138,7 @@ def _engine(on: str, slurm: Mapping[str, object], gpus: Sequence[str]) -> Callab
     return lambda path, workers: DaskEngine(path, workers, gpus, on)
 
 
-def _run(found: Sweep, engine: Engine, cells: Sequence[Cell], tell: Listener) -> None:
+def _run(found: Sweep, engine: SweepEngine, cells: Sequence[Cell], tell: Listener) -> None:
     clock = Clock(found.path, cells)
     try:
         _watch(found, engine, cells, tell, clock)
@@ -150,7 +150,7 @@ def _run(found: Sweep, engine: Engine, cells: Sequence[Cell], tell: Listener) ->
         raise
 
 
-def _watch(found: Sweep, engine: Engine, cells: Sequence[Cell], tell: Listener, clock: Clock) -> None:
+def _watch(found: Sweep, engine: SweepEngine, cells: Sequence[Cell], tell: Listener, clock: Clock) -> None:
     before = len(found.cells) - len(cells)
     number = before
     for ended in engine.submit(cells):

@@ -43,10 +43,10 @@ taken in as many parts as there are threads, so with fewer a cell would differ f
 Ended = Iterator["tuple[Cell, str] | None"]
 
 
-class Engine(Protocol):
+class SweepEngine(Protocol):
     """See the module."""
 
-    def __enter__(self) -> Engine: ...
+    def __enter__(self) -> SweepEngine: ...
 
     def __exit__(self, *error: object) -> None: ...
 

@@ -19,7 +19,7 @@ from tfimp.training.sparse.layout import Survivors
 from tfimp.training.sparse.pace import Pace
 from tfimp.training.sparse.parameters import Parameters
 from tfimp.training.sparse.products import rows_of, tiling
-from tfimp.training.sparse.rows import Step
+from tfimp.training.sparse.rows import StepSettings
 from tfimp.training.sparse.steps import Loss, Update, correct, train
 
 # no share of a batch's moments goes into the moving averages, which are used in their place
@@ -47,7 +47,7 @@ class SparseEngine(Engine):
         self._centre = np.rint(mean) if pixels == np.uint8 else mean
         self._halves = pixels == np.uint8 and vectors % 2 == 0
         present = np.arange(self.tiles * self.width) < config.batch_size
-        self._step = Step(
+        self._step = StepSettings(
             tag=np.empty((0,) * vectors, np.uint16 if self._halves else np.float32),
             tiles=self.tiles,
             samples=np.float32(config.batch_size),

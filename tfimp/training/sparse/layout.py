@@ -17,7 +17,7 @@ WORTH_A_VISIT = 12
 MOST_ROWS = 65536
 
 
-class Layout(NamedTuple):
+class SurvivorLists(NamedTuple):
     """The survivors of a mask (members, owners), as the compiled functions take them.
 
     Attributes:
@@ -57,7 +57,7 @@ class Layout(NamedTuple):
 class Survivors(NamedTuple):
     """The True entries of a mask (members, owners): their layout, and (members, owners) in its order."""
 
-    layout: Layout
+    layout: SurvivorLists
     where: tuple[np.ndarray, np.ndarray]
 
     @classmethod
@@ -86,7 +86,7 @@ class Survivors(NamedTuple):
         local, lengths = np.concatenate(members), [len(owner) for owner in belongs]
         parts = np.concatenate([[0], np.cumsum([len(cut) - 1 for cut in cuts])])
         owner_ranges = _balanced(_starts(mask.sum(axis=0)), threads)
-        layout = Layout(
+        layout = SurvivorLists(
             _starts(np.concatenate(counts)),
             local.astype(np.uint16),
             bounds,

@@ -31,7 +31,7 @@ from tfimp.training.sparse._vectors import (
     walk_rows,
 )
 from tfimp.training.sparse.kernels import MATH
-from tfimp.training.sparse.rows import Step, compiled, exact, settle, settle_backward
+from tfimp.training.sparse.rows import StepSettings, compiled, exact, settle, settle_backward
 
 MOST_VECTORS = 8
 _FEATURES = 64
@@ -90,7 +90,7 @@ def _fold_part(part: int, table: np.ndarray) -> None:
 
 @compiled
 def _gather_part(
-    block: int, images: np.ndarray, batch: np.ndarray, centre: np.ndarray, step: Step, table: np.ndarray
+    block: int, images: np.ndarray, batch: np.ndarray, centre: np.ndarray, step: StepSettings, table: np.ndarray
 ) -> None:
     x = pixels(table, step.tiles * table[Field.X_STRIDE], step.tag)
     at_once = 2 * LANES if table[Field.HALVES] else LANES
@@ -120,7 +120,8 @@ def _gather_part(
 
 @exact
 def _accumulate(
-    low: int, high: int, tile: int, rows: np.ndarray, finish: bool, step: Step, table: np.ndarray, following: np.ndarray
+    low: int, high: int, tile: int, rows: np.ndarray, finish: bool, step: StepSettings, table: np.ndarray,
+    following: np.ndarray,
 ) -> None:  # fmt: skip
     """Sums of units ``low`` to ``high`` in a tile; rectified at the ``finish``."""
     units, blocks, stride = table[Field.UNITS], table[Field.BLOCKS], table[Field.OUT_STRIDE]
@@ -160,7 +161,9 @@ def _accumulate(
 
 
 @compiled
-def _sums_part(part: int, tile: int, finish: bool, step: Step, table: np.ndarray, following: np.ndarray) -> None:
+def _sums_part(
+    part: int, tile: int, finish: bool, step: StepSettings, table: np.ndarray, following: np.ndarray
+) -> None:
     parts = longs(table, Field.OWNER_PARTS, table[Field.PARTS] + 1)
     low, high, stride = parts[part], parts[part + 1], table[Field.X_STRIDE]
     if table[Field.Y]:
@@ -174,7 +177,7 @@ def _sums_part(part: int, tile: int, finish: bool, step: Step, table: np.ndarray
 
 
 @compiled
-def _backward_part(part: int, step: Step, table: np.ndarray) -> None:
+def _backward_part(part: int, step: StepSettings, table: np.ndarray) -> None:
     """By input: the weights' gradients and those of what the layer sees, for a part of its inputs."""
     inputs, units, blocks = table[Field.INPUTS], table[Field.UNITS], table[Field.BACK_BLOCKS]
     parts = longs(table, Field.BACK_OWNER_PARTS, table[Field.PARTS] + 1)
@@ -214,7 +217,7 @@ def _backward_part(part: int, step: Step, table: np.ndarray) -> None:
 
 
 @exact
-def _backward_block(block: int, step: Step, table: np.ndarray) -> None:
+def _backward_block(block: int, step: StepSettings, table: np.ndarray) -> None:
     """By unit over one tile: the same for a block of inputs."""
     width, units, blocks, stride = LANES * step.tag.ndim, table[Field.UNITS], table[Field.BLOCKS], table[Field.X_STRIDE]
     starts, bounds = longs(table, Field.STARTS, blocks * units + 1), longs(table, Field.BOUNDS, blocks + 1)
@@ -234,7 +237,7 @@ def _backward_block(block: int, step: Step, table: np.ndarray) -> None:
 
 
 @exact
-def _first_block(block: int, step: Step, table: np.ndarray) -> None:
+def _first_block(block: int, step: StepSettings, table: np.ndarray) -> None:
     x = pixels(table, step.tiles * table[Field.X_STRIDE], step.tag)
     inputs, units, blocks = table[Field.INPUTS], table[Field.UNITS], table[Field.BLOCKS]
     starts, bounds = longs(table, Field.STARTS, blocks * units + 1), longs(table, Field.BOUNDS, blocks + 1)
@@ -273,14 +276,14 @@ _parallel = kept(parallel=True, fastmath=MATH)
 
 
 @_parallel
-def gather(images: np.ndarray, batch: np.ndarray, centre: np.ndarray, step: Step, table: np.ndarray) -> None:
+def gather(images: np.ndarray, batch: np.ndarray, centre: np.ndarray, step: StepSettings, table: np.ndarray) -> None:
     """What the first layer sees of images[batch], ``centre`` taken off."""
     for block in numba.prange((len(centre) + _FEATURES - 1) // _FEATURES):
         _gather_part(np.int64(block), images, batch, centre, step, table)
 
 
 @_parallel
-def forward(inner: bool, step: Step, table: np.ndarray, following: np.ndarray) -> None:
+def forward(inner: bool, step: StepSettings, table: np.ndarray, following: np.ndarray) -> None:
     """OUT = what a layer sees, times its kernel, plus its biases; for an ``inner`` layer its activations, and what the
     ``following`` layer sees of them."""
     parts, finish = table[Field.PARTS], inner and step.kind == RELU
@@ -296,7 +299,7 @@ def forward(inner: bool, step: Step, table: np.ndarray, following: np.ndarray) -
 
 
 @_parallel
-def backward(step: Step, table: np.ndarray) -> None:
+def backward(step: StepSettings, table: np.ndarray) -> None:
     """The gradients of a layer's weights and batch-norm, from those of its outputs; and of the outputs of the layer
     below and its biases. Over one tile by unit, else by input."""
     parts = table[Field.PARTS]
@@ -311,7 +314,7 @@ def backward(step: Step, table: np.ndarray) -> None:
 
 
 @_parallel
-def backward_first(step: Step, table: np.ndarray) -> None:
+def backward_first(step: StepSettings, table: np.ndarray) -> None:
     """The gradients of the first layer's weights and batch-norm."""
     parts = table[Field.PARTS]
     blocks = longs(table, Field.BACK_PARTS, parts + 1)

@@ -26,7 +26,7 @@ _PIXELS = -1
 """The kind of rows that are no activations."""
 
 
-class Step(NamedTuple):
+class StepSettings(NamedTuple):
     """What all layers share in a step: the tag of rows, tiles, the batch's size and padding, the activation, whether
     there are batch-norms, how far their moving statistics move (1: to those of the batch; below 0: they stand
     in for those of the batch), what is added to variances, and the rate of a plain SGD step on the weights (else 0)."""
@@ -81,7 +81,7 @@ _FAR = np.float32(0.1)
 
 
 @compiled
-def settle(low: int, high: int, step: Step, table: np.ndarray) -> None:
+def settle(low: int, high: int, step: StepSettings, table: np.ndarray) -> None:
     """Rows ``low`` to ``high`` of a layer's x are complete: activations in place, padding zero (both done for ReLU);
     the batch-norm's statistics, which move the moving ones; slope and shift, and y over one tile."""
     count = step.tiles * table[Field.X_STRIDE]
@@ -92,7 +92,7 @@ def settle(low: int, high: int, step: Step, table: np.ndarray) -> None:
 
 
 @compiled
-def _settle(low: int, high: int, step: Step, x: np.ndarray, table: np.ndarray) -> None:
+def _settle(low: int, high: int, step: StepSettings, x: np.ndarray, table: np.ndarray) -> None:
     kind = step.kind if table[Field.BELOW] else _PIXELS
     tiles, between, features, tag = step.tiles, table[Field.X_STRIDE], table[Field.INPUTS], step.tag
     present, width = step.present, LANES * step.tag.ndim
@@ -200,7 +200,7 @@ def _activate(
 
 
 @compiled
-def settle_backward(low: int, high: int, step: Step, table: np.ndarray, known: bool) -> None:
+def settle_backward(low: int, high: int, step: StepSettings, table: np.ndarray, known: bool) -> None:
     """From the gradient of what a layer sees to that of the outputs of the layer below before their activation, in
     place; on the way the gradients of the batch-norm, unless they are ``known``, and of the biases below."""
     tiles, between, features, tag = step.tiles, table[Field.X_STRIDE], table[Field.INPUTS], step.tag

@@ -10,7 +10,7 @@ from tfimp.training.sparse import kernels, products, rows
 from tfimp.training.sparse._cache import kept
 from tfimp.training.sparse._emit import LANES
 from tfimp.training.sparse._table import Field, floats
-from tfimp.training.sparse.rows import Step
+from tfimp.training.sparse.rows import StepSettings
 
 
 class Loss(NamedTuple):
@@ -48,8 +48,8 @@ _compiled = kept(fastmath=kernels.MATH, nogil=True)
 
 @_compiled
 def train(
-    images: np.ndarray, labels: np.ndarray, batches: np.ndarray, rates: np.ndarray, centre: np.ndarray, step: Step,
-    anew: bool, loss: Loss, update: Update, layers: np.ndarray, losses: np.ndarray,
+    images: np.ndarray, labels: np.ndarray, batches: np.ndarray, rates: np.ndarray, centre: np.ndarray,
+    step: StepSettings, anew: bool, loss: Loss, update: Update, layers: np.ndarray, losses: np.ndarray,
 ) -> None:  # fmt: skip
     """Train on batches (steps, batch) at rates (steps,).
 
@@ -71,7 +71,7 @@ def train(
         batch, rate = batches[k], rates[k]
         decay = np.float32(1) if anew and k == 0 else step.decay
         weights_rate = rate if update.plain else np.float32(0)
-        now = Step(
+        now = StepSettings(
             step.tag, step.tiles, step.samples, step.present, step.kind, step.normed, decay, step.epsilon, weights_rate
         )
         products.gather(images, batch, centre, now, layers[0])
@@ -97,7 +97,7 @@ def train(
 
 @_compiled
 def correct(
-    images: np.ndarray, labels: np.ndarray, centre: np.ndarray, step: Step, batch_size: int, layers: np.ndarray
+    images: np.ndarray, labels: np.ndarray, centre: np.ndarray, step: StepSettings, batch_size: int, layers: np.ndarray
 ) -> int:
     """How many samples are classified correctly, by the moving averages where ``step`` has them; layers as above."""
     last, width, found = layers[len(layers) - 1], LANES * step.tag.ndim, 0

@@ -9,7 +9,7 @@ from collections.abc import Callable
 _FRESH = 0.2
 
 
-class Pace:
+class TimeLeft:
     """Steps per second, and the seconds left of a whole run.
 
     The first block of a run holds the compilation and is left out of the rate. What a round costs besides its steps
