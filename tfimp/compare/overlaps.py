@@ -35,5 +35,7 @@ def overlaps(runs: Sequence[Run], most: int = 10) -> list[RunOverlap]:
             continue
         found, sizes = mask_overlap(*masks), [int(mask.sum()) for mask in masks]
         density = sum(sizes) / (2 * masks[0].size)
-        rows.append(RunOverlap(read.name_of(first), read.name_of(second), density, found.jaccard, found.jaccard_by_chance))
+        rows.append(
+            RunOverlap(read.name_of(first), read.name_of(second), density, found.jaccard, found.jaccard_by_chance)
+        )
     return rows
