@@ -171,7 +171,8 @@ def _measure(
     layers["output"] = {"density": 1.0, "units": 3, "alive_units": 3}
     probes |= {f"dense_0/{kind}": counts for kind, counts in _pairs(masks["dense_0/kernel"], image_shape).items()}
     layers["dense_0"]["locality"] = {
-        "ratio": 1 + 0.2 * index, "ratio_usage": 1 + 0.15 * index, "z": 3.0 * index, "z_usage": 2.5 * index
+        "ratio": 1 + 0.2 * index, "ratio_usage": 1 + 0.15 * index, "z": 3.0 * index, "z_usage": 2.5 * index,
+        "sd": 0.02 + 0.01 * index,
     }  # fmt: skip
     return probes, layers
 

@@ -41,6 +41,23 @@ def test_a_curve_is_mean_and_standard_deviation_over_seeds(runs: list[Run]) -> N
     assert curve.count.tolist() == [3, 3, 3, 3]
 
 
+def test_chance_is_that_of_the_mean_over_seeds_and_around_the_reference_where_no_mean_is_stored(
+    tmp_path: Path,
+) -> None:
+    runs = [write_run(tmp_path / str(seed), seed=seed, rounds=3) for seed in range(2)]
+    group = compare.group_runs(runs)[0]
+    by_name = {one.name: line for one, (line,) in compare.lines([group]).items()}
+    found = by_name["inverse participation ratio"]
+    stored = [[one.metrics["layers"]["dense_0"]["ipr"]["null"] for one in run.rounds] for run in runs]
+    np.testing.assert_allclose(found.chance, np.mean([[one["mean"] for one in run] for run in stored], axis=0))
+    np.testing.assert_allclose(found.chance_sd, [0.002 / np.sqrt(2)] * 3)
+    found = by_name["locality ratio"]
+    sd = [[one.metrics["layers"]["dense_0"]["locality"]["sd"] for one in run.rounds] for run in runs]
+    np.testing.assert_allclose(found.chance, 1)
+    np.testing.assert_allclose(found.chance_sd, np.sqrt(np.sum(np.square(sd), axis=0)) / 2)
+    assert np.isnan(by_name["test accuracy"].chance).all()
+
+
 def test_the_interval_over_seeds_is_welchs(runs: list[Run]) -> None:
     groups = compare.group_runs(runs)
     row = next(row for row in compare.differences(groups) if row.measure == "test accuracy" and row.density < 0.5)

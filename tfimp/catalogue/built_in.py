@@ -90,7 +90,7 @@ BUILT_IN = (
         },
         headline=(
             Headline(
-                "locality ratio", ("locality", "ratio"), "local", 5, 2, reference=1.0,
+                "locality ratio", ("locality", "ratio"), "local", 5, 2, null=("locality",), reference=1.0,
                 explained="local, z: locality ratio of its mask over all pairs (1: none), in deviations from chance",
             ),
             Headline("z of the locality ratio", ("locality", "z"), "z", 5, 1, compared=False, reference=0.0),

@@ -25,7 +25,8 @@ class Headline:
         title: The heading of its column in the table that ``tfimp run`` prints; empty: it has none.
         width: Of that column, in characters.
         digits: Of its fraction.
-        null: Where the numbers ``mean`` and ``sd`` of it lie, if only chance were at work; empty: they are not stored.
+        null: Where the numbers ``mean`` and ``sd`` of it lie, if only chance were at work; the mean is the reference
+            where it is not among them. Empty: they are not stored.
         per_unit: The array (units,) of which it is the median, for intervals over units; empty: there is none.
         reference: Its value if there is nothing; None: there is no such value.
         interval: Paths of the ends of its 95% interval; empty: there is none.

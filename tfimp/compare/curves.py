@@ -11,8 +11,10 @@ from tfimp import catalogue
 from tfimp.catalogue import Headline
 from tfimp.compare.groups import Group
 from tfimp.plots import read
+from tfimp.plots.comparison import Line
 from tfimp.store import Run
 
+NULL = ("mean", "sd")
 LAYER = "*"  # in a path: the layer that sees the image
 
 
@@ -66,26 +68,47 @@ def curve(group: Group, measure: Headline) -> Curve:
     return Curve(density, mean, spread, count)
 
 
-def lines(groups: Sequence[Group]) -> dict[Headline, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]]:
-    """What the figure of a comparison draws: per measure, each group's label, density, mean and spread."""
-    drawn: dict[Headline, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]] = {}
+def chance(group: Group, measure: Headline) -> tuple[np.ndarray, np.ndarray]:
+    """What the mean over a group's runs would be if only chance were at work, and its standard deviation, (rounds,)."""
+    rounds = max(len(run.rounds) for run in group.runs)
+    means, sds = np.full((2, len(group.runs), rounds), np.nan)
+    for row, run in enumerate(group.runs if measure.null else ()):
+        mean, sd = (values(run, dataclasses.replace(measure, path=(LAYER, *measure.null, word))) for word in NULL)
+        if measure.reference is not None:
+            mean = np.where(np.isnan(mean) & np.isfinite(sd), measure.reference, mean)
+        means[row, : len(mean)], sds[row, : len(sd)] = mean, sd
+    mean, _, _ = _moments(means)
+    square, _, count = _moments(sds**2)
+    return mean, np.sqrt(np.divide(square, count, out=np.full(rounds, np.nan), where=count > 0))
+
+
+def lines(groups: Sequence[Group]) -> dict[Headline, list[Line]]:
+    """What the figure of a comparison draws: per measure, each group's line."""
+    drawn: dict[Headline, list[Line]] = {}
     for measure in compared():
-        curves = [(group.label, curve(group, measure)) for group in groups]
-        if not any(np.isfinite(found.mean).any() for _, found in curves):
-            continue
-        drawn[measure] = [(label, found.density, found.mean, found.spread) for label, found in curves]
+        curves = [(group, curve(group, measure)) for group in groups]
+        if any(np.isfinite(found.mean).any() for _, found in curves):
+            drawn[measure] = [
+                Line(group.label, found.density, found.mean, found.spread, *chance(group, measure))
+                for group, found in curves
+            ]
     return drawn
 
 
 def describe(groups: Sequence[Group]) -> str:
     """What the lines of a comparison are over, in a sentence or two."""
+    grey = (
+        "Dotted, with two standard deviations in grey: the same if only chance were at work (each unit's weights at "
+        "random inputs; for the participation ratio Gaussian weights pruned by magnitude), where it is known. z: "
+        "distance from it in the last round, in standard deviations."
+    )
     sizes = sorted({len(group.runs) for group in groups})
     if sizes == [1]:
-        return "Each line is one run: there is no spread over seeds. The first layer's units: medians."
+        return f"Each line is one run: there is no spread over seeds. The first layer's units: medians. {grey}"
     counts = " to ".join(str(size) for size in dict.fromkeys((sizes[0], sizes[-1])))
     return (
         f"Line and band: mean and standard deviation over the {counts} runs of a group, which differ in their seeds "
-        "only. The first layer's units: medians."
+        f"only. The first layer's units: medians. {grey}"
     )
 
 

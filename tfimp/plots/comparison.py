@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,9 +12,38 @@ from matplotlib.figure import Figure
 
 from tfimp._kinds import Record
 from tfimp.catalogue import Headline
-from tfimp.plots.style import COLOURS, DASHED, MARKERS, PAGE, density_axis, legible, missing, new_figure, styled
+from tfimp.plots.style import (
+    COLOURS,
+    DASHED,
+    MARKERS,
+    PAGE,
+    chance_band,
+    density_axis,
+    legible,
+    missing,
+    new_figure,
+    say_z,
+    styled,
+)
 
-Line = tuple[str, np.ndarray, np.ndarray, np.ndarray]  # label, density, mean, spread: each (rounds,)
+WITH_Z = 3  # groups whose z have room in a panel
+
+
+class Line(NamedTuple):
+    """A measure of a group of runs against density.
+
+    Args:
+        label: Of the group.
+        density, mean, spread: (rounds,).
+        chance, chance_sd: (rounds,), the mean if only chance were at work; NaN where that is not known.
+    """
+
+    label: str
+    density: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+    chance: np.ndarray
+    chance_sd: np.ndarray
 
 
 def compare_figure(panels: Mapping[Headline, Sequence[Line]], note: str) -> Figure:
@@ -26,7 +56,7 @@ def compare_figure(panels: Mapping[Headline, Sequence[Line]], note: str) -> Figu
     with styled():
         columns = 3
         rows = -(-len(panels) // columns)
-        labels = list(dict.fromkeys(entry[0] for entries in panels.values() for entry in entries))
+        labels = list(dict.fromkeys(entry.label for entries in panels.values() for entry in entries))
         figure = new_figure("Comparison of runs", PAGE, 0.9 + 2.1 * rows + 0.17 * len(labels), note)
         # Blank lines under the title keep the room for the legend, which the layout would put over the panels.
         title = "Comparison of runs" + "\n" * len(labels)
@@ -46,13 +76,13 @@ def compare_figure(panels: Mapping[Headline, Sequence[Line]], note: str) -> Figu
 
 
 def _panel(axes: Axes, headline: Headline, entries: Sequence[Line], labels: Sequence[str]) -> None:
-    shown = [entry for entry in entries if np.isfinite(entry[2]).any()]
+    shown = [entry for entry in entries if np.isfinite(entry.mean).any()]
     if not shown:
         missing(axes, "Not stored in any of the runs.")
         return
     if headline.reference is not None:
         axes.axhline(headline.reference, **DASHED)
-    for label, density, mean, spread in shown:
+    for label, density, mean, spread, chance, chance_sd in shown:
         position = labels.index(label)
         colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position % len(MARKERS)]
         factor = 100 if headline.name == "test accuracy" else 1
@@ -61,8 +91,13 @@ def _panel(axes: Axes, headline: Headline, entries: Sequence[Line], labels: Sequ
             low, high = np.maximum(low, 0), np.minimum(high, factor)
         if (spread > 0).any():
             axes.fill_between(density, low, high, color=colour, alpha=0.18, linewidth=0)
+        chance_band(axes, density, chance, chance_sd)
+        axes.plot(density, chance, ":", color=colour, linewidth=1.1)
+        if len(labels) <= WITH_Z:
+            z = np.divide(mean - chance, chance_sd, out=np.full(len(mean), np.nan), where=chance_sd > 0)
+            say_z(axes, z, position, colour)
         axes.plot(density, factor * mean, marker=marker, color=colour, label=legible(label))
-    density_axis(axes, np.concatenate([entry[1] for entry in shown]), narrow=True)
+    density_axis(axes, np.concatenate([entry.density for entry in shown]), narrow=True)
     if headline.name == "test accuracy":
         axes.set_ylabel("%")
     if headline.log:

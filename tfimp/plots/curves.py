@@ -24,6 +24,10 @@ from tfimp.plots.style import (
 from tfimp.store import Round, Run
 
 WIDE = 4.0  # a locality ratio from which the axis is logarithmic
+POOLED = (
+    "There is no band of chance: over all classes together Gaussian inputs differ from a Gaussian too, by their "
+    "mixture; the figure within-classes has one."
+)
 BAND = "Line and band: median and quartiles over living units."
 
 
@@ -57,7 +61,7 @@ def accuracy(run: Run) -> Figure:
 def kurtosis(run: Run) -> Figure:
     """Excess kurtosis of the pre-activations against density, over units."""
     figure = _over_units(run, "excess_kurtosis", "Non-Gaussianity of the pre-activations", "excess kurtosis",
-                         BAND + " Dashed: Gaussian.")  # fmt: skip
+                         f"{BAND} Dashed: Gaussian. {POOLED}")  # fmt: skip
     for axes in figure.axes:
         if axes.axison:
             axes.axhline(0, **DASHED, zorder=1)
@@ -68,8 +72,8 @@ def kurtosis(run: Run) -> Figure:
 
 def negentropy(run: Run) -> Figure:
     """An estimate of the negentropy of the pre-activations against density, over units."""
-    return _over_units(run, "negentropy", "Negentropy of the pre-activations", "negentropy (nats)", BAND +
-                       " A Gaussian pre-activation has 0.")  # fmt: skip
+    note = f"{BAND} A Gaussian pre-activation has 0. {POOLED}"
+    return _over_units(run, "negentropy", "Negentropy of the pre-activations", "negentropy (nats)", note)
 
 
 def inverse_participation_ratio(run: Run) -> Figure:

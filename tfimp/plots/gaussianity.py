@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from tfimp.plots import read
-from tfimp.plots.curves import band
+from tfimp.plots.curves import POOLED, band
 from tfimp.plots.style import COLOURS, DASHED, MARKERS, PAGE, density_axis, missing, missing_figure, new_figure
 from tfimp.store import Run
 
@@ -30,7 +30,7 @@ def stages(run: Run) -> Figure:
     wide = max((_largest(run, name) for name, *_ in lines["kurtosis"]), default=0.0) > WIDE
     note = (
         "Medians over inputs or living units; h: pre-activation, a: activation, which is the next layer's input. "
-        "Dashed: Gaussian."
+        f"Dashed: Gaussian. {POOLED}"
     ) + (" The axis of the kurtosis is linear around zero and logarithmic beyond." if wide else "")
     figure = new_figure(title, PAGE, 3.2, note)
     panels = figure.subplots(1, 2)
@@ -46,9 +46,7 @@ def stages(run: Run) -> Figure:
         density_axis(axes, read.densities(run), narrow=True)
         axes.set_ylabel(label)
     if wide:
-        panels[0].set_yscale("symlog", linthresh=1.0)
-        panels[0].yaxis.set_minor_locator(NullLocator())
-        panels[0].yaxis.set_major_formatter("{x:g}")
+        _logarithmic(panels[0])
     panels[1].set_ylim(bottom=0)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
     return figure
@@ -88,7 +86,8 @@ def untrained(run: Run) -> Figure:
         return missing_figure(title, read.not_measured("untrained"))
     note = (
         "Pre-activations of the same masks with three kinds of weights: trained, rewound (as the round started), and "
-        "drawn anew. Line and band: median and quartiles over living units; wide bands are cut off."
+        "drawn anew, which is what chance gives. Line and band: median and quartiles over living units; wide bands are "
+        "cut off, and axes with large medians are linear around zero and logarithmic beyond."
     )
     figure = new_figure(title, PAGE * max(1.0, len(layers) / COLUMNS), 4.6, note)
     grid = figure.subplots(2, len(layers), squeeze=False)
@@ -116,7 +115,17 @@ def _three(axes: Axes, run: Run, layer: str, measure: str) -> None:
         if np.isfinite(spread).any():
             band(axes, read.densities(run), spread, position, kind)
     density_axis(axes, read.densities(run), narrow=True)
-    _limit(axes, list(spreads.values()))
+    if max(float(np.nanmax(spread[1], initial=0.0)) for spread in spreads.values()) > WIDE:
+        _logarithmic(axes)
+    else:
+        _limit(axes, list(spreads.values()))
+
+
+def _logarithmic(axes: Axes) -> None:
+    """Linear around zero, logarithmic beyond."""
+    axes.set_yscale("symlog", linthresh=1.0)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")
 
 
 def _limit(axes: Axes, spreads: Sequence[np.ndarray]) -> None:

@@ -233,7 +233,7 @@ def say_z(axes: Axes, values: np.ndarray, line: int = 0, colour: str = "#000000"
     if len(known):
         axes.text(
             0.03, at - 0.075 * line, f"z = {known[-1]:.1f}", transform=axes.transAxes, va="top", fontsize=7,
-            color=colour,
+            color=colour, bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
         )  # fmt: skip
 
 
