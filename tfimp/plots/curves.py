@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullLocator
 
 from tfimp.formulas.locality import unit_locality as own_ratios
 from tfimp.formulas.nulls import Null, median_of_random_places, participation_after_pruning
@@ -20,6 +20,7 @@ from tfimp.plots.style import (
     missing,
     missing_figure,
     new_figure,
+    say_z,
 )
 from tfimp.store import Round, Run
 
@@ -137,7 +138,8 @@ def locality(run: Run) -> Figure:
     note = (
         f"Share of pairs of surviving inputs within Chebyshev distance {radius}{goes_round}, over what chance gives: "
         "of all pairs, against two nulls, and of the median unit with three inputs or more, with quartiles. Grey: "
-        "random masks of equal counts, two standard deviations either way, dark of all pairs, light of the median unit."
+        "random masks of equal counts, two standard deviations either way, dark of all pairs, light of the median unit. "
+        "z: distance of these two from it in the last round, in standard deviations."
     )
     figure = new_figure(title, COLUMN, 3.2, note)
     axes = figure.add_subplot()
@@ -161,12 +163,15 @@ def locality(run: Run) -> Figure:
     for position, (name, values) in enumerate(stored_ratios.items()):
         if np.isfinite(values).any():
             axes.plot(densities, values, marker=MARKERS[position], color=COLOURS[position], label=name)
+    say_z(axes, read.series(run, "layers", layer, "locality", "z"), 0, COLOURS[0])
+    say_z(axes, np.array([null.z(middle) for null, middle in zip(nulls, spread[1], strict=True)]), 1, COLOURS[2])
     density_axis(axes, densities)
     if np.nanmax(spread, initial=1.0) > WIDE:  # a few units far above the rest would flatten the curves
         axes.set_yscale("log")
         axes.set_ylim(bottom=max(axes.get_ylim()[0], 1 / WIDE))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylabel("locality ratio")
     legend_above(axes)
     return figure
