@@ -138,8 +138,8 @@ def locality(run: Run) -> Figure:
     note = (
         f"Share of pairs of surviving inputs within Chebyshev distance {radius}{goes_round}, over what chance gives: "
         "of all pairs, against two nulls, and of the median unit with three inputs or more, with quartiles. Grey: "
-        "random masks of equal counts, two standard deviations either way, dark of all pairs, light of the median unit. "
-        "z: distance of these two from it in the last round, in standard deviations."
+        "random masks of equal counts, two standard deviations either way, dark of all pairs, light of the median "
+        "unit. z: distance of these two from it in the last round, in standard deviations."
     )
     figure = new_figure(title, COLUMN, 3.2, note)
     axes = figure.add_subplot()
