@@ -41,7 +41,9 @@ def run_replicates(
     Args:
         config: What to run.
         path: The folder of the group; it must be empty, unless ``resume`` is given.
-        resume, force, progress: As for ``tfimp.run``.
+        resume: As for ``tfimp.run``.
+        force: As for ``tfimp.run``.
+        progress: As for ``tfimp.run``.
 
     Returns:
         The stored runs, by seed.

@@ -30,7 +30,9 @@ class Dataset:
 
     Args:
         name: The source, as in ``data.source``.
-        train, validation, test: The parts; images are flattened row-major as (height, width, channel).
+        train: What is trained on; images of all parts are flattened row-major as (height, width, channel).
+        validation: What decides when to stop and which round is best.
+        test: What is only reported.
         image_shape: (height, width, channels); one-dimensional signals have height 1 and one channel.
         class_names: One name per label.
         scale: What pixels are divided by after the mean image is taken off: 255 for uint8, 1 for floats.

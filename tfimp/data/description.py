@@ -25,7 +25,10 @@ class Description:
         class_names: One per label.
         counts: Per part, samples of each class.
         bytes: Of all images and labels.
-        minimum, maximum, mean, standard_deviation: Of the stored pixels.
+        minimum: Smallest stored pixel.
+        maximum: Largest stored pixel.
+        mean: Mean of the stored pixels.
+        standard_deviation: Standard deviation of the stored pixels.
         pixel_kurtosis: Mean over pixels of the excess kurtosis of a pixel over images (0: Gaussian); NaN where no pixel
             varies.
         spectrum_slope: Exponent of the power spectrum against frequency, about -2 for natural images (Field 1987); NaN

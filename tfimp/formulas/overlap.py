@@ -39,7 +39,8 @@ def mask_overlap(first: Bool[Array, "*shape"], second: Bool[Array, "*shape"]) ->
     a b (n - a) (n - b) / (n² (n - 1)).
 
     Args:
-        first, second: two masks of the same shape.
+        first: A mask.
+        second: Another one of the same shape.
 
     Returns:
         Overlap.
