@@ -17,9 +17,14 @@ from tfimp.config import RunConfig
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
 COMMANDS = [
     line.split("#")[0].strip()
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for page in (README, *PAGES.values())
+    for block in [
+        *re.findall(r"```bash\n(.*?)```", page, re.DOTALL),
+        *re.findall(r"^    (tfimp .*)", page, re.MULTILINE),
+    ]
     for line in block.splitlines()
 ]
 
@@ -41,16 +46,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", ["own-data", "wrapper", "inference", "run-folder"])
+# the program of sweeps.md runs in tests/sweeps, which have small data
+@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```python" in text and name != "sweeps"])
 def test_the_programs_of_the_documentation_run(
     page: str, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(project)
-    programs = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text("utf-8"), re.DOTALL)
-    for program in programs:
+    for program in re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL):
         exec(compile(program, f"{page}.md", "exec"), {})
         assert capsys.readouterr().out.strip()
-    assert programs
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,11 @@ def test_folder_names_are_plain_names(varied: dict[str, object]) -> None:
     assert name.isascii()
     assert not name.startswith(".")
     assert 0 < len(name) < 100
+
+
+def test_the_grid_of_the_documentation_is_read() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    grid, _ = read_grid(parse_toml(example, "the page"))
+    names = [cell.name for cell in grid.cells]
+    assert len(names) == len(set(names)) == 5 * 2 + 5
