@@ -28,17 +28,17 @@ class Bookkeeper:
 
     def __init__(self, writer: store.RunWriter, events: tensorboard.Events, listener: Progress) -> None:
         self._writer, self._events, self._listener = writer, events, listener
-        self._measuring: Beside[Measured] | None = None
+        self._open: tuple[Beside[Measured], Callable[..., None]] | None = None
         self._untold: list[Record] = []
         self._clock = time.perf_counter()
 
     def open(self, measuring: Beside[Measured], write: Callable[..., None]) -> None:
         """Take a round that is being measured; ``write`` stores it, given its ``probes`` and ``metrics``."""
-        self._measuring, self._write = measuring, write
+        self._open = measuring, write
 
     def tell(self, event: Event) -> None:
         """Pass an event on, after the round before where that is measured by now."""
-        if self._measuring is not None and self._measuring.done():
+        if self._open and self._open[0].done():
             self.store()
         self._tell_rounds()
         self._listener(event)
@@ -59,13 +59,14 @@ class Bookkeeper:
 
     def store(self) -> None:
         """Store the round that is open, measured by then. Until that succeeds, nothing after it can be stored."""
-        if self._measuring is None:
+        if self._open is None:
             return
-        index, (measures, arrays) = len(self._writer.run.rounds), self._measuring.result()
+        measuring, write = self._open
+        index, (measures, arrays) = len(self._writer.run.rounds), measuring.result()
         now = time.perf_counter()
         metrics = {"round": index, **measures, "seconds": now - self._clock}
-        self._write(probes=arrays, metrics=metrics)
-        self._measuring, self._clock = None, now
+        write(probes=arrays, metrics=metrics)
+        self._open, self._clock = None, now
         self._untold.append(metrics)
         self._events.write(self._writer.run, index)
 

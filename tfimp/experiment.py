@@ -125,7 +125,8 @@ def iterative_magnitude_pruning(
         rules.try_out(laboratory.dense.state(), masks)
         rewind_point = laboratory.rewind_point(watch)
 
-    while not (reason := stop_reason(prune, masks, index)):
+    reason = stop_reason(prune, masks, index)
+    while not reason:
         if index == 0:
             start = core.rewound(rewind_point, masks)
         else:
@@ -137,7 +138,7 @@ def iterative_magnitude_pruning(
         ended = core.Ranked(trained, start, gradients, watch.deciding)
         state = rules.state(writer.run, index, masks, ended, rewind_point)
         following = rules.next_masks(state)
-        last = bool(stop_reason(prune, masks, index + 1))
+        reason = stop_reason(prune, masks, index + 1)
         write = functools.partial(
             writer.write_round,
             index,
@@ -147,7 +148,7 @@ def iterative_magnitude_pruning(
             gradients=gradients,
             deciding=watch.deciding,
         )
-        books.open(laboratory.measure(trained, masks, following, watch, last), write)
+        books.open(laboratory.measure(trained, masks, following, watch, last=bool(reason)), write)
         index += 1
     books.close()
     return reason

@@ -205,11 +205,12 @@ class Laboratory:
         return fresh_weights(self.network, self.dataset, seed)
 
     def measure(
-        self, trained: Arrays, masks: Arrays, next_masks: Arrays, watch: Watch, last: bool = True
+        self, trained: Arrays, masks: Arrays, next_masks: Arrays, watch: Watch, *, last: bool
     ) -> Beside[tuple[Record, Arrays]]:
         """Accuracies and probes of the network just trained: part of metrics.json, and probes.safetensors.
 
-        The probes go on while the ``last`` round is followed by another one.
+        Accuracies are known on return; the probes go on, beside the training of the next round where this is not the
+        ``last`` one.
         """
         data, engine = self.dataset, self._trained_by  # a sparse engine's products are of survivors only here too
         validation, test = (engine.evaluate(part) for part in (data.validation, data.test))

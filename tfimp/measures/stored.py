@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import tensorflow as tf
 
@@ -12,7 +12,7 @@ from tfimp._settings import own_settings
 from tfimp.config import ProbeConfig
 from tfimp.data.dataset import Dataset
 from tfimp.errors import StoreError
-from tfimp.measures.inputs import Images, KernelInputs, Seen
+from tfimp.measures.inputs import KernelInputs
 from tfimp.measures.measuring import measure
 from tfimp.measures.network import MeasuredNetwork, Sight
 from tfimp.measures.numbers import Arrays
@@ -35,8 +35,6 @@ class StoredNetworks:
         self.sight = Sight.of(run.config, dataset, probe)
         self._program = program_of(self.sight.described, run.config.train, float(dataset.scale))
         self._mean = tf.constant(dataset.mean, tf.float32)
-        self._weights: Mapping[str, tf.Tensor] = {}
-        self._inputs = KernelInputs(self.sight.described, self._compute)
 
     @own_settings()
     def measure(self, index: int) -> tuple[Record, Arrays]:
@@ -59,29 +57,26 @@ class StoredNetworks:
 
     def _round(self, index: int) -> MeasuredNetwork:
         stored = self.run.rounds[index]
+        described, weights = self.sight.described, self._weights(stored)
+        tensors = {name: tf.constant(weights[name], tf.float32) for name in described.variables}
         return MeasuredNetwork(
-            inputs=self._inputs,
-            weights=self._load(stored),
+            inputs=KernelInputs(described, self._program.seen_by_kernels(self._mean, tensors)),
+            weights=weights,
             masks=stored.masks,
             next_masks=next_masks(self.run, index),
             sight=self.sight,
             rewound=stored.initial_weights,
         )
 
-    def _load(self, stored: Round) -> Arrays:
-        """Take over a round's trained weights, and return them."""
+    def _weights(self, stored: Round) -> Arrays:
+        """A round's trained weights, of the names and shapes of the network."""
         weights = stored.weights
         for name, shape in self.sight.described.shapes.items():
             if name not in weights or weights[name].shape != shape:
                 raise StoreError(
                     f"round {stored.index} of {str(stored.run.path)!r} has no array {name} of shape {shape}"
                 )
-        self._weights = {name: tf.constant(weights[name], tf.float32) for name in self.sight.described.variables}
         return weights
-
-    def _compute(self, images: Images) -> Mapping[str, Seen]:
-        inputs, _ = self._program.kernel_inputs(images, self._mean, self._weights)
-        return inputs
 
 
 def measure_at_the_end(run: Run, dataset: Dataset) -> None:

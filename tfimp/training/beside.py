@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -26,19 +25,18 @@ class Beside(Generic[T]):
 
     def __init__(self, compute: Callable[[], T], shares: bool = True) -> None:
         self._compute, self._shares = compute, shares
-        self._found: concurrent.futures.Future[T] = concurrent.futures.Future()
-        threading.Thread(target=self._run, daemon=True).start()
+        thread = concurrent.futures.ThreadPoolExecutor(1)
+        self._found = thread.submit(self._run)
+        thread.shutdown(wait=False)
 
-    def _run(self) -> None:
+    def _run(self) -> T:
         import numba
 
         if self._shares:
             numba.set_num_threads(max(1, numba.get_num_threads() // 2))
             _running.add(id(self))
         try:
-            self._found.set_result(self._compute())
-        except BaseException as error:
-            self._found.set_exception(error)
+            return self._compute()
         finally:
             _running.discard(id(self))
 

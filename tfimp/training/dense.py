@@ -215,8 +215,7 @@ class DenseEngine(Engine):
 
         {dense layer: (n, fan_in) tensor}, what its kernel multiplies after training.
         """
-        program, mean, weights = self.replicas.program, self.replicas.mean, self.replicas.weights(self.index)
-        return lambda images: program.kernel_inputs(images, mean, weights)[0]
+        return self.replicas.program.seen_by_kernels(self.replicas.mean, self.replicas.weights(self.index))
 
 
 def dense_engine(

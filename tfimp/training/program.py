@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -105,6 +105,10 @@ class Program:
         x = (tf.cast(images, tf.float32) - mean) / self.scale
         inputs, logits = kernel_inputs(self.network, {name: array[None] for name, array in weights.items()}, x[None])
         return {layer: array[0] for layer, array in inputs.items()}, logits[0]
+
+    def seen_by_kernels(self, mean: Any, weights: Tensors) -> Callable[[Any], Tensors]:
+        """What dense kernels multiply in one network whose weights stay as they are, for raw images (n, features)."""
+        return lambda images: self.kernel_inputs(images, mean, weights)[0]
 
     @tf.function(jit_compile=True)
     def predict(self, images: Any, mean: Any, weights: Tensors) -> Any:

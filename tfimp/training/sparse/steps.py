@@ -47,6 +47,15 @@ _compiled = kept(fastmath=kernels.MATH, nogil=True)
 
 
 @_compiled
+def _forward(images: np.ndarray, batch: np.ndarray, centre: np.ndarray, step: StepSettings, layers: np.ndarray) -> None:
+    """From a batch's images to its logits."""
+    products.gather(images, batch, centre, step, layers[0])
+    for layer in range(len(layers)):
+        inner = layer < len(layers) - 1
+        products.forward(inner, step, layers[layer], layers[layer + inner])
+
+
+@_compiled
 def train(
     images: np.ndarray, labels: np.ndarray, batches: np.ndarray, rates: np.ndarray, centre: np.ndarray,
     step: StepSettings, anew: bool, loss: Loss, update: Update, layers: np.ndarray, losses: np.ndarray,
@@ -74,10 +83,7 @@ def train(
         now = StepSettings(
             step.tag, step.tiles, step.samples, step.present, step.kind, step.normed, decay, step.epsilon, weights_rate
         )
-        products.gather(images, batch, centre, now, layers[0])
-        for layer in range(len(layers)):
-            inner = layer < len(layers) - 1
-            products.forward(inner, now, layers[layer], layers[layer + inner])
+        _forward(images, batch, centre, now, layers)
         if loss.squared:
             losses[k] = kernels.squared_loss(logits, labels, batch, back, width, bias, loss.low, loss.high)
         else:
@@ -107,10 +113,7 @@ def correct(
         rows.aim(layers[layer])
     for begin in range(0, len(images), batch_size):
         batch = np.arange(begin, min(begin + batch_size, len(images))).astype(np.int32)
-        products.gather(images, batch, centre, step, layers[0])
-        for layer in range(len(layers)):
-            inner = layer < len(layers) - 1
-            products.forward(inner, step, layers[layer], layers[layer + inner])
+        _forward(images, batch, centre, step, layers)
         for k in range(len(batch)):
             place, best = k // width * stride + k % width, 0
             for unit in range(1, classes):
