@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,12 +12,12 @@ from typing import IO
 import numpy as np
 
 from tfimp._files import open_regular
-from tfimp._memory import free_memory
+from tfimp._memory import LARGEST_SHARE, free_memory
+from tfimp.data._reading import in_one_line
 from tfimp.errors import DataError
 
-LARGEST_SHARE = 0.9
-"""Share of the free memory that an archive may fill."""
 _MOST_MEMBERS = 1000
+Head = tuple[tuple[int, ...], bool, np.dtype]
 
 
 def headers(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -30,7 +31,7 @@ def headers(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
         for member in archive.infolist()[:_MOST_MEMBERS]:
             if member.filename.endswith(".npy"):
                 with archive.open(member) as file:
-                    shape, dtype = _checked_header(path, member, file)
+                    shape, _, dtype = _checked_header(path, member, file)
                 found[member.filename.removesuffix(".npy")] = (shape, str(dtype))
         return found
 
@@ -66,8 +67,7 @@ def _open(path: Path) -> Iterator[zipfile.ZipFile]:
         if not zipfile.is_zipfile(path):
             raise DataError(f"{str(path)!r} is not an .npz archive") from None
         # A damaged archive fails in as many ways as there are formats inside it.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{str(path)!r} is not a readable .npz archive of plain arrays: {reason}") from None
+        raise DataError(f"{str(path)!r} is not a readable .npz archive of plain arrays: {in_one_line(error)}") from None
 
 
 def array_bytes(path: Path, name: str) -> int:
@@ -106,9 +106,8 @@ def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.n
 def _mapped(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     """An array that is not compressed, as a copy-on-write map of where it lies in the archive."""
     with archive.open(member) as file:
-        shape, dtype = _checked_header(path, member, file)
+        shape, is_fortran, dtype = _checked_header(path, member, file)
         before = file.tell()
-        order = "F" if _is_fortran(archive, member) else "C"
     with open_regular(path) as plain:
         plain.seek(member.header_offset)
         head = plain.read(30)
@@ -116,19 +115,12 @@ def _mapped(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np
     start = member.header_offset + 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
     if not all(shape):
         return np.empty(shape, dtype)
-    return np.memmap(path, dtype, "c", start + before, shape, order)  # type: ignore[call-overload,no-any-return]
+    return np.memmap(path, dtype, "c", start + before, shape, "F" if is_fortran else "C")  # type: ignore[call-overload,no-any-return]
 
 
-def _is_fortran(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        return read(file)[1]
-
-
-def _checked_header(path: Path, member: zipfile.ZipInfo, file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type that an array claims. NumPy would take the memory for it, whatever follows."""
-    shape, dtype = header(file)
+def _checked_header(path: Path, member: zipfile.ZipInfo, file: IO[bytes]) -> Head:
+    """Shape, order and type that an array claims. NumPy would take the memory for it, whatever follows."""
+    shape, is_fortran, dtype = header(file)
     if dtype.hasobject and len(shape) == 1:
         raise DataError(
             f"{str(path)!r} is not a readable .npz archive of plain arrays: {member.filename} holds pickled Python "
@@ -139,20 +131,16 @@ def _checked_header(path: Path, member: zipfile.ZipInfo, file: IO[bytes]) -> tup
             f"{str(path)!r} is not a readable .npz archive of plain arrays: {member.filename} claims {dtype} of "
             f"shape {shape} in {member.file_size} bytes"
         )
-    return shape, dtype
+    return shape, is_fortran, dtype
 
 
 def fits(shape: tuple[int, ...], dtype: np.dtype, size: int) -> bool:
     """Whether an array of that shape is no larger than ``size`` bytes."""
-    count = 1
-    for side in shape:
-        count *= side
-    return min(shape, default=0) >= 0 and count * dtype.itemsize <= size
+    return min(shape, default=0) >= 0 and math.prod(shape) * dtype.itemsize <= size
 
 
-def header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type from the first bytes of a ``.npy`` file."""
+def header(file: IO[bytes]) -> Head:
+    """Shape, whether the first axis is the fastest, and type from the first bytes of a ``.npy`` file."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return shape, dtype
+    return read(file)

@@ -9,6 +9,7 @@ import numpy as np
 from tfimp.config import DataConfig
 from tfimp.data._labels import as_labels
 from tfimp.data._names import Found, Header, find
+from tfimp.data._reading import as_text
 from tfimp.data._room import room
 from tfimp.data._shapes import layout_of
 from tfimp.data._stored import grey, make_dataset, resized
@@ -38,13 +39,12 @@ def dataset_of(
         DataError, ConfigError: arrays that are no inputs with labels, or that do not fit together.
     """
     found = find(where, headers, config)
-    for part, (inputs, labels) in found.parts.items():
-        counts = [headers[name][0][:1] for name in (inputs, labels)]
-        if counts[0] == (0,):
+    for part, (inputs, _) in found.parts.items():
+        if headers[inputs][0][:1] == (0,):
             raise DataError(f"{where}: {inputs} holds no samples ({part})")
     arrays = {part: read(inputs) for part, (inputs, _) in found.parts.items()}
     stored = {labels: read(labels) for _, labels in found.parts.values()}
-    names = [_text(name) for name in read(found.class_names)] if found.class_names else []
+    names = [as_text(name) for name in read(found.class_names)] if found.class_names else []
     unused = [f"not used: {', '.join(found.unused[:6])}"] if found.unused else []
     return from_parts(where, found, arrays, stored, config, class_names=names, notes=[*notes, *unused])
 
@@ -115,9 +115,3 @@ def finished(images: np.ndarray, config: DataConfig) -> np.ndarray:
             target[row] = resized(image, config.side, True)
         return target
     return images
-
-
-def _text(name: object) -> str:
-    if isinstance(name, bytes):
-        return name.decode("utf-8", "backslashreplace")
-    return str(name)

@@ -38,7 +38,7 @@ def as_labels(
     if any(array.dtype.kind in "US" for array in flat.values()):
         return _texts(where, flat)
     notes = []
-    if any(array.ndim == 2 for array in map(np.asarray, arrays.values()) if _is_wide(array)):
+    if any(array.ndim == 2 and min(array.shape) > 1 for array in arrays.values()):
         notes.append("labels are one-hot rows")
     whole = {name: _whole(where, name, array) for name, array in flat.items()}
     missing = {name: np.isin(array, list(ignored)) for name, array in whole.items()}
@@ -55,10 +55,6 @@ def as_labels(
     class_names = tuple(names) if names and classes <= len(names) else tuple(map(str, range(classes)))
     parts = {name: np.where(missing[name], -1, array).astype(np.int32) for name, array in whole.items()}
     return Labels(parts, class_names, tuple(notes))
-
-
-def _is_wide(array: np.ndarray) -> bool:
-    return array.ndim == 2 and min(array.shape) > 1
 
 
 def _one_each(where: str, name: str, array: np.ndarray) -> np.ndarray:

@@ -83,6 +83,12 @@ def find(where: str, headers: Mapping[str, Header], config: DataConfig) -> Found
     return Found(parts, names, tuple(name for name in headers if name not in used))
 
 
+def part_of(name: str) -> str:
+    """The part that a word of a name says; empty where none does."""
+    words = set(re.split(r"[^a-z0-9]+", name.lower()))
+    return next((part for part, known in PART_WORDS.items() if words & set(known)), "")
+
+
 def listed(headers: Mapping[str, Header]) -> str:
     """What a file holds, in words."""
     some = [f"{name[:40]} {'x'.join(map(str, shape)) or 'number'} {dtype}" for name, (shape, dtype) in headers.items()]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfimp._files import open_regular
+from tfimp.data._reading import in_one_line
 from tfimp.errors import DataError
 
 if TYPE_CHECKING:
@@ -135,8 +136,7 @@ def pixels(
         raise DataError(f"cannot read the image {what}: {reason}") from None
     except Exception as error:
         # A damaged image fails in as many ways as there are formats.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"cannot read the image {what}: {reason}") from None
+        raise DataError(f"cannot read the image {what}: {in_one_line(error)}") from None
     if own == 1:
         seen.kinds["real numbers taken as they are" if top == 1 else "real numbers in 0 to 1"] += 1
     if top != own:

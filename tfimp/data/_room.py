@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 
@@ -29,10 +30,7 @@ def room(shape: tuple[int, ...], dtype: type | np.dtype = np.uint8) -> np.ndarra
     Raises:
         DataError: neither memory nor disk have that much.
     """
-    count = 1
-    for side in shape:
-        count *= side
-    size = count * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= _SHARE * _archive.free_memory():
         return np.empty(shape, dtype)
     folder = cache_root()

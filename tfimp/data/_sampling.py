@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from tfimp._kinds import Record
 from tfimp._memory import check_fits
 from tfimp.config import DataConfig
 from tfimp.data.dataset import Split
@@ -14,6 +15,9 @@ from tfimp.data.dataset import Split
 # Samples of a generated source per part, where the configuration says 0.
 GENERATED = {"train": 40000, "validation": 4000, "test": 4000}
 PARTS = ("train", "validation", "test")
+
+# How many samples, and by which random numbers -> samples
+Sampler = Callable[[int, np.random.Generator], np.ndarray]
 
 
 def stream(seed: int, *words: str | int) -> np.random.Generator:
@@ -44,14 +48,17 @@ def balanced_counts(total: int, classes: int) -> list[int]:
     return [share + (index < rest) for index in range(classes)]
 
 
-def assemble(blocks: Sequence[np.ndarray], generator: np.random.Generator) -> Split:
-    """One part from one block of samples per class, in random order.
+def assembled(parts: Mapping[str, Sequence[np.ndarray]], seed: int, name: str) -> Record:
+    """Every part as a ``Split`` from one block of samples per class, in random order.
 
     Args:
-        blocks: per class, an array (n, ...) that is flattened to (n, features).
-        generator: decides the order.
+        parts: by part and class, an array (n, ...) that is flattened to (n, features).
+        seed, name: decide the order; the name of the source.
     """
-    labels = np.repeat(np.arange(len(blocks), dtype=np.int32), [len(block) for block in blocks])
-    images = np.concatenate([block.reshape(len(block), -1) for block in blocks if len(block)])
-    order = generator.permutation(len(labels))
-    return Split(images[order], labels[order])
+    splits = {}
+    for part, blocks in parts.items():
+        labels = np.repeat(np.arange(len(blocks), dtype=np.int32), [len(block) for block in blocks])
+        images = np.concatenate([block.reshape(len(block), -1) for block in blocks if len(block)])
+        order = stream(seed, name, "order", part).permutation(len(labels))
+        splits[part] = Split(images[order], labels[order])
+    return splits

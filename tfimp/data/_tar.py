@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from tfimp._files import open_regular
 from tfimp.data import _archive
+from tfimp.data._reading import reading
 from tfimp.errors import DataError
 
 _MOST_MEMBERS = 10_000
@@ -27,28 +28,23 @@ def read_members(path: Path, names: Collection[str]) -> dict[str, bytes]:
     """
     found: dict[str, bytes] = {}
     total = 0
-    try:
-        with open_regular(path) as opened, tarfile.open(fileobj=opened, mode="r:*") as archive:
-            for number, member in enumerate(archive):
-                total += max(member.size, 0)
-                if number >= _MOST_MEMBERS or total > _LARGEST:
-                    raise DataError(f"{str(path)!r} claims to hold {total / 1e9:.3g} GB in over {number} files")
-                name = PurePosixPath(member.name).name
-                if name not in names or not member.isreg():
-                    continue
-                if name in found:
-                    raise DataError(f"{str(path)!r} holds {name!r} twice")
-                _archive.check_size(path, total)
-                file = archive.extractfile(member)
-                found[name] = file.read() if file is not None else b""
-                if len(found[name]) != member.size:
-                    raise EOFError(f"{name} is cut short")
-    except DataError:
-        raise
-    except OSError as error:
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
-    except Exception as error:
-        # A damaged archive fails in as many ways as there are formats inside it.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{str(path)!r} is not a readable .tar archive: {reason}") from None
+    with (
+        reading(path, ".tar archive"),
+        open_regular(path) as opened,
+        tarfile.open(fileobj=opened, mode="r:*") as archive,
+    ):
+        for number, member in enumerate(archive):
+            total += max(member.size, 0)
+            if number >= _MOST_MEMBERS or total > _LARGEST:
+                raise DataError(f"{str(path)!r} claims to hold {total / 1e9:.3g} GB in over {number} files")
+            name = PurePosixPath(member.name).name
+            if name not in names or not member.isreg():
+                continue
+            if name in found:
+                raise DataError(f"{str(path)!r} holds {name!r} twice")
+            _archive.check_size(path, total)
+            file = archive.extractfile(member)
+            found[name] = file.read() if file is not None else b""
+            if len(found[name]) != member.size:
+                raise EOFError(f"{name} is cut short")
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tfimp._files import open_regular
 from tfimp.data._pictures import OTHER_SUFFIXES, SUFFIXES
+from tfimp.data._reading import reading
 from tfimp.data._sampling import PARTS
 from tfimp.errors import DataError, nearest
 
@@ -115,13 +116,11 @@ def words_of(path: Path) -> dict[str, str]:
 
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
     """Sub-folders and files in the order of their names, without what systems and editors leave behind."""
-    try:
+    with reading(folder, "folder"):
         entries = sorted(folder.iterdir(), key=lambda entry: os.fsencode(entry.name))
         seen = [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in _NO_CONTENT]
         folders = [entry for entry in seen if entry.is_dir() and entry.name.lower() not in _NO_FOLDERS]
         return folders, [entry for entry in seen if not entry.is_dir()]
-    except OSError as error:
-        raise DataError(f"cannot read {str(folder)!r}: {error.strerror or error}") from None
 
 
 def _below(folder: Path, depth: int = _DEEPEST, seen: frozenset[str] = frozenset()) -> list[Path]:

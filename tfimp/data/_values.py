@@ -87,23 +87,22 @@ def as_values(where: str, arrays: Mapping[str, np.ndarray], pictures: bool) -> V
 def _top(array: np.ndarray) -> int:
     """The largest of small numbers; given up at the first chunk that has a large one."""
     seen = 0
-    for chunk in _chunks(array):
-        seen = max(seen, int(chunk.max(initial=0)))
+    for rows in _chunks(array):
+        seen = max(seen, int(array[rows].max(initial=0)))
         if seen > 16:
             break
     return seen
 
 
-def _chunks(array: np.ndarray) -> Iterator[np.ndarray]:
-    rows = max(1, _CHUNK // max(1, array[:1].size))
-    for start in range(0, len(array), rows):
-        yield array[start : start + rows]
+def _chunks(array: np.ndarray) -> Iterator[slice]:
+    count = max(1, _CHUNK // max(1, array[:1].size))
+    return (slice(start, start + count) for start in range(0, len(array), count))
 
 
 def _facts(where: str, name: str, array: np.ndarray) -> _Facts:
     facts = _Facts(np.inf, -np.inf, True)
     with np.errstate(all="ignore"):
-        for chunk in _chunks(array):
+        for chunk in (array[rows] for rows in _chunks(array)):
             if not chunk.size:
                 continue
             low, high = float(chunk.min()), float(chunk.max())
@@ -137,8 +136,6 @@ def _converted(arrays: Mapping[str, np.ndarray], dtype: type, times: float = 1) 
             made[name] = array
             continue
         target = made[name] = room(array.shape, dtype)
-        rows = max(1, _CHUNK // max(1, array[:1].size))
-        for start in range(0, len(array), rows):
-            chunk = array[start : start + rows]
-            target[start : start + rows] = chunk if times == 1 else chunk * dtype(times)
+        for rows in _chunks(array):
+            target[rows] = array[rows] if times == 1 else array[rows] * dtype(times)
     return made

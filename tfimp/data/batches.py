@@ -16,14 +16,13 @@ import numpy as np
 
 from tfimp.config import DataConfig
 from tfimp.data import _archive
+from tfimp.data._batch_files import checked_batch, put_pictures
 from tfimp.data._room import room
-from tfimp.data._stored import Progress, grey, make_dataset, silent, user_path
+from tfimp.data._stored import Progress, make_dataset, silent, user_path
 from tfimp.data._unpickle import load_arrays
-from tfimp.data.cifar import whole_numbers
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError, DataError
 
-_CHUNK = 4096
 _SIDES = {"imagenet32": 32, "imagenet64": 64}
 _TRAIN, _TEST = "train_data_batch_", "val_data"
 _CLASSES, _FIRST_LABEL = 1000, 1
@@ -92,10 +91,7 @@ def _read(files: list[Path], side: int, config: DataConfig, tell: Progress) -> S
     for number, file in enumerate(files):
         tell(f"reading {file.name}", number, len(files))
         data, batch_labels = _batch(file, side)
-        for start in range(0, len(data), _CHUNK):
-            chunk = data[start : start + _CHUNK].reshape(-1, 3, pixels).transpose(0, 2, 1)
-            target = images[filled + start : filled + start + len(chunk)]
-            target[...] = (chunk if config.colour else grey(chunk)).reshape(len(chunk), -1)
+        put_pictures(images[filled : filled + len(data)], data, config.colour)
         labels[filled : filled + len(data)] = batch_labels
         filled += len(data)
     tell(f"read {filled} images", len(files), len(files))
@@ -111,17 +107,4 @@ def _batch(file: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
     """``data`` (n, 3·side²) uint8 and labels (n,) from 0 of one file, checked."""
     is_archive = file.suffix == ".npz"
     content = _archive.read_arrays(file, ("data", "labels")) if is_archive else load_arrays(file)
-    if not {"data", "labels"} <= content.keys():
-        raise DataError(f"{str(file)!r} must hold 'data' and 'labels', got {sorted(content)}")
-    data, features = content["data"], 3 * side**2
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != features:
-        got = f"{data.shape} {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise DataError(f"{str(file)!r}: data must be (n, {features}) uint8, got {got}")
-    labels = whole_numbers(file, content["labels"]) - _FIRST_LABEL
-    if labels.shape != (len(data),):
-        raise DataError(f"{str(file)!r}: {len(data)} images but labels of shape {labels.shape}")
-    if len(labels) and not 0 <= labels.min() <= labels.max() < _CLASSES:
-        low, high = labels.min() + _FIRST_LABEL, labels.max() + _FIRST_LABEL
-        last = _CLASSES - 1 + _FIRST_LABEL
-        raise DataError(f"{str(file)!r}: labels must lie in [{_FIRST_LABEL}, {last}], got {low} to {high}")
-    return data, labels
+    return checked_batch(file, content, "labels", side, _CLASSES, _FIRST_LABEL)

@@ -22,14 +22,15 @@ from tfimp._files import open_regular
 from tfimp._kinds import Record
 from tfimp.config import DataConfig
 from tfimp.data import _archive
-from tfimp.data._stored import Progress, grey, make_dataset, silent, user_path
+from tfimp.data._batch_files import checked_batch, checked_labels, put_pictures
+from tfimp.data._reading import reading
+from tfimp.data._stored import Progress, make_dataset, silent, user_path
 from tfimp.data._tar import read_members
 from tfimp.data._unpickle import load_arrays
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError, DataError
 
 _PIXELS = 1024
-_CHUNK = 4096
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -69,6 +70,7 @@ _FORMATS = {
     ),
 }
 
+Arrays = tuple[np.ndarray, np.ndarray]
 Files = dict[str, Callable[[], tuple[IO[bytes], int]]]
 """Per file name, how it is opened, and its size in bytes."""
 
@@ -118,10 +120,8 @@ def find_files(config: DataConfig) -> tuple[str, Files]:
         files = _of_folder(folder, form)
         if _complete(str(folder), files, form):
             return str(folder), files
-    for archive in _archives(start, form):
-        files = _of_archive(archive, form)
-        if _complete(str(archive), files, form):
-            return str(archive), files
+    if archive := next(_archives(start, form), None):
+        return str(archive), _of_archive(archive, form)
     looked = ", ".join(repr(str(place)) for place in places[:4])
     raise DataError(
         f"no {form.train[0]}{' ...' * (len(form.train) > 1)} and {form.test} of {config.source!r}, nor its .tar.gz; "
@@ -170,10 +170,8 @@ def _of_folder(folder: Path, form: _Format) -> Files:
     def opener(path: Path) -> Callable[[], tuple[IO[bytes], int]]:
         return lambda: (open_regular(path), path.stat().st_size)
 
-    try:
+    with reading(folder, "folder"):
         return {name: opener(folder / name) for name in _names_of(form) if (folder / name).is_file()}
-    except OSError as error:
-        raise DataError(f"cannot read {str(folder)!r}: {error.strerror or error}") from None
 
 
 def _of_archive(path: Path, form: _Format) -> Files:
@@ -212,72 +210,34 @@ def _read(
         name = _version(files, stem)
         tell(f"reading {name}", number, len(stems))
         path = Path(where) / name
-        try:
+        with reading(path, "batch file"):
             file, size = files[name]()
             with file:
                 data, found = _batch(path, name, file, size, form, kind)
-        except OSError as error:
-            raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
-        images.append(_pictures(data, config.colour))
-        labels.append(_checked(path, found, len(data), form.labels[kind][1]))
+        images.append(np.empty((len(data), _PIXELS * (3 if config.colour else 1)), np.uint8))
+        put_pictures(images[-1], data, config.colour)
+        labels.append(found)
     tell(f"read {sum(map(len, images))} images", len(stems), len(stems))
     return Split(np.concatenate(images), np.concatenate(labels))
 
 
-def _batch(path: Path, name: str, file: IO[bytes], size: int, form: _Format, kind: str) -> tuple[np.ndarray, object]:
+def _batch(
+    path: Path, name: str, file: IO[bytes], size: int, form: _Format, kind: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (n, 3072) uint8 and labels of one file of any version."""
+    place, classes = form.labels[kind]
     if name.endswith(".bin"):
         record = len(form.labels) + 3 * _PIXELS
         if size % record or not size:
             raise DataError(f"{str(path)!r} must hold records of {record} bytes, it has {size} bytes")
         _archive.check_size(path, size)
         records = np.frombuffer(file.read(size), np.uint8).reshape(-1, record)
-        return records[:, len(form.labels) :], records[:, form.labels[kind][0]]
+        return records[:, len(form.labels) :], checked_labels(path, records[:, place], len(records), classes)
     if name.endswith(".npz"):
         content: Record = dict(_archive.read_arrays(path, ("data", kind)))
     else:
         content = load_arrays(path, file, size)
-    if not {"data", kind} <= content.keys():
-        raise DataError(f"{str(path)!r} must hold 'data' and {kind!r}, got {sorted(content)}")
-    data = content["data"]
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3 * _PIXELS:
-        got = f"{data.shape} {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise DataError(f"{str(path)!r}: data must be (n, {3 * _PIXELS}) uint8, got {got}")
-    return data, content[kind]
-
-
-def _checked(path: Path, labels: object, count: int, classes: int) -> np.ndarray:
-    numbers = whole_numbers(path, labels)
-    if numbers.shape != (count,):
-        raise DataError(f"{str(path)!r}: {count} images but labels of shape {numbers.shape}")
-    if count and not 0 <= numbers.min() <= numbers.max() < classes:
-        raise DataError(f"{str(path)!r}: labels must lie in [0, {classes - 1}], got {numbers.min()} to {numbers.max()}")
-    return numbers.astype(np.int32)
-
-
-def whole_numbers(file: Path, labels: object) -> np.ndarray:
-    """Labels, stored as an array or as a flat list, as int64.
-
-    Raises:
-        DataError: anything else.
-    """
-    # Nested lists are not given to NumPy: a small pickle can hold ones that unfold without end.
-    is_list = isinstance(labels, list) and all(isinstance(label, (int, np.integer)) for label in labels)
-    if not is_list and not (isinstance(labels, np.ndarray) and labels.dtype.kind in "iu"):
-        raise DataError(f"{str(file)!r}: labels must be whole numbers")
-    try:
-        return np.asarray(labels, np.int64)
-    except OverflowError:
-        raise DataError(f"{str(file)!r}: labels must be whole numbers of 64 bits") from None
-
-
-def _pictures(data: np.ndarray, colour: bool) -> np.ndarray:
-    """Images (n, features), rows of (height, width, channel), from channels that lie one after the other."""
-    images = np.empty((len(data), _PIXELS * (3 if colour else 1)), np.uint8)
-    for start in range(0, len(data), _CHUNK):
-        chunk = data[start : start + _CHUNK].reshape(-1, 3, _PIXELS).transpose(0, 2, 1)
-        images[start : start + _CHUNK] = (chunk if colour else grey(chunk)).reshape(len(chunk), -1)
-    return images
+    return checked_batch(path, content, kind, 32, classes)
 
 
 def _class_names(files: Files, form: _Format, kind: str) -> tuple[str, ...]:

@@ -10,12 +10,11 @@ reading, and both are there. Every part is drawn anew from the training images' 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 
 from tfimp.data._quantise import CHUNK, Levels, writeable
-from tfimp.data._sampling import stream
+from tfimp.data._sampling import Sampler, stream
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError
 
@@ -23,8 +22,6 @@ from tfimp.errors import ConfigError
 _REACH = 6.0
 # Share of the mean variance that is added to C's diagonal, so that a singular C has a Cholesky factor.
 _RIDGE = 1e-6
-
-Sampler = Callable[[int, np.random.Generator], np.ndarray]
 
 
 def gaussian_clone(dataset: Dataset, *, pooled: bool, seed: int, salt: str = "") -> Dataset:

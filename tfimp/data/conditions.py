@@ -14,6 +14,7 @@ import numpy as np
 import scipy.fft
 
 from tfimp._inputs import Condition, parse_condition
+from tfimp._kinds import Record
 from tfimp._text import read_text
 from tfimp.data._choosing import choose, divided
 from tfimp.data._quantise import CHUNK, transform_images, writeable
@@ -205,11 +206,10 @@ def _class_map_words(path: str) -> list[str]:
 
 
 def _relabelled(dataset: Dataset, mapping: np.ndarray, names: list[str]) -> Dataset:
-    parts = {part: Split(split.images, mapping[split.labels].astype(np.int32)) for part, split in dataset.parts.items()}
+    labels = {part: mapping[split.labels].astype(np.int32) for part, split in dataset.parts.items()}
+    parts: Record = {part: Split(split.images, labels[part]) for part, split in dataset.parts.items()}
     # in one step: new labels may be more than the old names, and old labels more than the new ones
-    return dataclasses.replace(
-        dataset, train=parts["train"], validation=parts["validation"], test=parts["test"], class_names=tuple(names)
-    )
+    return dataclasses.replace(dataset, **parts, class_names=tuple(names))
 
 
 _CONDITIONS: dict[str, Callable[[Dataset, Condition, int, str], Dataset]] = {

@@ -7,7 +7,6 @@ What lies in one piece and is not compressed is memory-mapped; the rest is read 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,8 @@ import numpy as np
 from tfimp._files import open_regular
 from tfimp.config import DataConfig
 from tfimp.data._arrays import dataset_of
-from tfimp.data._names import PART_WORDS, Header
+from tfimp.data._names import Header, part_of
+from tfimp.data._reading import as_text, reading
 from tfimp.data._room import room
 from tfimp.data._stored import Progress, user_path
 from tfimp.data.dataset import Dataset
@@ -46,7 +46,7 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     places: dict[str, tuple[Path, str]] = {}
     for file in _files(path):
         for name, header in headers_of(file).items():
-            full = f"{_part_of(file.stem)}/{name}" if path.is_dir() and not _part_of(name) else name
+            full = f"{part_of(file.stem)}/{name}" if path.is_dir() and not part_of(name) else name
             if full in headers:
                 raise DataError(f"{str(path)!r} holds {name} twice, in {places[full][0].name} and {file.name}")
             headers[full], places[full] = header, (file, name)
@@ -70,7 +70,7 @@ def read(file: Path, name: str) -> np.ndarray:
         data = content[name]
         if _type(data).startswith(("U", "S")):
             _check_texts(file, name, data)
-            return np.array([_text(value) for value in np.asarray(data[()]).reshape(-1)]).reshape(data.shape)
+            return np.array([as_text(value) for value in np.asarray(data[()]).reshape(-1)]).reshape(data.shape)
         offset = data.id.get_offset() if data.chunks is None and data.compression is None else None
         size = int(np.prod(data.shape, dtype=object)) * data.dtype.itemsize
         if offset is not None and size and data.dtype.isnative and offset + size <= file.stat().st_size:
@@ -114,20 +114,10 @@ def opened(file: Path) -> Iterator[h5py.Group]:
         import h5py
     except ImportError:
         raise DataError("data.source 'h5:...' needs h5py: pip install tfimp[data]") from None
-    try:
-        open_regular(file).close()
+    with reading(file, "HDF5 file", " as HDF5"):
         open_regular(file).close()  # HDF5 opens it by its name, and would wait at a pipe
         with h5py.File(file, "r", locking=False) as content:
             yield content
-    except DataError:
-        raise
-    except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())[:200]
-        raise DataError(f"cannot read {str(file)!r} as HDF5: {reason}") from None
-    except Exception as error:
-        # A damaged file fails in as many ways as the format has structures.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{str(file)!r} is not a readable HDF5 file: {reason}") from None
 
 
 def _walk(group: h5py.Group, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, h5py.Dataset]]:
@@ -155,15 +145,6 @@ def _type(data: h5py.Dataset) -> str:
     if data.dtype.kind in "biufUS":
         return str(data.dtype).lstrip("<>|=")
     return "U" if h5py.check_string_dtype(data.dtype) is not None else ""
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
-
-
-def _part_of(name: str) -> str:
-    words = set(re.split(r"[^a-z0-9]+", name.lower()))
-    return next((part for part, known in PART_WORDS.items() if words & set(known)), "")
 
 
 def _files(path: Path) -> list[Path]:

@@ -18,7 +18,8 @@ from tfimp._files import open_regular
 from tfimp.config import DataConfig
 from tfimp.data import _archive
 from tfimp.data._arrays import dataset_of
-from tfimp.data._names import PART_WORDS
+from tfimp.data._names import part_of
+from tfimp.data._reading import reading
 from tfimp.data._stored import Progress, user_path
 from tfimp.data.dataset import Dataset
 from tfimp.errors import DataError
@@ -38,9 +39,9 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
         DataError: files that are missing, damaged, or of several data sets.
     """
     path = user_path(config.source.partition(":")[2])
-    arrays = {name: read(file) for name, file in _files(path).items()}
-    notes = []
-    if _is_emnist(path, _files(path)):
+    files, notes = _files(path), []
+    arrays = {name: read(file) for name, file in files.items()}
+    if any(file.name.lower().startswith("emnist") for file in files.values()):
         notes.append("EMNIST stores its images lying on their side: turned upright")
         arrays = {
             name: np.ascontiguousarray(array.swapaxes(1, 2)) if array.ndim == 3 else array
@@ -56,7 +57,7 @@ def read(file: Path) -> np.ndarray:
     Raises:
         DataError: it is damaged, or claims more than it has.
     """
-    try:
+    with reading(file, "idx file"):
         with open_regular(file) as opened:
             if file.suffix.lower() != ".gz":
                 return _mapped(file, opened.read(256), file.stat().st_size)
@@ -69,15 +70,7 @@ def read(file: Path) -> np.ndarray:
                 data = (head + rest)[offset:]
         if len(data) != size:
             raise DataError(f"{str(file)!r} claims {size} bytes of numbers and has {len(data)}")
-        array = np.frombuffer(data, dtype).reshape(shape)
-    except DataError:
-        raise
-    except OSError as error:
-        raise DataError(f"cannot read {str(file)!r}: {error.strerror or error}") from None
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{str(file)!r} is not a readable idx file: {reason}") from None
-    return array.astype(dtype.newbyteorder("="))
+        return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def _bounded(content: gzip.GzipFile, size: int) -> bytes:
@@ -136,17 +129,9 @@ def _files(path: Path) -> dict[str, Path]:
 
 
 def _named(folder: Path) -> Iterator[tuple[str, str, Path]]:
-    try:
+    with reading(folder, "folder"):
         files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"cannot read {str(folder)!r}: {error.strerror or error}") from None
     for file in files:
         if (match := _NAME.fullmatch(file.name)) and file.is_file():
-            word = match["part"].lower()
-            part = next(part for part, words in PART_WORDS.items() if word in words)
             kind = "x" if match["kind"].lower() == "image" else "y"
-            yield f"{kind}_{part}", match["set"].lower(), file
-
-
-def _is_emnist(path: Path, files: dict[str, Path]) -> bool:
-    return any(file.name.lower().startswith("emnist") for file in files.values())
+            yield f"{kind}_{part_of(match['part'])}", match["set"].lower(), file

@@ -17,7 +17,8 @@ from tfimp._files import open_regular
 from tfimp.config import DataConfig
 from tfimp.data import _matlab
 from tfimp.data._arrays import dataset_of
-from tfimp.data._names import PART_WORDS
+from tfimp.data._names import PART_WORDS, part_of
+from tfimp.data._reading import reading
 from tfimp.data._stored import Progress, user_path
 from tfimp.data.dataset import Dataset
 from tfimp.errors import DataError
@@ -53,24 +54,15 @@ def read(file: Path) -> dict[str, np.ndarray]:
     Raises:
         DataError: it cannot be read, or claims more than fits into memory.
     """
-    try:
-        with open_regular(file) as opened:
-            head = opened.read(_LARGEST_HEADER)
-            if head.startswith(b"\x89HDF") or b"MATLAB 7.3" in head:
-                from tfimp.data.h5 import read_all
+    with reading(file, "MATLAB file"), open_regular(file) as opened:
+        head = opened.read(_LARGEST_HEADER)
+        if head.startswith(b"\x89HDF") or b"MATLAB 7.3" in head:
+            from tfimp.data.h5 import read_all
 
-                # MATLAB writes its axes the other way round
-                return {name: array.T for name, array in read_all(file).items() if not name.startswith("#")}
-            opened.seek(0)
-            return _matlab.read_arrays(file, opened)
-    except DataError:
-        raise
-    except OSError as error:
-        raise DataError(f"cannot read {str(file)!r}: {error.strerror or error}") from None
-    except Exception as error:
-        # A damaged file fails in as many ways as there are types inside it.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{str(file)!r} is not a readable MATLAB file: {reason}") from None
+            # MATLAB writes its axes the other way round
+            return {name: array.T for name, array in read_all(file).items() if not name.startswith("#")}
+        opened.seek(0)
+        return _matlab.read_arrays(file, opened)
 
 
 def _prepared(content: dict[str, np.ndarray], notes: list[str], names: list[str]) -> dict[str, np.ndarray]:
@@ -115,28 +107,22 @@ def _count_from_zero(arrays: dict[str, np.ndarray], notes: list[str], named: boo
 def _files(path: Path) -> dict[str, Path]:
     """One file, or the files of a folder by their part."""
     if path.is_file():
-        match = _part_of(path.stem)
         others = {
-            _part_of(file.stem): file for file in sorted(path.parent.glob("*.mat")) if _alike(file.stem, path.stem)
+            part_of(file.stem): file for file in sorted(path.parent.glob("*.mat")) if _alike(file.stem, path.stem)
         }
         # train_32x32.mat brings test_32x32.mat with it
-        return {part: file for part, file in others.items() if part} if match == "train" else {"": path}
+        return {part: file for part, file in others.items() if part} if part_of(path.stem) == "train" else {"": path}
     if not path.is_dir():
         raise DataError(f"there is no file or folder {str(path)!r}")
     files: dict[str, Path] = {}
     for file in sorted(path.glob("*.mat")):
-        if part := _part_of(file.stem):
+        if part := part_of(file.stem):
             if part in files:
                 raise DataError(f"{str(path)!r} has two files of the part {part}: {files[part].name} and {file.name}")
             files[part] = file
     if "train" not in files:
         raise DataError(f"{str(path)!r} must hold train.mat or train_32x32.mat, or name one file by mat:FILE")
     return files
-
-
-def _part_of(stem: str) -> str:
-    words = re.split(r"[^a-z0-9]+", stem.lower())
-    return next((part for part, known in PART_WORDS.items() if set(words) & set(known)), "")
 
 
 def _alike(stem: str, other: str) -> bool:

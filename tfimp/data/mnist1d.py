@@ -11,7 +11,7 @@ import numpy as np
 
 from tfimp._kinds import Record
 from tfimp.config import DataConfig
-from tfimp.data._sampling import PARTS, assemble, class_counts, stream
+from tfimp.data._sampling import PARTS, assembled, class_counts
 from tfimp.data._stored import Progress
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError
@@ -36,13 +36,13 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     per_class = sum(max(count) for count in counts.values())
     signals, labels = _generate(per_class * _CLASSES, length, config.seed)
     of_class = [signals[labels == label] for label in range(_CLASSES)]
-    splits: Record = {}
+    parts: dict[str, list[np.ndarray]] = {}
     start = 0
     for part in PARTS:
-        blocks = [block[start : start + count] for block, count in zip(of_class, counts[part], strict=True)]
-        splits[part] = assemble(blocks, stream(config.seed, "mnist1d", "order", part))
+        parts[part] = [block[start : start + count] for block, count in zip(of_class, counts[part], strict=True)]
         start += max(counts[part])
     names = tuple(str(digit) for digit in range(_CLASSES))
+    splits = assembled(parts, config.seed, "mnist1d")
     return Dataset("mnist1d", **splits, image_shape=(1, length, 1), class_names=names, scale=1.0)
 
 

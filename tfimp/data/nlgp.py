@@ -17,10 +17,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfimp._kinds import Record
 from tfimp._memory import check_fits
 from tfimp.config import DataConfig
-from tfimp.data._sampling import PARTS, assemble, balanced_counts, class_counts, stream
+from tfimp.data._sampling import PARTS, Sampler, assembled, balanced_counts, class_counts, stream
 from tfimp.data._stored import Progress
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError
@@ -32,8 +31,6 @@ _LARGEST_TWIN = 4096
 # Distances around a ring make C indefinite once ξ nears a quarter of it. Dropping the negative eigenvalues changes
 # each entry of C by at most their share of the trace; up to here that is accepted.
 _NEGATIVE_SHARE = 5e-3
-
-Sampler = Callable[[int, np.random.Generator], np.ndarray]
 
 
 def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
@@ -64,9 +61,7 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
         for part in PARTS:
             generator = stream(config.seed, config.source, part, index)
             parts[part].append(_draw(sampler, counts[part][index], features, generator))
-    splits: Record = {
-        part: assemble(blocks, stream(config.seed, "nlgp", "order", part)) for part, blocks in parts.items()
-    }
+    splits = assembled(parts, config.seed, "nlgp")
     shape = (1, side, 1) if config.dimensions == 1 else (side, side, 1)
     fresh = functools.partial(_fresh, list(classes.values()), features, config) if config.stream else None
     return Dataset(config.source, **splits, image_shape=shape, class_names=tuple(classes), scale=1.0, fresh=fresh)

@@ -16,6 +16,7 @@ from tfimp._files import open_regular
 from tfimp.config import DataConfig
 from tfimp.data import _archive
 from tfimp.data._arrays import dataset_of
+from tfimp.data._reading import reading
 from tfimp.data._stored import Progress, user_path
 from tfimp.data.dataset import Dataset
 from tfimp.errors import DataError
@@ -45,23 +46,15 @@ def mapped(file: Path) -> np.ndarray:
     Raises:
         DataError: no such file, or not one of a plain array.
     """
-    try:
+    with reading(file, ".npy file of a plain array"):
         with open_regular(file) as opened:
-            shape, dtype = _archive.header(opened)
+            shape, _, dtype = _archive.header(opened)
             size = file.stat().st_size - opened.tell()
         if dtype.hasobject or not _archive.fits(shape, dtype, size):
             raise DataError(f"{str(file)!r} claims {dtype} of shape {shape} in {size} bytes")
         if 0 in shape:
             return np.empty(shape, dtype)
         return np.load(file, mmap_mode="c", allow_pickle=False)  # type: ignore[no-any-return]
-    except DataError:
-        raise
-    except OSError as error:
-        raise DataError(f"cannot read {str(file)!r}: {error.strerror or error}") from None
-    except Exception as error:
-        # A damaged header fails in as many ways as there are Python literals.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{str(file)!r} is not a readable .npy file of a plain array: {reason}") from None
 
 
 def _files(argument: str) -> tuple[str, dict[str, Path]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +22,9 @@ from tfimp.config import DataConfig
 from tfimp.data import _archive
 from tfimp.data._arrays import from_parts
 from tfimp.data._labels import as_labels
-from tfimp.data._names import PART_WORDS, Found, Header, find
+from tfimp.data._names import Found, Header, find, part_of
 from tfimp.data._pictures import Encountered, pixels
+from tfimp.data._reading import reading
 from tfimp.data._room import room
 from tfimp.data._stored import Progress, make_dataset, resized, silent, user_path
 from tfimp.data.dataset import Dataset, Split
@@ -79,17 +79,12 @@ def _opened(file: Path) -> Iterator[pyarrow.parquet.ParquetFile]:
         import pyarrow.parquet
     except ImportError:
         raise DataError("data.source 'parquet:...' needs pyarrow: pip install tfimp[data]") from None
-    try:
-        with open_regular(file) as plain, pyarrow.parquet.ParquetFile(plain) as content:
-            yield content
-    except (DataError, ConfigError):
-        raise
-    except OSError as error:
-        raise DataError(f"cannot read {str(file)!r}: {error.strerror or ' '.join(str(error).split())[:200]}") from None
-    except Exception as error:
-        # A damaged file fails in as many ways as the format has encodings.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{str(file)!r} is not a readable Parquet file: {reason}") from None
+    with (
+        reading(file, "Parquet file"),
+        open_regular(file) as plain,
+        pyarrow.parquet.ParquetFile(plain) as content,
+    ):
+        yield content
 
 
 def _columns(where: str, schema: pa.Schema, config: DataConfig) -> tuple[str, str, list[str]]:
@@ -209,7 +204,8 @@ def _files(path: Path) -> dict[str, list[Path]]:
     for pattern in ("*.parquet", "*/*.parquet", "*/*/*.parquet"):
         for file in sorted(path.glob(pattern)):
             place = file.relative_to(path)
-            if not any(word.startswith(".") for word in place.parts) and (part := _part_of(place)):
+            part = next(filter(None, map(part_of, (place.stem, *reversed(place.parent.parts)))), "")
+            if part and not any(word.startswith(".") for word in place.parts):
                 found.setdefault(part, []).append(file)
         if found:
             break
@@ -221,11 +217,3 @@ def _files(path: Path) -> dict[str, list[Path]]:
     if len(folders) > len(found):
         raise DataError(f"{str(path)!r} holds several data sets; choose one of {', '.join(sorted(map(str, folders)))}")
     return found
-
-
-def _part_of(place: Path) -> str:
-    for name in (place.stem, *reversed(place.parent.parts)):
-        words = set(re.split(r"[^a-z0-9]+", name.lower()))
-        if part := next((part for part, known in PART_WORDS.items() if words & set(known)), ""):
-            return part
-    return ""

@@ -19,9 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from tfimp._files import open_regular
-from tfimp._kinds import Record
 from tfimp.config import DataConfig
-from tfimp.data._sampling import PARTS, assemble, class_counts, stream
+from tfimp.data._sampling import PARTS, assembled, class_counts, stream
 from tfimp.data._stored import Progress
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError, DataError, nearest
@@ -114,9 +113,7 @@ def patches_of(
         for part in PARTS:
             generator = stream(config.seed, "photos", name, part)
             parts[part].append(cut_patches(name, part, regions[part], counts[part][index], config.patch, generator))
-    splits: Record = {
-        part: assemble(blocks, stream(config.seed, "photos", "order", part)) for part, blocks in parts.items()
-    }
+    splits = assembled(parts, config.seed, "photos")
     shape = (config.patch, config.patch, 3 if config.colour else 1)
     return Dataset(source, **splits, image_shape=shape, class_names=names, scale=255.0)
 

@@ -23,7 +23,8 @@ from tfimp._files import open_regular
 from tfimp.config import DataConfig
 from tfimp.data import _archive
 from tfimp.data._arrays import from_parts
-from tfimp.data._names import PART_WORDS, Found
+from tfimp.data._names import Found, part_of
+from tfimp.data._reading import reading
 from tfimp.data._stored import Progress, user_path
 from tfimp.data.dataset import Dataset
 from tfimp.errors import ConfigError, DataError, nearest
@@ -44,10 +45,6 @@ class _Form:
     label: int
     inputs: tuple[int, ...]
     note: str
-
-    @property
-    def skipped(self) -> int:
-        return int(bool(self.header))
 
 
 def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
@@ -80,20 +77,13 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
 @contextmanager
 def _opened(file: Path) -> Iterator[io.TextIOBase]:
     """The text of a table; whatever goes wrong while it is read becomes one line."""
-    try:
-        with open_regular(file) as plain:
-            binary = gzip.GzipFile(fileobj=plain) if file.suffix.lower() == ".gz" else plain
-            with io.TextIOWrapper(binary, encoding="utf-8-sig", newline=None) as text:  # type: ignore[arg-type,type-var]
+    with reading(file, "table"), open_regular(file) as plain:
+        binary = gzip.GzipFile(fileobj=plain) if file.suffix.lower() == ".gz" else plain
+        with io.TextIOWrapper(binary, encoding="utf-8-sig", newline=None) as text:  # type: ignore[arg-type,type-var]
+            try:
                 yield text
-    except (DataError, ConfigError):
-        raise
-    except OSError as error:
-        raise DataError(f"cannot read {str(file)!r}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{str(file)!r} is not UTF-8 text") from None
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{str(file)!r} is not a readable table: {reason}") from None
+            except UnicodeDecodeError:
+                raise DataError(f"{str(file)!r} is not UTF-8 text") from None
 
 
 def _lines(text: io.TextIOBase, file: Path) -> Iterator[str]:
@@ -178,11 +168,12 @@ def _read(file: Path, form: _Form) -> tuple[np.ndarray, np.ndarray]:
     _archive.check_size(file, 4 * file.stat().st_size)
     labels: list[str] = []
     pieces: list[np.ndarray] = []
+    skipped = int(bool(form.header))
     with _opened(file) as text:
-        lines = islice(_lines(text, file), form.skipped, None)
+        lines = islice(_lines(text, file), skipped, None)
         while some := list(islice(lines, 2000)):
             rows = list(csv.reader(some, delimiter=form.delimiter))
-            for number, row in enumerate(rows, form.skipped + 1 + sum(len(piece) for piece in pieces)):
+            for number, row in enumerate(rows, skipped + 1 + sum(len(piece) for piece in pieces)):
                 if len(row) <= max(form.label, form.inputs[-1]):
                     raise DataError(f"{str(file)!r}: row {number} has {len(row)} columns")
                 labels.append(row[form.label].strip())
@@ -220,8 +211,7 @@ def _files(path: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     files = [f for f in sorted(path.iterdir()) if re.search(r"\.[ct]sv(\.gz)?$", f.name.lower()) and f.name[0] != "."]
     for file in files:
-        words = set(re.split(r"[^a-z0-9]+", file.name.lower()))
-        part = next((part for part, known in PART_WORDS.items() if words & set(known)), "")
+        part = part_of(file.name)
         if part in found:
             raise DataError(f"{str(path)!r} has two tables of the part {part}: {found[part].name} and {file.name}")
         if part:
