@@ -47,9 +47,14 @@ class Curve:
     count: np.ndarray
 
 
+def first_layer(run: Run) -> str:
+    """The layer that sees the image, else the first; empty without layers."""
+    return read.image_layer(run) or next(iter(read.layers(run)), "")
+
+
 def values(run: Run, measure: Headline) -> np.ndarray:
     """A measure in every round of a run, (rounds,)."""
-    layer = read.image_layer(run) or next(iter(read.layers(run)), "")
+    layer = first_layer(run)
     if measure.path[-1] == "alive_share":
         alive, units = (read.series(run, "layers", layer, name) for name in ("alive_units", "units"))
         return np.divide(alive, units, out=np.full(len(alive), np.nan), where=units > 0)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from tfimp.catalogue import Headline
-from tfimp.compare.curves import compared, values
+from tfimp.compare.curves import compared, first_layer, values
 from tfimp.compare.groups import Group
 from tfimp.plots import read
 from tfimp.store import Run
@@ -148,8 +148,7 @@ def _test_count(run: Run) -> int:
 
 def _units(run: Run, measure: Headline, density: float) -> np.ndarray:
     """The finite values per unit in the round that is nearest to a density."""
-    layer = read.image_layer(run) or next(iter(read.layers(run)), "")
     distance = np.abs(np.log(read.densities(run)) - math.log(density))
     stored = run.rounds[int(np.nanargmin(distance))]
-    known = read.probe(stored, f"{layer}/{measure.per_unit}")
+    known = read.probe(stored, f"{first_layer(run)}/{measure.per_unit}")
     return known[np.isfinite(known)]

@@ -149,6 +149,8 @@ def pixels(
 
 def _values(what: str, image: Any, colour: bool, seen: Encountered) -> tuple[np.ndarray, float]:
     """uint8 where the image has 8 bits, else float32; and which number is the brightest."""
+    from PIL import Image
+
     mode = image.mode
     if mode.startswith(_DEEP):
         found = _deep(what, np.asarray(image), mode, seen)
@@ -158,16 +160,9 @@ def _values(what: str, image: Any, colour: bool, seen: Encountered) -> tuple[np.
         image = image.convert("RGBA")
         if image.getextrema()[3][0] < 255:
             seen.kinds["transparent parts laid on white"] += 1
-            image = _on_white(image)
+            image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
     seen.coloured = seen.coloured or (mode not in ("1", "L", "LA", "La") and _has_colour(image))
     return np.asarray(image.convert("RGB" if colour else "L")), 255
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    from PIL import Image
-
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, image)
 
 
 def _has_colour(image: Image.Image) -> bool:

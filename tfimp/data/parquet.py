@@ -52,22 +52,24 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
         names = _class_names(first.schema_arrow, label)
     encoded = _is_encoded(kind)
     tell = progress or silent
-    labels = {part: np.concatenate([_labels(file, label) for file in parts]) for part, parts in files.items()}
+    names_of = {part: (f"{inputs} ({part})", f"{label} ({part})") for part in files}
+    labels = {
+        names_of[part][1]: np.concatenate([_labels(file, label) for file in some]) for part, some in files.items()
+    }
     notes = [f"column {inputs} holds the inputs and {label} the labels"]
     if unused:
         notes.append(f"not used: {', '.join(unused[:6])}")
     if not encoded:
-        arrays = {part: _numbers(where, parts, inputs) for part, parts in files.items()}
-        found = Found({part: (f"{inputs} ({part})", f"{label} ({part})") for part in files})
-        named = {f"{label} ({part})": array for part, array in labels.items()}
-        return from_parts(where, found, arrays, named, config, class_names=names, notes=notes)
-    read = as_labels(where, {f"{label} ({part})": array for part, array in labels.items()}, config.ignore_label, names)
+        arrays = {part: _numbers(where, some, inputs) for part, some in files.items()}
+        return from_parts(where, Found(names_of), arrays, labels, config, class_names=names, notes=notes)
+    read = as_labels(where, labels, config.ignore_label, names)
     seen = Encountered()
     parts: dict[str, Split] = {}
     shape: tuple[int, ...] = ()
     for part, some in files.items():
-        images, shape = _images(some, inputs, len(labels[part]), shape, config, seen, tell)
-        parts[part] = Split(images, read.parts[f"{label} ({part})"])
+        found = read.parts[names_of[part][1]]
+        images, shape = _images(some, inputs, len(found), shape, config, seen, tell)
+        parts[part] = Split(images, found)
     notes += [*read.notes, *seen.notes(config.side, config.colour)]
     return make_dataset(config.source, parts, (shape[0], shape[1], shape[2]), read.class_names, config, notes=notes)
 

@@ -82,6 +82,10 @@ def _builder(name: str, folder: Path, tell: Progress) -> tfds.core.DatasetBuilde
         return tfds.builder_from_directory(prepared)
     try:
         builder = tfds.builder(name, data_dir=folder)
+        tell(f"downloading {name} to {folder}", 0, 0)
+        with _impatient():
+            builder.download_and_prepare()
+        return builder
     except tfds.core.registered.DatasetNotFoundError:
         known = tfds.list_builders(with_community_datasets=False)
         hint = nearest(name.partition("/")[0].partition(":")[0], known)
@@ -89,15 +93,8 @@ def _builder(name: str, folder: Path, tell: Progress) -> tfds.core.DatasetBuilde
             f"TensorFlow Datasets has no data set {name!r}{hint}, and {str(folder)!r} holds none of that name"
         ) from None
     except Exception as error:
-        raise DataError(_not_there(name, folder, error)) from None
-    try:
-        tell(f"downloading {name} to {folder}", 0, 0)
-        with _impatient():
-            builder.download_and_prepare()
-    except Exception as error:
         # TFDS, its network layer and each data set's own script raise errors of their own kinds
         raise DataError(_not_there(name, folder, error)) from None
-    return builder
 
 
 @contextlib.contextmanager

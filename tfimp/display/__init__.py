@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from tfimp.display.terminal import Display, PlainDisplay, SilentDisplay, choose_display
+from tfimp.display.terminal import Display, PlainDisplay, choose_display
 
 __all__ = ["Display", "choose_display", "in_notebook", "shown"]
 
@@ -21,7 +21,7 @@ def in_notebook() -> bool:
 @contextlib.contextmanager
 def shown(progress: Literal["auto"] | bool | None = "auto") -> Iterator[Display]:
     """A display for the events of a run: live in terminals and notebooks, and elsewhere silent unless ``progress``."""
-    display: Display = SilentDisplay()
+    display = Display()  # a program that runs runs, with its output elsewhere
     if progress and in_notebook():
         from tfimp.display.notebook import NotebookDisplay
 
@@ -29,7 +29,7 @@ def shown(progress: Literal["auto"] | bool | None = "auto") -> Iterator[Display]
     elif progress:
         display = choose_display()
         if progress == "auto" and isinstance(display, PlainDisplay):
-            display = SilentDisplay()
+            display = Display()
     try:
         yield display
     finally:

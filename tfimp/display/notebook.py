@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfimp.display import table
-from tfimp.display.terminal import block_text, started_text
+from tfimp.display.terminal import Display, block_text, started_text
 from tfimp.display.time_left import TimeLeft
 from tfimp.progress import Block, Event, Finished, Loading, Note, RoundDone, Started
 
@@ -18,8 +18,8 @@ _TABLE = "border-collapse: collapse; font-variant-numeric: tabular-nums"
 _CELL = "padding: 0.15em 0.7em; text-align: right; white-space: nowrap"
 
 
-class NotebookDisplay:
-    """Draws into the output of the cell that started the run; needs nothing but IPython."""
+class NotebookDisplay(Display):
+    """Draws into the output of the cell that started the run; needs nothing but IPython. An interrupt ends at once."""
 
     def __init__(self) -> None:
         from IPython.display import HTML, display
@@ -41,9 +41,6 @@ class NotebookDisplay:
         """Show a line below the table."""
         self._notes.append(text)
         self._draw(now=True)
-
-    def stopping(self) -> None:
-        """A notebook's interrupt ends at once."""
 
     def close(self) -> None:
         """Leave the table, with a bar that is full where the run has come to its end."""

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from tfimp._text import printable
 from tfimp.display import table as _table
@@ -19,8 +19,8 @@ _STOPPING = "stopping; Ctrl-C again ends at once"
 _PLAIN_EVERY = 30.0
 
 
-class Display(Protocol):
-    """Something that shows the events of a run between ``open`` and ``close``."""
+class Display:
+    """Something that shows the events of a run between ``open`` and ``close``; this one shows nothing."""
 
     def open(self, text: str) -> None:
         """Say what is happening before or after the rounds."""
@@ -57,36 +57,14 @@ def block_text(event: Block, pace: TimeLeft) -> tuple[str, str]:
     return f"step {event.step}/{event.steps}", f"loss {event.loss:.4f}{rate}  {left} left"
 
 
-class SilentDisplay:
-    """Shows nothing: a program that runs runs, with its output elsewhere."""
-
-    def open(self, text: str) -> None:
-        """Nothing."""
-
-    def __call__(self, event: Event) -> None:
-        """Nothing."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def stopping(self) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
-class PlainDisplay:
-    """Lines only, each written out at once so that a log can be followed."""
+class PlainDisplay(Display):
+    """Lines only, each written out at once so that a log can be followed; none says that something is loading."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._pace = TimeLeft(1)
         self._rounds = 1
         self._spoken = clock()
-
-    def open(self, text: str) -> None:
-        """A pipe does not need to know that something is loading."""
 
     def say(self, text: str) -> None:
         """Print a line now."""
@@ -95,9 +73,6 @@ class PlainDisplay:
     def stopping(self) -> None:
         """Straight to stderr: a print that the signal has interrupted cannot be entered again."""
         os.write(2, f"{_STOPPING}\n".encode())
-
-    def close(self) -> None:
-        """Nothing to give back."""
 
     def __call__(self, event: Event) -> None:
         """Print the heading, a row per round, and now and then where a long round is."""
@@ -124,7 +99,7 @@ class PlainDisplay:
         self._spoken = self._clock()
 
 
-class LiveDisplay:
+class LiveDisplay(Display):
     """The table grows above one line that says where the run is and how long it still takes."""
 
     def __init__(self, console: Any) -> None:

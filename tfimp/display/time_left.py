@@ -21,15 +21,10 @@ class TimeLeft:
         self._rounds = rounds
         self._first_round = first_round
         self._clock = clock
-        self._began = self._last = clock()
+        self._last = clock()
         self._step = 0
         self._blocks = 0
         self._besides: list[float] = []
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the start."""
-        return self._clock() - self._began
 
     def block(self, step: int) -> None:
         """A block has ended at this step of the round in hand."""

@@ -164,8 +164,8 @@ class _Maker:
         if not self.is_same:
             names = ("name", "epsilon", "momentum", "kernel_size", "strides", "padding", *changes)
             config = {name: config[name] for name in names if name in config}
-        copy = getattr(self.keras.layers, type(step.layer).__name__)(**config) if not self.is_same else None
-        layer = copy or type(step.layer).from_config(config)
+        kind = type(step.layer)
+        layer = kind.from_config(config) if self.is_same else getattr(self.keras.layers, kind.__name__)(**config)
         result = layer(tensor)
         for name in ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"):
             variable = getattr(layer, name, None)

@@ -108,7 +108,8 @@ def _take(step: Step, numbers: Record, given: list[Tensor]) -> Tensor:
         return (x - numbers["mean"]) / numbers["divisor"]
     if step.kind in ("dense", "convolution"):
         if step.kind == "convolution":
-            h = _convolution(step, x, numbers["kernel"])
+            layer, kernel = step.layer, numbers["kernel"]
+            h = tf.nn.convolution(x, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
         else:
             h = _product(x, numbers) if "values" in numbers else tf.matmul(x, numbers["kernel"])
         h = h + numbers["bias"] if "bias" in numbers else h
@@ -117,11 +118,6 @@ def _take(step: Step, numbers: Record, given: list[Tensor]) -> Tensor:
         return tf.concat(given, axis=-1)
     assert step.call is not None
     return step.call(step.layer, *given)
-
-
-def _convolution(step: Step, x: Tensor, kernel: Tensor) -> Tensor:
-    layer = step.layer
-    return tf.nn.convolution(x, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate)
 
 
 def _product(x: Tensor, numbers: Record) -> Tensor:

@@ -152,9 +152,10 @@ class _Reader:
         """Give a step its kind and arrays, where it is one that compaction knows."""
         layer, shapes = step.layer, [self.shapes[value] for value in step.inputs]
         features = shapes[0][-1] if shapes and shapes[0] else None
+        is_channels_last = getattr(layer, "data_format", None) in (None, "channels_last")
         if features is None:
             return
-        if kind == "Dense" or (kind in ("Conv1D", "Conv2D", "Conv3D") and _is_plain_convolution(layer)):
+        if kind == "Dense" or (kind in ("Conv1D", "Conv2D", "Conv3D") and is_channels_last and layer.groups == 1):
             step.kind = "dense" if kind == "Dense" else "convolution"
             step.arrays = {"kernel": array(layer.kernel)}
             if getattr(layer, "bias", None) is not None:
@@ -173,15 +174,15 @@ class _Reader:
             step.kind, step.arrays = "scale", {name: np.asarray(value, np.float32) for name, value in vectors.items()}
         elif kind in _BY_ITSELF:
             step.kind = "features" if kind != "Activation" or is_elementwise(layer.activation) else "whole"
-        elif kind.startswith(_POOLS) and getattr(layer, "data_format", "channels_last") == "channels_last":
+        elif kind.startswith(_POOLS) and is_channels_last:
             step.kind = "features"
-        elif kind.startswith("ZeroPadding") and getattr(layer, "data_format", "channels_last") == "channels_last":
+        elif kind.startswith("ZeroPadding") and is_channels_last:
             step.kind, step.keeps_constants = "features", False
         elif kind in _MERGES and len(set(shapes)) == 1 and len(shapes) > 1:
             step.kind, step.keeps_constants = "merge", True
         elif kind == "Concatenate" and _is_last(layer.axis, len(shapes[0]) + 1):
             step.kind = "concatenate" if all(shape[-1] is not None for shape in shapes) else "whole"
-        elif kind == "Flatten" and getattr(layer, "data_format", None) in (None, "channels_last"):
+        elif kind == "Flatten" and is_channels_last:
             step.kind = "flatten" if self.shapes[step.outputs[0]][-1] is not None else "whole"
 
     def _read_normalization(self, step: Step, features: int) -> None:
@@ -227,10 +228,6 @@ def is_elementwise(activation: object) -> bool:
         return True
     home = getattr(activation, "__module__", "").partition(".")[0]
     return getattr(activation, "__name__", "") in ELEMENTWISE and home in ("keras", "tf_keras", "tfimp", "tensorflow")
-
-
-def _is_plain_convolution(layer: Layer) -> bool:
-    return layer.groups == 1 and layer.data_format == "channels_last"
 
 
 def _is_last(axis: int | Sequence[int], rank: int) -> bool:

@@ -119,7 +119,7 @@ def _section(run: Run, position: int, several: bool, at_hand: Mapping[str, Figur
         "columns": table.headings(),
         "rows": [{"cells": table.cells(stored.metrics), "best": stored is best} for stored in run.rounds],
         "legend": " ".join(table.legend([run.removes_by]).split()),
-        "browser": pack(run, -1),
+        "browser": pack(run),
     }
 
 

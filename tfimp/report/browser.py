@@ -18,15 +18,12 @@ BUDGET = 4_500_000  # bytes before base64, which adds a third
 LEVELS = 127  # of a signed byte: values are shown to better than 1% of a unit's largest
 
 
-def pack(run: Run, start: int = -1) -> Record | None:
+def pack(run: Run) -> Record | None:
     """Masks, weights and cavity values of the first layer's units in every round; None where there is none to show.
 
     Masks are bits, unit after unit, inputs in the order of the image. Weights and cavity values are signed bytes of
-    the surviving inputs only, in the same order, each unit divided by its largest magnitude.
-
-    Args:
-        run: A stored run.
-        start: The round that is shown first; -1 is the last.
+    the surviving inputs only, in the same order, each unit divided by its largest magnitude. ``start`` is the
+    round that is shown first, the last.
     """
     layer = read.image_layer(run)
     if layer is None:
@@ -42,9 +39,9 @@ def pack(run: Run, start: int = -1) -> Record | None:
         "shape": list(shape),
         "units": shown.tolist(),
         "total": units,
-        "start": start % len(run.rounds),
+        "start": len(run.rounds) - 1,
         "classes": [str(name) for name in classes] if isinstance(classes, list) else [],
-        "rounds": [_round(stored, layer, shown, read.image_shape(run)) for stored in run.rounds],
+        "rounds": [_round(stored, layer, shown, shape) for stored in run.rounds],
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfimp._kinds import Record
 from tfimp.compare import Difference
+from tfimp.compare.curves import first_layer
 from tfimp.plots import read
 from tfimp.store import Run
 
@@ -65,11 +66,6 @@ def what_was_run(run: Run) -> list[tuple[str, str]]:
     ]  # fmt: skip
     created = run.info.get("created")
     return [*rows, ("Created", created)] if isinstance(created, str) else rows
-
-
-def first_layer(run: Run) -> str:
-    """The layer that sees the image, else the first; empty without layers."""
-    return read.image_layer(run) or next(iter(read.layers(run)), "")
 
 
 def significant(value: float, digits: int) -> str:

@@ -51,28 +51,22 @@ def run_cell(root: str, name: str, toml: str, plugins: Sequence[str] = ()) -> st
         return "stopped"
     attempts = read_cell(folder).get("attempts", 0) + 1
     write_cell(folder, status="running", attempts=attempts)
+    status, facts = "complete", dict[str, str]()
     try:
         for plugin in plugins:
             load_plugin(plugin)
         _run(config, folder, begun, Path(root))
-    except DivergedError as error:
-        write_cell(folder, status="diverged", attempts=attempts, error=str(error))
-        return "diverged"
-    except Stopped:
-        write_cell(folder, status="stopped", attempts=attempts)
-        return "stopped"
     except BusyError:
         return "busy"
+    except Stopped:
+        status = "stopped"
     except TfimpError as error:
-        write_cell(folder, status="failed", attempts=attempts, error=str(error))
-        return "failed"
+        status, facts = "diverged" if isinstance(error, DivergedError) else "failed", {"error": str(error)}
     except Exception as error:
-        where = traceback.format_exc()[-LONGEST_TRACEBACK:]
-        text = f"{type(error).__name__}: {error}"
-        write_cell(folder, status="failed", attempts=attempts, error=text, traceback=where)
-        return "failed"
-    write_cell(folder, status="complete", attempts=attempts)
-    return "complete"
+        facts = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()[-LONGEST_TRACEBACK:]}
+        status = "failed"
+    write_cell(folder, status=status, attempts=attempts, **facts)
+    return status
 
 
 def _run(config: RunConfig, folder: Path, begun: bool, root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -114,17 +115,14 @@ def sweep(
         raise ConfigError(f"workers takes a whole number from 1 to {MOST_WORKERS}, got {count!r}")
     start = _engine(on or "", slurm or {}, devices)
     with driving(path, grid, resume=resume) as found:
-        left = [state.cell for state in found.states if _is_left(state, retry_failed)]
+        runnable = ("waiting", "stopped", *(["failed"] if retry_failed else []))
+        left = [state.cell for state in found.states if state.status in runnable]
         done = sum(state.status in ENDED for state in found.states)
         tell(SweepStarted(path, len(found.cells), done, len(found.cells) - done - len(left)))
         if left:
             with start(path, min(count, len(left))) as engine:
                 _run(found, engine, left, tell)
     return open_sweep(path)
-
-
-def _is_left(state: CellState, retry_failed: bool) -> bool:
-    return state.status in ("waiting", "stopped") or (state.status == "failed" and retry_failed)
 
 
 def _engine(on: str, slurm: Mapping[str, object], gpus: Sequence[str]) -> Callable[[Path, int], SweepEngine]:
@@ -151,8 +149,7 @@ def _run(found: Sweep, engine: SweepEngine, cells: Sequence[Cell], tell: Listene
 
 
 def _watch(found: Sweep, engine: SweepEngine, cells: Sequence[Cell], tell: Listener, clock: Clock) -> None:
-    before = len(found.cells) - len(cells)
-    number = before
+    number = len(found.cells) - len(cells)
     for ended in engine.submit(cells):
         if ended is None:
             tell(clock.underway())
@@ -195,9 +192,7 @@ class Clock:
         """Counts, share and time left; of many cells the folder is read less often."""
         if time.monotonic() - self._looked > LOOK_AGAIN * len(self._cells):
             self._look()
-        counts: dict[str, int] = {}
-        for status, _ in self._standing.values():
-            counts[status] = counts.get(status, 0) + 1
+        counts = collections.Counter(status for status, _ in self._standing.values())
         total, done = sum(cell.config.prune.rounds for cell in self._cells), self._done()
         gained, spent = done - self._before, time.monotonic() - self._began
         return Underway(counts, done / max(total, 1), (total - done) * spent / gained if gained else float("nan"))

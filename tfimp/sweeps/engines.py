@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tfimp import registry
 from tfimp._kinds import Record
@@ -41,17 +41,6 @@ THREADS = (
 """What divides the processors among workers. The threads inside a product of TensorFlow's are not among them: sums are
 taken in as many parts as there are threads, so with fewer a cell would differ from the same run by itself."""
 Ended = Iterator["tuple[Cell, str] | None"]
-
-
-class SweepEngine(Protocol):
-    """See the module."""
-
-    def __enter__(self) -> SweepEngine: ...
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def submit(self, cells: Sequence[Cell]) -> Ended:
-        """Run cells; yields (cell, how it ended) and ``None`` between."""
 
 
 def cores() -> int:
@@ -148,8 +137,7 @@ class DaskEngine:
         futures: dict[Any, Cell] = {}
 
         def start(cell: Cell) -> None:
-            arguments = (str(self._root.resolve()), cell.name, cell.config.to_toml(), _plugins())
-            future = self._client.submit(run_cell, *arguments, pure=False, retries=0)
+            future = self._client.submit(run_cell, *_arguments(self._root, cell), pure=False, retries=0)
             futures[future] = cell
             future.add_done_callback(ended.put)
 
@@ -205,21 +193,18 @@ class SlurmEngine:
     Args:
         root: The sweep's folder, on a file system that every node sees.
         options: What ``sbatch`` takes: partition, gres, time (``8h``, or minutes), cpus_per_task and so on.
-        at_once: Most tasks at the same time; 0 leaves it to SLURM.
     """
 
-    def __init__(self, root: Path, options: Mapping[str, object], at_once: int = 0) -> None:
+    def __init__(self, root: Path, options: Mapping[str, object]) -> None:
         try:
             import submitit
         except ImportError:
             raise ConfigError("--on slurm needs submitit, which is not installed: pip install 'tfimp[slurm]'") from None
         self._root = root
-        parameters = {"use_srun": False, "additional_parameters": slurm_parameters(options)}
-        if at_once:
-            parameters["array_parallelism"] = at_once
+        parameters = slurm_parameters(options)
         try:
             self._executor = submitit.SlurmExecutor(folder=root / ".slurm", max_num_timeout=1000)
-            self._executor.update_parameters(**parameters)
+            self._executor.update_parameters(use_srun=False, additional_parameters=parameters)
         except (RuntimeError, ValueError) as error:
             raise ConfigError(f"--on slurm: {error}") from None
 
@@ -231,10 +216,8 @@ class SlurmEngine:
 
     def submit(self, cells: Sequence[Cell]) -> Ended:
         """Submit one array and watch it."""
-        root = str(self._root.resolve())
-        jobs = self._executor.map_array(SlurmCell(), [root] * len(cells), [cell.name for cell in cells],
-                                        [cell.config.to_toml() for cell in cells],
-                                        [_plugins()] * len(cells))  # fmt: skip
+        arguments = (_arguments(self._root, cell) for cell in cells)
+        jobs = self._executor.map_array(SlurmCell(), *zip(*arguments, strict=True))
         waiting = dict(zip(cells, jobs, strict=True))
         while waiting:
             for cell, job in list(waiting.items()):
@@ -248,9 +231,9 @@ class SlurmEngine:
             time.sleep(LOOK)
 
 
-def _plugins() -> list[str]:
-    """The files that the user named here, for the processes that run the cells."""
-    return [str(file) for file in registry.plugins()]
+def _arguments(root: Path, cell: Cell) -> tuple[str, str, str, list[str]]:
+    """What `run_cell` takes, wherever it runs; with the files that the user named here."""
+    return str(root.resolve()), cell.name, cell.config.to_toml(), [str(file) for file in registry.plugins()]
 
 
 def _last_line(error: BaseException) -> str:
@@ -270,6 +253,9 @@ class SlurmCell:
         import submitit
 
         return submitit.helpers.DelayedSubmission(self, root, name, toml, plugins)
+
+
+SweepEngine = DaskEngine | SlurmEngine
 
 
 def slurm_parameters(options: Mapping[str, object]) -> Record:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -82,8 +83,8 @@ class Grid:
         found: dict[str, Cell] = {}
         folders: dict[str, str] = {}
         for values in (self.over, *self.also):
-            if _size(values) > MOST_CELLS:
-                raise ConfigError(f"the grid has {_size(values)} cells; at most {MOST_CELLS} are accepted")
+            if (size := math.prod(map(len, values.values()))) > MOST_CELLS:
+                raise ConfigError(f"the grid has {size} cells; at most {MOST_CELLS} are accepted")
             for chosen in itertools.product(*values.values()):
                 cell = self._cell(dict(zip(values, chosen, strict=True)))
                 if cell.identity in found:
@@ -148,13 +149,6 @@ class Grid:
 
 def _lists(values: Values) -> dict[str, list[Any]]:
     return {key: list(listed) for key, listed in values.items()}
-
-
-def _size(values: Values) -> int:
-    size = 1
-    for listed in values.values():
-        size *= len(listed)
-    return size
 
 
 def flatten(mapping: Mapping[str, object], prefix: str = "") -> Record:

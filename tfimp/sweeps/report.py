@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 import os
@@ -90,12 +91,10 @@ def _cell(root: Path, state: CellState) -> dict[str, str]:
 
 def status_text(states: Sequence[CellState]) -> str:
     """How many cells ended how."""
-    counts: dict[str, int] = {}
-    for state in states:
-        counts[state.status] = counts.get(state.status, 0) + 1
+    counts = collections.Counter(state.status for state in states)
     others = ", ".join(f"{count} {status}" for status, count in counts.items() if status != "complete")
-    ended = sum(counts.get(status, 0) for status in ENDED)
-    text = f"{counts.get('complete', 0)} of {len(states)} cells are complete"
+    ended = sum(counts[status] for status in ENDED)
+    text = f"{counts['complete']} of {len(states)} cells are complete"
     return text + (f"; {others}" if others else "") + ("" if ended == len(states) else "; what is missing is left out")
 
 

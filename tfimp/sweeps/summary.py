@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -50,9 +51,8 @@ class Row:
     values: dict[str, Value]
 
 
-def measures() -> list[Headline]:
-    """What conditions are compared by."""
-    return compare.compared()
+measures = compare.compared
+"""What conditions are compared by."""
 
 
 def density_of(found: Sweep, density: float | None = None) -> float:
@@ -89,13 +89,13 @@ def rows(found: Sweep, density: float | None = None) -> tuple[float, list[Row]]:
     return at, lines
 
 
-def sentences(found: Sweep, density: float | None = None) -> list[str]:
+def sentences(found: Sweep) -> list[str]:
     """What each condition shows against the first, and what it does not: a sentence with its intervals for each.
 
     A measure shows a difference where the 95% interval over seeds (Welch) leaves zero out; of twenty measures one does
     by chance. There is no sentence about conditions of a single cell.
     """
-    at = density_of(found, density)
+    at = density_of(found)
     conditions = groups(found)
     lines = []
     for other in conditions[1:]:
@@ -121,10 +121,10 @@ def _part(row: compare.Difference) -> str:
 def groups(found: Sweep) -> list[compare.Group]:
     """The conditions that have runs, under the names of their folders."""
     runs = found.runs
-    members: dict[str, list[Run]] = {}
+    members: dict[str, list[Run]] = collections.defaultdict(list)
     for cell in found.cells:
         if cell.name in runs:
-            members.setdefault(cell.condition, []).append(runs[cell.name])
+            members[cell.condition].append(runs[cell.name])
     return [compare.Group(condition, tuple(group)) for condition, group in members.items()]
 
 
