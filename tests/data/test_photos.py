@@ -30,9 +30,9 @@ def painted(monkeypatch):
 @given(st.integers(200, 1500), st.integers(4, 32), st.floats(0.2, 1.0))
 def test_strips_cover_the_side_once(length, patch, scale):
     found = photos.strips(length, patch, scale)
-    pixels = np.concatenate([np.arange(strip.start, strip.stop) for strip in found])
+    pixels = np.concatenate([np.arange(start, stop) for _, start, stop in found])
     assert np.array_equal(pixels, np.arange(length))
-    assert {strip.part for strip in found} == set(PARTS)
+    assert {part for part, _, _ in found} == set(PARTS)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5, 0.37])
@@ -45,9 +45,9 @@ def test_no_original_pixel_reaches_two_parts(painted, scale):
     before = tfimp.data.load(config)
     for part in PARTS:
         changed = generator.integers(0, 256, original.shape, dtype=np.uint8)
-        for strip in photos.strips(403, 12, scale):
-            if strip.part == part:
-                changed[:, strip.start : strip.stop] = original[:, strip.start : strip.stop]
+        for of, start, stop in photos.strips(403, 12, scale):
+            if of == part:
+                changed[:, start:stop] = original[:, start:stop]
         painted(changed)
         after = tfimp.data.load(config)
         for other in PARTS:

@@ -76,26 +76,26 @@ def from_parts(
     if len(set(shapes.values())) > 1:
         told = ", ".join(f"{part} {' x '.join(map(str, shape))}" for part, shape in shapes.items())
         raise DataError(f"{where}: the parts differ in shape or type: {told}")
-    labels = as_labels(where, {name: stored_labels[name] for _, name in found.parts.values()},
-                       config.ignore_label, class_names)  # fmt: skip
+    labels_of, class_names, read = as_labels(where, stored_labels, config.ignore_label, class_names)
     for part, (inputs, name) in found.parts.items():
-        if len(labels.parts[name]) != len(arrays[part]):
+        if len(labels_of[name]) != len(arrays[part]):
             raise DataError(
                 f"{where}: {name} must be ({len(arrays[part])},) labels, one for each of {inputs}, "
                 f"got {stored_labels[name].shape}"
             )
-    values = as_values(where, {found.parts[part][0]: array for part, array in arrays.items()}, layout.pictures)
+    named = {found.parts[part][0]: array for part, array in arrays.items()}
+    inputs_of, scale, note = as_values(where, named, layout.pictures)
     parts, shape = {}, layout.shape
     for part, (inputs, name) in found.parts.items():
-        images = finished(layout.apply(values.parts[inputs]), config)
+        images = finished(layout.apply(inputs_of[inputs]), config)
         shape = (images.shape[1], images.shape[2], images.shape[3])
-        parts[part] = Split(np.ascontiguousarray(images).reshape(len(images), -1), labels.parts[name])
-    made = [*notes, *filter(None, (layout.note, values.note)), *labels.notes]
+        parts[part] = Split(np.ascontiguousarray(images).reshape(len(images), -1), labels_of[name])
+    made = [*notes, *filter(None, (layout.note, note)), *read]
     if layout.channels_first and layout.shape[2] > 1:
         made.append("channels came first")
     if layout.pictures and shape[2] == 4:
         made.append("all four channels are inputs, also the one of transparency if it is one")
-    return make_dataset(config.source, parts, shape, labels.class_names, config, scale=values.scale, notes=made)
+    return make_dataset(config.source, parts, shape, class_names, config, scale=scale, notes=made)
 
 
 def finished(images: np.ndarray, config: DataConfig) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,14 +9,8 @@ import numpy as np
 from tfimp.data._stored import MOST_CLASSES
 from tfimp.errors import DataError
 
-
-@dataclasses.dataclass(frozen=True)
-class Labels:
-    """Labels (n,) int32 of every part, -1 for samples to leave out; the classes' names; what was decided."""
-
-    parts: dict[str, np.ndarray]
-    class_names: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+Labels = tuple[dict[str, np.ndarray], tuple[str, ...], list[str]]
+"""Labels (n,) int32 of every part, -1 for samples to leave out; the classes' names; what was decided."""
 
 
 def as_labels(
@@ -49,12 +42,12 @@ def as_labels(
     if values.tolist() == [-1, 1]:
         notes.append("labels -1 and 1 are the classes '-1' and '1'")
         parts = {name: np.where(missing[name], -1, array > 0).astype(np.int32) for name, array in whole.items()}
-        return Labels(parts, ("-1", "1"), tuple(notes))
+        return parts, ("-1", "1"), notes
     _in_range(where, whole, missing)
     classes = int(values.max(initial=-1)) + 1
     class_names = tuple(names) if names and classes <= len(names) else tuple(map(str, range(classes)))
     parts = {name: np.where(missing[name], -1, array).astype(np.int32) for name, array in whole.items()}
-    return Labels(parts, class_names, tuple(notes))
+    return parts, class_names, notes
 
 
 def _one_each(where: str, name: str, array: np.ndarray) -> np.ndarray:
@@ -91,7 +84,7 @@ def _texts(where: str, arrays: Mapping[str, np.ndarray]) -> Labels:
         known, numbers = known[order], np.argsort(order)[numbers.reshape(-1)]
     ends = np.cumsum([len(array) for array in texts.values()])
     parts = np.split(numbers.reshape(-1).astype(np.int32), ends[:-1])
-    return Labels(dict(zip(texts, parts, strict=True)), tuple(map(str, known)))
+    return dict(zip(texts, parts, strict=True)), tuple(map(str, known)), []
 
 
 def _whole(where: str, name: str, array: np.ndarray) -> np.ndarray:

@@ -75,7 +75,9 @@ def look(path: Path) -> Tree:
     if parts is None:
         tree.parts["train"] = _classes(path, folders, tree)
     else:
-        tree.parts = {part: _part(root, tree) for part, root in parts.items()}
+        for part, root in parts.items():
+            is_listed = (root / _ANNOTATIONS).is_file()
+            tree.parts[part] = _annotated(root) if is_listed else _classes(root, _entries(root)[0], tree)
         if "train" in tree.parts:
             _leave_out_unlabelled(tree, parts)
             used = {root if root.parent == path else root.parent for root in parts.values()}
@@ -84,8 +86,8 @@ def look(path: Path) -> Tree:
                 tree.notes.append(f"left out: the folders {_some(others)} beside the parts")
     photographs = _pictures(files, Tree())
     if tree.parts.get("train"):
-        if photographs or _foreign(files):
-            tree.notes.append(f"{len(photographs) + _foreign(files)} pictures beside the class folders are left out")
+        if beside := len(photographs) + sum(file.suffix.lower() in OTHER_SUFFIXES for file in files):
+            tree.notes.append(f"{beside} pictures beside the class folders are left out")
         _check(path, tree)
         return tree
     if not photographs:
@@ -147,10 +149,6 @@ def _pictures(files: list[Path], tree: Tree) -> list[Path]:
     return found
 
 
-def _foreign(files: list[Path]) -> int:
-    return sum(file.suffix.lower() in OTHER_SUFFIXES for file in files)
-
-
 def _has_pictures(folder: Path) -> bool:
     return bool(_pictures(_below(folder), Tree()))
 
@@ -207,12 +205,6 @@ def _holds_classes(folder: Path) -> bool:
     folders, files = _entries(folder)
     named = (folder / _ANNOTATIONS).is_file()
     return named or (not _pictures(files, Tree()) and any(_has_pictures(inner) for inner in folders))
-
-
-def _part(root: Path, tree: Tree) -> dict[str, list[Path]]:
-    if (root / _ANNOTATIONS).is_file():
-        return _annotated(root)
-    return _classes(root, _entries(root)[0], tree)
 
 
 def _classes(path: Path, folders: list[Path], tree: Tree) -> dict[str, list[Path]]:

@@ -46,11 +46,6 @@ class _BoundedFile:
             raise EOFError
         return self._file.read(count)
 
-    def readinto(self, buffer: bytearray) -> int:
-        # The buffer is there already, but it is no larger than ``_bytearray`` lets it be.
-        buffer[:] = self.read(len(buffer))
-        return len(buffer)
-
 
 class _ArraysOnly(pickle._Unpickler):  # type: ignore[name-defined]  # the one in Python has no public name
     """Admits what an array needs; every other global is refused before it is looked up."""

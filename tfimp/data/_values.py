@@ -24,15 +24,6 @@ _LARGEST = 1e15
 _CHUNK = 2**22
 
 
-@dataclasses.dataclass(frozen=True)
-class Values:
-    """Inputs of every part as the networks take them, what they are divided by, and what was decided."""
-
-    parts: dict[str, np.ndarray]
-    scale: float
-    note: str = ""
-
-
 @dataclasses.dataclass
 class _Facts:
     low: float
@@ -40,13 +31,16 @@ class _Facts:
     whole: bool
 
 
-def as_values(where: str, arrays: Mapping[str, np.ndarray], pictures: bool) -> Values:
+def as_values(where: str, arrays: Mapping[str, np.ndarray], pictures: bool) -> tuple[dict[str, np.ndarray], float, str]:
     """Bring the inputs of all parts to one type.
 
     Args:
         where: file or folder, for messages.
         arrays: by name (``x_train``), numbers of any shape; uint8 is never copied.
         pictures: the inputs have a height and a width.
+
+    Returns:
+        Inputs of every part as the networks take them, what they are divided by, and what was decided.
 
     Raises:
         DataError: numbers that are not finite or too large, or parts that differ in type or range.
@@ -60,7 +54,7 @@ def as_values(where: str, arrays: Mapping[str, np.ndarray], pictures: bool) -> V
             told = ", ".join(f"{name} to {'over 16' if top > 16 else top}" for name, top in tops.items())
             raise DataError(f"{where}: the parts differ in range, so one was scaled and another was not: {told}")
         if max(tops.values()) != 1:
-            return Values(dict(arrays), 255.0)
+            return dict(arrays), 255.0, ""
     facts = {name: _facts(where, name, array) for name, array in arrays.items()}
     _agree(where, arrays, facts)
     low, high = min(fact.low for fact in facts.values()), max(fact.high for fact in facts.values())
@@ -69,19 +63,19 @@ def as_values(where: str, arrays: Mapping[str, np.ndarray], pictures: bool) -> V
     counted = all(array.dtype.kind != "f" for array in arrays.values())
     if counted and low >= 0 and high == 1:
         note = f"{types} of 0 and 1 is taken as black and white (0 and 255)"
-        return Values(_converted(arrays, np.uint8, times=255), 255.0, note)
+        return _converted(arrays, np.uint8, times=255), 255.0, note
     if whole and low >= 0 and high <= 255 and (counted or (pictures and high > 2)):
         note = "" if types == "uint8" else f"{types} of whole numbers in 0..255 is taken as uint8, the same values"
-        return Values(_converted(arrays, np.uint8), 255.0, note)
+        return _converted(arrays, np.uint8), 255.0, note
     if all(array.dtype.kind in "iu" and array.dtype.itemsize <= 2 for array in arrays.values()):
         largest = max(int(np.iinfo(array.dtype).max) for array in arrays.values())
         note = f"{types} is divided by {largest}, the largest of its type"
-        return Values(_converted(arrays, np.float32), float(largest), note)
+        return _converted(arrays, np.float32), float(largest), note
     if pictures and low >= 0 and 2 < high <= 255:
         note = f"{types} from {low:.4g} to {high:.4g} is taken as pixels of 0..255"
-        return Values(_converted(arrays, np.float32), 255.0, note)
+        return _converted(arrays, np.float32), 255.0, note
     note = f"{types} from {low:.4g} to {high:.4g} is kept as it is" if counted or high - low > 10 else ""
-    return Values(_converted(arrays, np.float32), 1.0, note)
+    return _converted(arrays, np.float32), 1.0, note
 
 
 def _top(array: np.ndarray) -> int:

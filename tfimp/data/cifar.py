@@ -30,7 +30,7 @@ from tfimp.data._unpickle import load_arrays
 from tfimp.data.dataset import Dataset, Split
 from tfimp.errors import ConfigError, DataError
 
-_PIXELS = 1024
+_PIXELS, _IMAGES = 1024, 50_000
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -42,7 +42,6 @@ class _Format:
     test: str
     labels: dict[str, tuple[int, int]]
     """Per kind of label: its byte in a binary record, and how many classes it has."""
-    images: int
     folder: str
     archive: str
     names: str
@@ -54,7 +53,6 @@ _FORMATS = {
         tuple(f"data_batch_{n}" for n in range(1, 6)),
         "test_batch",
         {"labels": (0, 10)},
-        50_000,
         "cifar-10-batches",
         "cifar-10",
         "batches.meta",
@@ -63,7 +61,6 @@ _FORMATS = {
         ("train",),
         "test",
         {"fine_labels": (1, 100), "coarse_labels": (0, 20)},
-        50_000,
         "cifar-100",
         "cifar-100",
         "meta",
@@ -97,9 +94,9 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
         "test": _read(where, [form.test], files, form, kind, config, tell),
     }
     notes = [] if config.dir else [f"found in {where}"]
-    if len(parts["train"]) != form.images:
+    if len(parts["train"]) != _IMAGES:
         batches = f", {len(numbers)} of {len(form.train)} batches" if len(form.train) > 1 else ""
-        notes.append(f"{len(parts['train'])} of {form.images} training images{batches} are there")
+        notes.append(f"{len(parts['train'])} of {_IMAGES} training images{batches} are there")
     shape = (32, 32, 3 if config.colour else 1)
     names = _class_names(files, form, kind)
     return make_dataset(config.source, parts, shape, names, config, held_out_of="test", notes=notes)

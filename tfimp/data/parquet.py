@@ -62,16 +62,16 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     if not encoded:
         arrays = {part: _numbers(where, some, inputs) for part, some in files.items()}
         return from_parts(where, Found(names_of), arrays, labels, config, class_names=names, notes=notes)
-    read = as_labels(where, labels, config.ignore_label, names)
+    labels, class_names, read = as_labels(where, labels, config.ignore_label, names)
     seen = Encountered()
     parts: dict[str, Split] = {}
     shape: tuple[int, ...] = ()
     for part, some in files.items():
-        found = read.parts[names_of[part][1]]
+        found = labels[names_of[part][1]]
         images, shape = _images(some, inputs, len(found), shape, config, seen, tell)
         parts[part] = Split(images, found)
-    notes += [*read.notes, *seen.notes(config.side, config.colour)]
-    return make_dataset(config.source, parts, (shape[0], shape[1], shape[2]), read.class_names, config, notes=notes)
+    notes += [*read, *seen.notes(config.side, config.colour)]
+    return make_dataset(config.source, parts, (shape[0], shape[1], shape[2]), class_names, config, notes=notes)
 
 
 @contextmanager
@@ -81,11 +81,7 @@ def _opened(file: Path) -> Iterator[pyarrow.parquet.ParquetFile]:
         import pyarrow.parquet
     except ImportError:
         raise DataError("data.source 'parquet:...' needs pyarrow: pip install tfimp[data]") from None
-    with (
-        reading(file, "Parquet file"),
-        open_regular(file) as plain,
-        pyarrow.parquet.ParquetFile(plain) as content,
-    ):
+    with reading(file, "Parquet file"), open_regular(file) as plain, pyarrow.parquet.ParquetFile(plain) as content:
         yield content
 
 

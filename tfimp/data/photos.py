@@ -11,7 +11,6 @@ anti-aliasing; the interleaving keeps the statistics of the parts alike.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,16 +47,7 @@ _PATTERN = (("train", 2), ("test", 1), ("train", 2), ("validation", 1))
 _STRIP_IN_PATCHES = 1.5
 
 
-@dataclasses.dataclass(frozen=True)
-class Strip:
-    """Pixels [start, stop) of a photograph's longer side, and the part that they belong to."""
-
-    part: str
-    start: int
-    stop: int
-
-
-def strips(length: int, patch: int, scale: float) -> list[Strip]:
+def strips(length: int, patch: int, scale: float) -> list[tuple[str, int, int]]:
     """Cut a side of ``length`` original pixels into strips, as many as leave room for patches.
 
     Args:
@@ -66,15 +56,14 @@ def strips(length: int, patch: int, scale: float) -> list[Strip]:
         scale: size after scaling, relative to the original.
 
     Returns:
-        Adjacent strips without overlap that cover the side; each part has at least one.
+        Adjacent strips without overlap that cover the side: the part that a strip belongs to, and its pixels [start,
+        stop); each part has at least one.
     """
     units = sum(width for _, width in _PATTERN)
     repeats = max(1, int(length * scale / (units * _STRIP_IN_PATCHES * patch)))
     kinds = _PATTERN * repeats
     ends = np.cumsum([0, *(width for _, width in kinds)]) * length // (units * repeats)
-    return [
-        Strip(part, int(start), int(stop)) for (part, _), start, stop in zip(kinds, ends[:-1], ends[1:], strict=True)
-    ]
+    return [(part, int(start), int(stop)) for (part, _), start, stop in zip(kinds, ends[:-1], ends[1:], strict=True)]
 
 
 def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
@@ -153,15 +142,15 @@ def scaled_regions(name: str, photograph: np.ndarray, patch: int, scale: float) 
     """
     axis = int(photograph.shape[1] >= photograph.shape[0])
     regions: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
-    for strip in strips(photograph.shape[axis], patch, scale):
-        pixels = np.take(photograph, np.arange(strip.start, strip.stop), axis=axis)
+    for part, start, stop in strips(photograph.shape[axis], patch, scale):
+        pixels = np.take(photograph, np.arange(start, stop), axis=axis)
         scaled = shrink(pixels, scale)
         if min(scaled.shape[:2]) < patch:
             raise ConfigError(
                 f"data.patch must be at most {min(scaled.shape[:2])} at data.scale {scale:g}: "
                 f"the strips of {name!r} are no wider; got {patch}"
             )
-        regions[strip.part].append(scaled)
+        regions[part].append(scaled)
     return regions
 
 

@@ -76,18 +76,17 @@ class PlainDisplay(Display):
 
     def __call__(self, event: Event) -> None:
         """Print the heading, a row per round, and now and then where a long round is."""
+        if isinstance(event, Block):
+            self._pace.block(event.step)
+        if isinstance(event, (Block, Loading)) and self._clock() - self._spoken < _PLAIN_EVERY:
+            return
         if isinstance(event, Loading):
-            if self._clock() - self._spoken < _PLAIN_EVERY:
-                return
             self.say(f"{event.text}: {event.done} of {event.total or '?'}")
         elif isinstance(event, Started):
             self._pace, self._rounds = TimeLeft(event.rounds, event.first_round, self._clock), event.rounds
             self.say(started_text(event))
             self.say(_table.heading(event.replicates))
         elif isinstance(event, Block):
-            self._pace.block(event.step)
-            if self._clock() - self._spoken < _PLAIN_EVERY:
-                return
             where, numbers = block_text(event, self._pace)
             self.say(f"round {event.round} of {self._rounds - 1}: {where}  {numbers}")
         elif isinstance(event, RoundDone):
@@ -117,8 +116,7 @@ class LiveDisplay(Display):
         )
         self._numbers = Numbers()
         self._task = self._progress.add_task("", total=None, numbers=self._numbers)
-        self._pace = TimeLeft(1)
-        self._started: Started | None = None
+        self._pace, self._rounds, self._steps = TimeLeft(1), 1, 1
 
     def open(self, text: str) -> None:
         """Start the live line, or change its words to what happens outside the rounds."""
@@ -162,34 +160,29 @@ class LiveDisplay(Display):
             self.say(event.text)
 
     def _start(self, event: Started) -> None:
-        self._started = event
-        self._pace = TimeLeft(event.rounds, event.first_round)
+        self._pace, self._rounds, self._steps = TimeLeft(event.rounds, event.first_round), event.rounds, event.steps
         self.say(started_text(event))
         self._console.print(_table.heading(event.replicates), style="bold", markup=False, soft_wrap=True)
         # The first block holds the compilation, which gives no sign of life of its own.
         what = f"round {event.first_round} of {event.rounds - 1}  compiling"
-        total = event.rounds * event.steps
-        done = event.first_round * event.steps
+        total, done = event.rounds * event.steps, event.first_round * event.steps
         self._progress.update(self._task, description=what, total=total, completed=done)
 
     def _after(self, event: RoundDone) -> None:
-        rounds = self._started.rounds if self._started else 1
         following = int(event.metrics.get("round", 0)) + 1
-        if following < rounds:
-            self._progress.update(self._task, description=f"round {following} of {rounds - 1}")
+        if following < self._rounds:
+            self._progress.update(self._task, description=f"round {following} of {self._rounds - 1}")
         else:
             self._outside_rounds("exporting")
 
     def _block(self, event: Block) -> None:
         self._pace.block(event.step)
         where, numbers = block_text(event, self._pace)
-        rounds = self._started.rounds if self._started else event.round + 1
         if event.step >= event.steps:
             where = "measuring"
-        steps = self._started.steps if self._started else event.steps
         # Round 0 may be longer by the steps before the rewind point; the bar gives every round the same length.
-        done = (event.round + event.step / event.steps) * steps
-        what = f"round {event.round} of {rounds - 1}  {where}"
+        done = (event.round + event.step / event.steps) * self._steps
+        what = f"round {event.round} of {self._rounds - 1}  {where}"
         if not self._numbers.final:
             self._numbers.text = numbers
         self._progress.update(self._task, description=what, completed=done)

@@ -25,8 +25,13 @@ def measure_forms(forms: Mapping[str, Form], images: np.ndarray) -> dict[str, Re
         By form: ``bytes``; ``seconds_batch_1`` and ``seconds_batch_64``, medians of calls that take turns with those
         of the other forms; ``largest_difference``, of its logits from those of the dense form; ``bits``.
     """
+    expected = forms["dense"].predict(images)
     found: dict[str, Record] = {
-        name: {"bytes": form.bytes, "bits": form.bits, "largest_difference": _difference(form, forms["dense"], images)}
+        name: {
+            "bytes": form.bytes,
+            "bits": form.bits,
+            "largest_difference": float(np.max(np.abs(form.predict(images) - expected), initial=0.0)),
+        }
         for name, form in forms.items()
     }
     for batch in BATCHES:
@@ -34,10 +39,6 @@ def measure_forms(forms: Mapping[str, Form], images: np.ndarray) -> dict[str, Re
         for name, seconds in medians({name: form.predict for name, form in forms.items()}, some).items():
             found[name][f"seconds_batch_{batch}"] = seconds
     return found
-
-
-def _difference(form: Form, dense: Form, images: np.ndarray) -> float:
-    return float(np.max(np.abs(form.predict(images) - dense.predict(images)), initial=0.0))
 
 
 def medians(functions: Mapping[str, Predict], images: np.ndarray) -> dict[str, float]:

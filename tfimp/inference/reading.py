@@ -56,10 +56,15 @@ def read(model: Model) -> Graph:
     package = package_of(model)
     reader = _Reader(importlib.import_module(package), package)
     graph = _functional(model, package)
+    if graph is None:
+        advice = f"{type(model).__name__} is a subclassed model with a call of its own, which cannot be followed"
+        if type(model).__name__ == "Sequential":
+            advice = "its input shape is not known; call model.build(input_shape)"
+        raise ConfigError(f"the model {model.name!r} cannot be made compact: {advice}")
     inputs = [reader.new_value(tensor.shape) for tensor in graph.inputs]
     for value, tensor in zip(inputs, graph.inputs, strict=True):
         reader.steps.append(Step("input", (), (value,), tensor))
-    outputs = reader.open(model, inputs)
+    outputs = reader.open(graph, inputs)
     used = collections.Counter(id(step.layer) for step in reader.steps if step.kind != "input")
     for step in reader.steps:
         if used[id(step.layer)] > 1 and step.arrays:  # weights that serve several places stay whole
@@ -67,24 +72,14 @@ def read(model: Model) -> Graph:
     return Graph(reader.steps, reader.shapes, tuple(outputs), model)
 
 
-def _functional(model: Model, package: str) -> Model:
-    """The functional model, or the one inside a Sequential."""
+def _functional(model: Model, package: str) -> Model | None:
+    """The functional model, or the one inside a Sequential; None of a model that is more than its layers."""
+    if not type(model).call.__module__.startswith(package):
+        return None
     if package == "tf_keras":
-        found = model if getattr(model, "_is_graph_network", False) else None
-    else:
-        found = getattr(model, "_functional", model)
-        found = found if hasattr(found, "_nodes_by_depth") else None
-    if found is not None and not type(model).call.__module__.startswith(package):
-        found = None
-    if found is None:
-        sequential = type(model).__name__ == "Sequential"
-        advice = (
-            "its input shape is not known; call model.build(input_shape)"
-            if sequential
-            else f"{type(model).__name__} is a subclassed model with a call of its own, which cannot be followed"
-        )
-        raise ConfigError(f"the model {model.name!r} cannot be made compact: {advice}")
-    return found
+        return model if getattr(model, "_is_graph_network", False) else None
+    found = getattr(model, "_functional", model)
+    return found if hasattr(found, "_nodes_by_depth") else None
 
 
 class _Reader:
@@ -97,9 +92,8 @@ class _Reader:
         self.shapes[len(self.shapes)] = tuple(shape)[1:]
         return len(self.shapes) - 1
 
-    def open(self, model: Model, inputs: list[int]) -> list[int]:
-        """Read the steps of a model, nested ones included, whose inputs are given; returns its outputs."""
-        graph = _functional(model, self.package)
+    def open(self, graph: Model, inputs: list[int]) -> list[int]:
+        """Read the steps of a functional model, nested ones included, whose inputs are given; returns its outputs."""
         values = {id(tensor): value for tensor, value in zip(graph.inputs, inputs, strict=True)}
         for depth in sorted(graph._nodes_by_depth, reverse=True):
             for node in graph._nodes_by_depth[depth]:
@@ -108,8 +102,9 @@ class _Reader:
                 if all(id(tensor) in values for tensor in tensors_out):
                     continue  # an input
                 given = [values[id(tensor)] for tensor in tensors_in]
-                if isinstance(layer, self.keras.Model) and _can_open(layer, self.package) and not _arguments(node):
-                    made = self.open(layer, given)
+                nested = _functional(layer, self.package) if isinstance(layer, self.keras.Model) else None
+                if nested is not None and not _arguments(node):
+                    made = self.open(nested, given)
                 else:
                     made = self._read(layer, node, given, tensors_in, tensors_out)
                 values.update(zip(map(id, tensors_out), made, strict=True))
@@ -194,15 +189,6 @@ class _Reader:
         vectors = {"mean": mean.reshape(-1), "divisor": divisor, "variance": variance.reshape(-1)}
         step.kind = "centre"
         step.arrays = {name: np.broadcast_to(vector, features).copy() for name, vector in vectors.items()}
-
-
-def _can_open(model: Model, package: str) -> bool:
-    """Whether a nested model is nothing but its layers."""
-    try:
-        _functional(model, package)
-    except ConfigError:
-        return False
-    return True
 
 
 def _arguments(node: Node) -> Record:

@@ -137,9 +137,8 @@ def _engine(on: str, slurm: Mapping[str, object], gpus: Sequence[str]) -> Callab
 
 
 def _run(found: Sweep, engine: SweepEngine, cells: Sequence[Cell], tell: Listener) -> None:
-    clock = Clock(found.path, cells)
     try:
-        _watch(found, engine, cells, tell, clock)
+        _watch(found, engine, cells, tell)
     except KeyboardInterrupt:
         ask_to_stop(found.path)
         limit = time.monotonic() + PATIENCE
@@ -148,8 +147,8 @@ def _run(found: Sweep, engine: SweepEngine, cells: Sequence[Cell], tell: Listene
         raise
 
 
-def _watch(found: Sweep, engine: SweepEngine, cells: Sequence[Cell], tell: Listener, clock: Clock) -> None:
-    number = len(found.cells) - len(cells)
+def _watch(found: Sweep, engine: SweepEngine, cells: Sequence[Cell], tell: Listener) -> None:
+    clock, number = Clock(found.path, cells), len(found.cells) - len(cells)
     for ended in engine.submit(cells):
         if ended is None:
             tell(clock.underway())

@@ -96,11 +96,7 @@ def cell_state(root: Path, cell: Cell) -> CellState:
     if not folder.is_dir():
         return CellState(cell, "waiting")
     facts = read_cell(folder)
-    found: Record = {
-        "attempts": _whole(facts, "attempts"),
-        "host": _word(facts, "host"),
-        "error": _word(facts, "error"),
-    }
+    found: Record = {word: _word(facts, word) for word in ("host", "error")} | {"attempts": _attempts(facts)}
     status, rounds = "waiting", 0
     if os.path.lexists(folder / "run.json"):
         try:
@@ -133,8 +129,8 @@ def write_cell(folder: Path, **facts: object) -> None:
     write_whole(folder, CELL, content=to_json(document))
 
 
-def _whole(facts: Record, key: str) -> int:
-    value = facts.get(key)
+def _attempts(facts: Record) -> int:
+    value = facts.get("attempts")
     return value if type(value) is int and 0 <= value < 2**31 else 0
 
 

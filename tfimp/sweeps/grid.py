@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfimp._kinds import Record
-from tfimp.config import RunConfig, parse_setting, read_config_file, read_preset
+from tfimp.config import DEFAULT_PRESET, RunConfig, parse_setting, read_config_file, read_preset
 from tfimp.errors import ConfigError, nearest
 
 MOST_CELLS = 100_000
@@ -102,15 +102,13 @@ class Grid:
         if name not in self.bases:
             raise ConfigError(f"unknown preset {name!r}{nearest(str(name), self.bases)} in the grid")
         # A run's exports and events are asked for by those who want them of every cell.
-        merged = _merged({"export": {"rounds": [], "tensorboard": False}}, self._settings_of(name), settings)
+        flat = flatten(self.bases[name])
+        base = {key: value for key, value in flat.items() if key != "about" and not key.startswith("export.")}
+        merged = _merged({"export": {"rounds": [], "tensorboard": False}}, base, settings)
         config = RunConfig.from_dict(merged)
         varied = {key: value for key, value in chosen.items() if key != "seed"}
         condition = folder_name(varied) if varied else name
         return Cell(condition, config.seed, config, dict(chosen))
-
-    def _settings_of(self, name: str) -> Record:
-        flat = flatten({key: value for key, value in self.bases[name].items() if key != "about"})
-        return {key: value for key, value in flat.items() if not key.startswith("export.")}
 
     @property
     def factors(self) -> dict[str, list[Any]]:
@@ -259,8 +257,6 @@ def _values(table: Mapping[str, object]) -> dict[str, list[Any]]:
 
 
 def _bases(source: Mapping[str, object], products: Iterable[Values], where: str) -> dict[str, Mapping[str, object]]:
-    from tfimp.config import DEFAULT_PRESET
-
     if "preset" in source and "config" in source:
         raise ConfigError(f"{where}: preset and config exclude each other; give one of them")
     bases: dict[str, Mapping[str, object]] = {}

@@ -89,13 +89,13 @@ def rows(found: Sweep, density: float | None = None) -> tuple[float, list[Row]]:
     return at, lines
 
 
-def sentences(found: Sweep) -> list[str]:
+def sentences(found: Sweep, density: float | None = None) -> list[str]:
     """What each condition shows against the first, and what it does not: a sentence with its intervals for each.
 
     A measure shows a difference where the 95% interval over seeds (Welch) leaves zero out; of twenty measures one does
     by chance. There is no sentence about conditions of a single cell.
     """
-    at = density_of(found)
+    at = density_of(found, density)
     conditions = groups(found)
     lines = []
     for other in conditions[1:]:
