@@ -102,8 +102,8 @@ class Grid:
         if name not in self.bases:
             raise ConfigError(f"unknown preset {name!r}{nearest(str(name), self.bases)} in the grid")
         # A run's exports and events are asked for by those who want them of every cell.
-        flat = flatten(self.bases[name])
-        base = {key: value for key, value in flat.items() if key != "about" and not key.startswith("export.")}
+        flat = flatten({key: value for key, value in self.bases[name].items() if key != "about"})
+        base = {key: value for key, value in flat.items() if not key.startswith("export.")}
         merged = _merged({"export": {"rounds": [], "tensorboard": False}}, base, settings)
         config = RunConfig.from_dict(merged)
         varied = {key: value for key, value in chosen.items() if key != "seed"}
