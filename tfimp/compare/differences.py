@@ -56,8 +56,7 @@ def common_densities(groups: Sequence[Group], count: int = 3) -> list[float]:
 
 def _sparsest(run: Run) -> float:
     known = read.densities(run)
-    known = known[np.isfinite(known)]
-    return float(known.min()) if len(known) else math.inf
+    return float(known[np.isfinite(known)].min(initial=math.inf))
 
 
 def at_density(run: Run, measure: Headline, density: float) -> float:

@@ -92,9 +92,8 @@ def part_of(name: str) -> str:
 def listed(headers: Mapping[str, Header]) -> str:
     """What a file holds, in words."""
     some = [f"{name[:40]} {'x'.join(map(str, shape)) or 'number'} {dtype}" for name, (shape, dtype) in headers.items()]
-    return (
-        f"got {', '.join(some[:6])}{f' and {len(some) - 6} more' if len(some) > 6 else ''}" if some else "got no array"
-    )
+    more = f" and {len(some) - 6} more" if len(some) > 6 else ""
+    return f"got {', '.join(some[:6]) or 'no array'}{more}"
 
 
 def _first(where: str, names: list[tuple[int, str]]) -> str:

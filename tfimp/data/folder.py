@@ -44,13 +44,15 @@ def load(config: DataConfig, progress: Progress | None = None) -> Dataset:
     if len(classes) < 2 or len(set(classes)) < len(classes):
         raise ConfigError(f"data.classes must name at least two classes, each once, got {list(wanted)}")
     side = config.side or _SIDE
-    files = [file for part in tree.parts.values() for name in classes for file in part.get(name, [])]
-    top = brightest(files)
+    files = {
+        part: [(file, label) for label, name in enumerate(classes) for file in found.get(name, [])]
+        for part, found in tree.parts.items()
+    }
+    top = brightest(file for labelled in files.values() for file, _ in labelled)
     seen = Encountered()
     tell = progress or silent
     parts = {
-        part: _read(f"reading {part} of {path}", found, classes, config, top, seen, tell)
-        for part, found in tree.parts.items()
+        part: _read(f"reading {part} of {path}", labelled, config, top, seen, tell) for part, labelled in files.items()
     }
     shape = (side, side, 3 if config.colour else 1)
     notes = [*tree.all_notes(), *seen.notes(side, config.colour)]
@@ -67,15 +69,8 @@ def _names(path: Path, tree: Tree) -> dict[str, str]:
 
 
 def _read(
-    text: str,
-    found: dict[str, list[Path]],
-    classes: list[str],
-    config: DataConfig,
-    top: float,
-    seen: Encountered,
-    tell: Progress,
+    text: str, files: list[tuple[Path, int]], config: DataConfig, top: float, seen: Encountered, tell: Progress
 ) -> Split:
-    files = [(file, label) for label, name in enumerate(classes) for file in found.get(name, [])]
     side, channels = config.side or _SIDE, 3 if config.colour else 1
     images = room((len(files), side * side * channels), np.uint8 if top == 255 else np.float32)
     for row, (file, _) in enumerate(files):

@@ -8,6 +8,7 @@ Plain files are memory-mapped.
 from __future__ import annotations
 
 import gzip
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,8 +64,7 @@ def read(file: Path) -> np.ndarray:
                 return _mapped(file, opened.read(256), file.stat().st_size)
             with gzip.GzipFile(fileobj=opened) as content:
                 head = content.read(256)
-                offset, shape, dtype = _header(file, head)
-                size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+                offset, shape, dtype, size = _header(file, head)
                 _archive.check_size(file, size)
                 rest = _bounded(content, size + offset - len(head))
                 data = (head + rest)[offset:]
@@ -85,18 +85,18 @@ def _bounded(content: gzip.GzipFile, size: int) -> bytes:
     return b"".join(pieces)
 
 
-def _header(file: Path, head: bytes) -> tuple[int, tuple[int, ...], np.dtype]:
-    """Where the numbers begin, their shape and type."""
+def _header(file: Path, head: bytes) -> tuple[int, tuple[int, ...], np.dtype, int]:
+    """Where the numbers begin, their shape and type, and how many bytes they take."""
     axes = head[3] if len(head) > 4 else 0
     if len(head) < 4 + 4 * axes or head[:2] != b"\0\0" or head[2] not in _TYPES or not 1 <= axes <= 4:
         raise DataError(f"{str(file)!r} does not begin as an idx file: {head[:4].hex(' ') or 'it is empty'}")
     shape = tuple(map(int, np.frombuffer(head, ">u4", axes, 4)))
-    return 4 + 4 * axes, shape, np.dtype(_TYPES[head[2]])
+    dtype = np.dtype(_TYPES[head[2]])
+    return 4 + 4 * axes, shape, dtype, math.prod(shape) * dtype.itemsize
 
 
 def _mapped(file: Path, head: bytes, size: int) -> np.ndarray:
-    offset, shape, dtype = _header(file, head)
-    claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    offset, shape, dtype, claimed = _header(file, head)
     if claimed != size - offset:
         raise DataError(f"{str(file)!r} claims {claimed} bytes of numbers and has {size - offset}")
     if not claimed:

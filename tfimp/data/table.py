@@ -117,15 +117,11 @@ def _form(file: Path, config: DataConfig) -> _Form:
     if not inputs:
         raise DataError(f"{str(file)!r} has no columns of inputs")
     for row in body:
-        if (
-            len(row) == width
-            and (wrong := next((column for column in inputs if not _is_number(row[column])), None)) is not None
-        ):
+        for wrong in (column for column in inputs if len(row) == width and not _is_number(row[column])):
             name = header[wrong] if header else f"number {wrong + 1}"
             raise DataError(f"{str(file)!r}: column {name} holds {row[wrong][:40]!r}, inputs must be numbers")
-    unused = (
-        f", not {', '.join(header[column] or 'the unnamed one' for column in sorted(left_out))}" if left_out else ""
-    )
+    names = ", ".join(header[column] or "the unnamed one" for column in sorted(left_out))
+    unused = f", not {names}" if names else ""
     return _Form(delimiter, header, label, inputs, f"labels from {how}, inputs from {len(inputs)} columns{unused}")
 
 
@@ -148,7 +144,7 @@ def _label_column(file: Path, header: Sequence[str], body: list[list[str]], aske
     if len(texts) == 1:
         return texts[0], f"column {header[texts[0]] if header else f'number {texts[0] + 1}'}, the only one of texts"
     side = round((width - 1) ** 0.5)
-    squares = {side * side for side in (side,)} | {3 * round(((width - 1) / 3) ** 0.5) ** 2}
+    squares = {side**2, 3 * round(((width - 1) / 3) ** 0.5) ** 2}
     if not header and width - 1 in squares and width > 16 and all(re.fullmatch(r"\s*\d+\s*", row[0]) for row in body):
         return 0, "the first column, before a square of pixels"
     columns = f"its columns are {', '.join(header[:8])}" if header else f"it has {width} columns and no header"

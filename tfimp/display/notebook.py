@@ -79,8 +79,8 @@ class NotebookDisplay(Display):
         rows = [[""] * width + table.headings(), *self._rows] if self._rows else []
         bar = ""
         if self._line:
-            bar = f'<progress value="{self._share:.4f}" max="1" style="width: 16em"></progress> '
-            bar = f"<div>{bar}{html.escape(self._line)}</div>"
+            drawn = f'<progress value="{self._share:.4f}" max="1" style="width: 16em"></progress>'
+            bar = f"<div>{drawn} {html.escape(self._line)}</div>"
         notes = "".join(f"<div>{html.escape(note)}</div>" for note in self._notes)
         self._handle.update(self._html(html_table(self._heading, rows) + bar + notes))
 

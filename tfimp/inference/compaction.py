@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tfimp.inference.graph import Graph, Step
 
 Features = dict[int, NDArray[np.bool_]]
+Samples = Mapping[int, np.ndarray]
 FOLDING_ERROR = 2e-6
 """A batch-norm is folded into a kernel where rounding what cancels in the sums can cost at most this.
 
@@ -25,7 +26,7 @@ each other enter these sums, and float32 rounds each of them; the unfolded form 
 """
 
 
-def constants(graph: Graph, samples: Mapping[int, np.ndarray]) -> Features:
+def constants(graph: Graph, samples: Samples) -> Features:
     """Per value, the features that are the same number whatever the inputs are.
 
     Args:
@@ -61,7 +62,7 @@ def _reads(step: Step) -> NDArray[np.bool_]:
     return (kernel != 0).any(axis=tuple(range(kernel.ndim - 2)))
 
 
-def needed(graph: Graph, constant: Features, samples: Mapping[int, np.ndarray]) -> Features:
+def needed(graph: Graph, constant: Features, samples: Samples) -> Features:
     """Per value, the features that the compact model has to hold.
 
     Args:
@@ -80,7 +81,7 @@ def needed(graph: Graph, constant: Features, samples: Mapping[int, np.ndarray]) 
     return need
 
 
-def _hand_on(step: Step, graph: Graph, need: Features, constant: Features, samples: Mapping[int, np.ndarray]) -> None:
+def _hand_on(step: Step, graph: Graph, need: Features, constant: Features, samples: Samples) -> None:
     """What the outputs of a step need of its inputs, and the other way round where both hold the same features."""
     ins, outs = step.inputs, step.outputs
     if step.kind in ("dense", "convolution"):
@@ -113,7 +114,7 @@ def _stand_in(step: Step, graph: Graph) -> int:
     return next((value for value in inputs if len(graph.shapes[value]) == rank == 1), step.inputs[0])
 
 
-def shrink(graph: Graph, samples: Mapping[int, np.ndarray], folding_error: float = FOLDING_ERROR) -> Graph:
+def shrink(graph: Graph, samples: Samples, folding_error: float = FOLDING_ERROR) -> Graph:
     """The compact graph.
 
     Args:
@@ -140,7 +141,7 @@ def shrink(graph: Graph, samples: Mapping[int, np.ndarray], folding_error: float
             ins = (renamed.get(stand_in := _stand_in(step, graph), stand_in),)
         new = dataclasses.replace(step, inputs=ins, arrays=dict(step.arrays))
         small.steps.append(new)
-        _cut(new, step, graph, need, constant, held, samples)
+        _cut(new, step, need, constant, held, samples)
         for value in step.outputs:
             mask = held[value]
             small.shapes[value] = (*graph.shapes[value][:-1], int(mask.sum())) if graph.shapes[value] else ()
@@ -163,19 +164,11 @@ def _drop_unread(graph: Graph) -> None:
             graph.steps.remove(step)
 
 
-def _cut(
-    new: Step,
-    step: Step,
-    graph: Graph,
-    need: Features,
-    constant: Features,
-    held: Features,
-    samples: Mapping[int, np.ndarray],
-) -> None:
+def _cut(new: Step, step: Step, need: Features, constant: Features, held: Features, samples: Samples) -> None:
     """Leave in a step's arrays what the compact graph holds, and note what its outputs hold."""
     ins, outs = step.inputs, step.outputs
     if step.kind in ("input", "whole"):
-        held.update({value: np.ones(graph.features(value), bool) for value in outs})
+        held.update({value: np.ones_like(need[value]) for value in outs})
     elif step.kind == "flatten":
         held[outs[0]] = np.tile(held[ins[0]], need[outs[0]].size // held[ins[0]].size)
     elif step.kind == "concatenate":

@@ -88,7 +88,7 @@ def render(
         "title": sweep["name"] if sweep else _title(runs),
         "version": __version__,
         "sweep": sweep,
-        "runs": [] if sweep else _sections(runs, at_hand),
+        "runs": [] if sweep else [_section(i, run, len(runs) > 1, at_hand) for i, run in enumerate(runs)],
         "comparison": _comparison(with_rounds) if len(with_rounds) > 1 else None,
         "scales": colour_scales(),
     }
@@ -99,13 +99,8 @@ def _title(runs: Sequence[Run]) -> str:
     return " · ".join(read.name_of(run) for run in runs[:3]) + (" …" if len(runs) > 3 else "")
 
 
-def _sections(runs: Sequence[Run], at_hand: Sequence[Mapping[str, Figure]]) -> list[Record]:
-    known = [*at_hand, *({} for _ in runs[len(at_hand) :])]
-    return [_section(run, i, len(runs) > 1, drawn) for i, (run, drawn) in enumerate(zip(runs, known, strict=True))]
-
-
-def _section(run: Run, position: int, several: bool, at_hand: Mapping[str, Figure]) -> Record:
-    best = run.best_sparse
+def _section(position: int, run: Run, several: bool, at_hand: Sequence[Mapping[str, Figure]]) -> Record:
+    best, drawn = run.best_sparse, at_hand[position] if position < len(at_hand) else {}
     return {
         "id": f"run-{position}",
         "name": read.name_of(run),
@@ -115,7 +110,7 @@ def _section(run: Run, position: int, several: bool, at_hand: Mapping[str, Figur
         "headline": facts.headline(run),
         "curves": first_screen(run),
         "facts": facts.what_was_run(run),
-        "chapters": _chapters(run, at_hand) if run.rounds else [],
+        "chapters": _chapters(run, drawn) if run.rounds else [],
         "columns": table.headings(),
         "rows": [{"cells": table.cells(stored.metrics), "best": stored is best} for stored in run.rounds],
         "legend": " ".join(table.legend([run.removes_by]).split()),
@@ -130,13 +125,8 @@ def _chapters(run: Run, at_hand: Mapping[str, Figure]) -> list[Record]:
         drawn = {name: at_hand.get(name) or draw_figure(run, name) for name in chapter.figures}
         figures = [_figure_entry(name, picture) for name, picture in drawn.items() if not says_nothing(picture)]
         if figures:
-            found.append({
-                "slug": chapter.slug,
-                "title": chapter.title,
-                "question": chapter.question,
-                "sentence": facts.sentences(run).get(chapter.slug, ""),
-                "figures": figures,
-            })  # fmt: skip
+            sentence = facts.sentences(run).get(chapter.slug, "")
+            found.append(vars(chapter) | {"sentence": sentence, "figures": figures})
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import collections
+import functools
 import os
 import traceback
 from collections.abc import Sequence
@@ -25,9 +25,6 @@ KEPT_DATASETS, LONGEST_TRACEBACK = 2, 10_000
 
 class Stopped(KeyboardInterrupt):
     """The sweep was told to stop; the run has written its checkpoint."""
-
-
-_datasets: collections.OrderedDict[DataConfig, Any] = collections.OrderedDict()
 
 
 def run_cell(root: str, name: str, toml: str, plugins: Sequence[str] = ()) -> str:
@@ -82,13 +79,9 @@ def _run(config: RunConfig, folder: Path, begun: bool, root: Path) -> None:
     run(config, folder, resume=begun, progress=listen, dataset=_load(config.data))
 
 
+@functools.lru_cache(KEPT_DATASETS)
 def _load(section: DataConfig) -> Any:
     """The data set of the cell before, where it is the same."""
     from tfimp import data
 
-    if section not in _datasets:
-        _datasets[section] = data.load(section)
-    _datasets.move_to_end(section)
-    while len(_datasets) > KEPT_DATASETS:
-        _datasets.popitem(last=False)
-    return _datasets[section]
+    return data.load(section)

@@ -164,8 +164,7 @@ class DaskEngine:
 def _how_far(root: Path, cell: Cell) -> tuple[Any, ...]:
     """Rounds and checkpoint of a cell, to tell whether it got further."""
     folder = cell_folder(root, cell)
-    checkpoint = folder / "checkpoint"
-    rounds = folder / "rounds"
+    checkpoint, rounds = folder / "checkpoint", folder / "rounds"
     return (
         sorted(os.listdir(rounds)) if rounds.is_dir() else [],
         checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0,
