@@ -12,6 +12,7 @@ import click
 
 from tfimp.cli._streams import say
 from tfimp.display import table as _table
+from tfimp.errors import TfimpError
 
 if TYPE_CHECKING:
     from tfimp.progress import Finished
@@ -29,7 +30,6 @@ def kept(path: Path) -> str:
 def how_to_go_on(path: Path, figures: bool) -> str:
     """What is stored of a run that did not end by itself, and the exact command that goes on."""
     from tfimp import registry, store
-    from tfimp.errors import TfimpError
 
     quoted = shlex.quote(str(path))
     try:

@@ -12,7 +12,7 @@ import click
 
 from tfimp.cli._errors import Ended, one_line
 from tfimp.config import DEFAULT_PRESET
-from tfimp.errors import StoreError, TfimpError
+from tfimp.errors import ConfigError, StoreError, TfimpError
 
 if TYPE_CHECKING:
     from tfimp.config import RunConfig
@@ -27,8 +27,6 @@ def user_path(text: str | Path) -> Path:
     Raises:
         ConfigError: the home folder of somebody who has none.
     """
-    from tfimp.errors import ConfigError
-
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -174,7 +172,6 @@ def asked_by_ini(
         ConfigError: --preset or --config beside it, or whatever the file has wrong.
     """
     from tfimp import config
-    from tfimp.errors import ConfigError
     from tfimp.ini import read_ini
 
     preset, config_file, settings, seed = given
@@ -197,7 +194,6 @@ def choose(
         ConfigError: both a preset and a file, or whatever ``tfimp.config.resolve`` finds.
     """
     from tfimp import config
-    from tfimp.errors import ConfigError
 
     if preset is not None and config_file is not None:
         raise ConfigError(f"--preset {preset!r} and --config {config_file!r} exclude each other; give one of them")

@@ -14,6 +14,7 @@ from tfimp._text import printable
 from tfimp.cli import _options
 from tfimp.cli._options import command as tfimp_command
 from tfimp.cli._streams import say
+from tfimp.errors import ConfigError
 
 if TYPE_CHECKING:
     from tfimp.compare import Difference, Group, RunOverlap
@@ -42,7 +43,6 @@ FORMATS = ("png", "pdf", "svg")
 def command(runs: tuple[Path, ...], formats: tuple[str, ...], as_json: bool, out: Path | None) -> None:
     """Runs that differ in their seeds only make a group; the first group is what the others are compared with."""
     from tfimp import compare, store
-    from tfimp.errors import ConfigError
 
     folders = list(dict.fromkeys(folder for run in runs for folder in store.members(run)))
     if len(folders) < 2:

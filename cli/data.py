@@ -14,6 +14,7 @@ from tfimp.cli import _options
 from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
 from tfimp.cli._streams import say
+from tfimp.errors import ConfigError
 
 if TYPE_CHECKING:
     from tfimp.data.dataset import Dataset
@@ -42,8 +43,6 @@ def command(
     preview: Path | None,
 ) -> None:
     """Load the data set as a run would; no network is trained."""
-    from tfimp.errors import ConfigError
-
     given = (preset, config_file, settings, None)
     config = _options.asked_by_ini(ini_file, given)[1] if ini_file is not None else _options.choose(*given)[1]
     if preview is not None and preview.suffix.lower() not in (".png", ".pdf", ".svg"):

@@ -20,6 +20,7 @@ from tfimp.cli._options import Verbosity
 from tfimp.cli._options import command as tfimp_command
 from tfimp.cli._streams import say
 from tfimp.display import table as _table
+from tfimp.errors import ConfigError, DivergedError, StoreError, TfimpError
 
 if TYPE_CHECKING:
     from tfimp.config import RunConfig
@@ -136,8 +137,6 @@ def asked_by_ini(ini_file: str, given: Given, out: str | None) -> tuple[Path, Ru
 
 def folder(out: str | None, name: str) -> Path:
     """``--out``, or ``runs/NAME``."""
-    from tfimp.errors import ConfigError
-
     if out is not None and not out.strip():
         raise ConfigError(f"--out takes a folder, got {out!r}")
     return _options.user_path(out) if out is not None else Path("runs") / name
@@ -165,7 +164,6 @@ def check_free(path: Path) -> None:
         StoreError: says what is there and what to do.
     """
     from tfimp import store
-    from tfimp.errors import StoreError
 
     if (path / "run.json").exists():
         run = store.open_run(path)
@@ -188,8 +186,6 @@ def check_writable(path: Path) -> None:
     Raises:
         StoreError: names the folder that stands in the way.
     """
-    from tfimp.errors import StoreError
-
     existing = path.absolute()
     while not os.path.lexists(existing) and existing != existing.parent:
         existing = existing.parent
@@ -206,7 +202,6 @@ def work(config: RunConfig, path: Path, *, resume: bool, force: bool, figures: b
     from tfimp import _tensorflow
     from tfimp.cli._signals import Interruptions, Signalled
     from tfimp.display import terminal as _display
-    from tfimp.errors import DivergedError, TfimpError
 
     display = _display.choose_display()
     say(_table.beginning(str(path), config))

@@ -13,6 +13,7 @@ from tfimp._kinds import Record
 from tfimp.cli._ending import count
 from tfimp.cli._errors import FAILED, INTERRUPTED, Ended, one_line, printable
 from tfimp.cli._options import command as tfimp_command
+from tfimp.errors import ConfigError
 
 if TYPE_CHECKING:
     from tfimp.sweeps import Grid, Sweep
@@ -63,8 +64,6 @@ def command(
     dry_run: bool,
 ) -> None:
     """Check every cell, run those that are left, say how each ended."""
-    from tfimp.errors import ConfigError
-
     asked = {"GRID.toml": grid_file, "--preset": preset, "--over": over, "--set": settings, "--small": small}
     goes_on = resume or bool(add)
     given = [name for name, value in asked.items() if value]
@@ -100,7 +99,6 @@ def chosen(
     """Folder, grid and table of workers of a new sweep."""
     from tfimp import sweeps
     from tfimp.config import file_name, parse_setting
-    from tfimp.errors import ConfigError
 
     if grid_file is not None and preset is not None:
         raise ConfigError(f"GRID.toml {grid_file!r} and --preset {preset!r} exclude each other; give one of them")
@@ -116,7 +114,6 @@ def chosen(
 def resumed(out: str | None, add: tuple[str, ...]) -> tuple[Path, Grid, Record]:
     """Folder and grid of the sweep to go on with, with further values."""
     from tfimp import sweeps
-    from tfimp.errors import ConfigError
 
     if out is None:
         raise ConfigError("--resume and --add need the sweep's folder; give it by --out")
@@ -127,8 +124,6 @@ def resumed(out: str | None, add: tuple[str, ...]) -> tuple[Path, Grid, Record]:
 
 def gpus_of(text: str) -> list[str]:
     """``0,1`` as names of GPUs."""
-    from tfimp.errors import ConfigError
-
     found = [word.strip() for word in text.split(",")]
     if not all(found):
         raise ConfigError(f"--gpus takes numbers with commas between, as 0,1; got {text!r}")
@@ -137,8 +132,6 @@ def gpus_of(text: str) -> list[str]:
 
 def slurm_options(text: str | None) -> Record:
     """``partition=gpu,gres=gpu:1,time=8h`` as options of sbatch."""
-    from tfimp.errors import ConfigError
-
     found: Record = {}
     for word in (text or "").split(",") if text else []:
         key, equals, value = word.partition("=")
