@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import warnings
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,23 @@ class PrunedBase:
             own.setdefault(str(len(self.pruning_vars)), np.array(self.progress.written, np.int32))
         super().load_own_variables(own)  # type: ignore[misc]
 
+    @contextmanager
+    def _masked_gradients(self, owners: Iterable[Layer], mask_gradient: Callable[..., Tensor]) -> Iterator[None]:
+        """Within the block the pruned weights of these layers are tensors whose gradient is masked."""
+        masks = {id(weight): mask for weight, mask, *_ in self.pruning_vars}
+        replaced: list[tuple[Record, str, Variable]] = []
+        try:
+            for owner in owners:
+                for name, value in list(owner.__dict__.items()):
+                    if id(value) in masks:
+                        replaced.append((owner.__dict__, name, value))
+                        # Written past __setattr__, which would track the tensor in place of the variable.
+                        owner.__dict__[name] = mask_gradient(value, masks[id(value)], self.gradients.get(id(value)))
+            yield
+        finally:
+            for attributes, name, value in replaced:
+                attributes[name] = value
+
     def _speak_up(self) -> None:
         """Say it where a schedule is not done and nobody prunes; once for each call of `tfimp.prune`."""
         schedule = self.pruning_schedule.schedule
@@ -121,6 +139,16 @@ def watch_legacy_files(module: Any) -> None:
         return write(group, model)
 
     module.save_weights_to_hdf5_group = watched
+
+
+def masked_in_tensorflow(gradient: Tensor, kept: Tensor) -> Tensor:
+    """A gradient where the mask is 1; not a plain product: one that overflowed must not make a pruned weight NaN."""
+    import tensorflow as tf
+
+    if isinstance(gradient, tf.IndexedSlices):
+        rows = tf.math.multiply_no_nan(gradient.values, tf.gather(kept, gradient.indices))
+        return tf.IndexedSlices(rows, gradient.indices, gradient.dense_shape)
+    return tf.math.multiply_no_nan(gradient, kept)
 
 
 def running_mean(mean: Variable, gradient: Tensor) -> Tensor:

@@ -6,16 +6,15 @@ As with tf_keras, a pruned weight is set to zero once and only its gradient is m
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import keras
 from keras import ops
 
 from tfimp._kinds import Layer, Record, Tensor, Variable
 from tfimp.errors import ConfigError
+from tfimp.pruning.keras import base
 from tfimp.pruning.keras import weights as tables
-from tfimp.pruning.keras.base import LayerSchedule, PrunedBase, running_mean, watch_legacy_files
 from tfimp.pruning.keras.registration import make_room
 from tfimp.pruning.keras.zeros import KeepsZero
 from tfimp.pruning.names import short_names
@@ -28,11 +27,11 @@ _CALL_ATTRIBUTES = (
 )  # fmt: skip
 
 make_room("keras", keras.utils.get_custom_objects())
-watch_legacy_files(keras.src.legacy.saving.legacy_h5_format)
+base.watch_legacy_files(keras.src.legacy.saving.legacy_h5_format)
 
 
 @keras.saving.register_keras_serializable("tfimp")
-class PrunedLayer(PrunedBase, keras.layers.Wrapper):
+class PrunedLayer(base.PrunedBase, keras.layers.Wrapper):
     """A layer with masks: the forward pass is the layer's own, the gradient of every pruned weight is 0.
 
     Args:
@@ -46,7 +45,7 @@ class PrunedLayer(PrunedBase, keras.layers.Wrapper):
     def __init__(
         self,
         layer: Layer,
-        pruning_schedule: LayerSchedule,
+        pruning_schedule: base.LayerSchedule,
         scope: str = "layer",
         include_bias: bool = False,
         pattern: str = "",
@@ -115,7 +114,7 @@ class PrunedLayer(PrunedBase, keras.layers.Wrapper):
         if keras.backend.backend() == "jax":
             # Under jit these are the masks as they are passed in, which the optimiser's part would not see otherwise.
             self.__dict__["_traced"] = {id(mask): mask.value for _, mask in self.pruning_vars}
-        with _masked_gradients(self.layer, self.pruning_vars, self.gradients):
+        with self._masked_gradients(self.layer._flatten_layers(), _mask_gradient):
             return self.layer(*args, **kwargs)
 
     def compute_output_shape(self, *args: object, **kwargs: object) -> object:
@@ -138,7 +137,7 @@ class PrunedLayer(PrunedBase, keras.layers.Wrapper):
     def from_config(cls, config: Record, custom_objects: Mapping[str, object] | None = None) -> PrunedLayer:
         """The wrapper that `get_config` described."""
         config = dict(config)
-        config["pruning_schedule"] = LayerSchedule.from_config(config["pruning_schedule"])
+        config["pruning_schedule"] = base.LayerSchedule.from_config(config["pruning_schedule"])
         config["layer"] = keras.saving.deserialize_keras_object(config["layer"], custom_objects=custom_objects)
         return cls(**config)
 
@@ -164,26 +163,6 @@ class PrunedLayer(PrunedBase, keras.layers.Wrapper):
         return passed
 
 
-@contextmanager
-def _masked_gradients(
-    layer: Layer, pruning_vars: Sequence[Sequence[Variable]], means: Mapping[int, Variable]
-) -> Iterator[None]:
-    """Within the block the layer's pruned weights are tensors whose gradient is masked."""
-    masks = {id(weight): mask for weight, mask, *_ in pruning_vars}
-    replaced: list[tuple[Record, str, Variable]] = []
-    try:
-        for owner in layer._flatten_layers():
-            for name, value in list(owner.__dict__.items()):
-                if id(value) in masks:
-                    replaced.append((owner.__dict__, name, value))
-                    # Written past __setattr__, which would track the tensor in place of the variable.
-                    owner.__dict__[name] = _mask_gradient(value, masks[id(value)], means.get(id(value)))
-        yield
-    finally:
-        for attributes, name, value in replaced:
-            attributes[name] = value
-
-
 def _mask_gradient(weight: Variable, mask: Variable, mean: Variable | None = None) -> Tensor:
     """The weight itself forward (its pruned entries are zero already); backward, its gradient where the mask is 1."""
     value = ops.convert_to_tensor(weight)
@@ -194,7 +173,7 @@ def _mask_gradient(weight: Variable, mask: Variable, mean: Variable | None = Non
         def gradient(*args: Tensor, upstream: Tensor = None) -> Tensor:
             upstream = args[0] if upstream is None else upstream
             if mean is not None:
-                mean.assign(running_mean(mean.value, ops.cast(ops.convert_to_tensor(upstream), mean.dtype)))
+                mean.assign(base.running_mean(mean.value, ops.cast(ops.convert_to_tensor(upstream), mean.dtype)))
             return _masked(upstream, kept)
 
         return value, gradient
@@ -206,12 +185,7 @@ def _masked(gradient: Tensor, kept: Tensor) -> Tensor:
     # Not a plain product: a gradient that overflowed must not turn a pruned weight into NaN.
     if keras.backend.backend() != "tensorflow":
         return ops.where(kept != 0, gradient, ops.zeros_like(gradient))
-    import tensorflow as tf
-
-    if isinstance(gradient, tf.IndexedSlices):
-        rows = tf.math.multiply_no_nan(gradient.values, tf.gather(kept, gradient.indices))
-        return tf.IndexedSlices(rows, gradient.indices, gradient.dense_shape)
-    return tf.math.multiply_no_nan(gradient, kept)
+    return base.masked_in_tensorflow(gradient, kept)
 
 
 class _MaskedRegularizer:

@@ -34,9 +34,6 @@ class _Models(KerasModels):
     def zeros_like(self, weight: Variable) -> Variable:
         return keras.Variable(np.zeros(weight.shape, np.float32), trainable=False)
 
-    def trace_again(self, model: Model) -> None:
-        model.make_train_function(force=True)
-
     def synchronise(self, model: Model) -> None:
         if hasattr(model, "jax_state_sync"):
             model.jax_state_sync()

@@ -72,7 +72,7 @@ class KerasModels(Copies):
 
     def trace_again(self, model: Model) -> None:
         """Forget the compiled training step of a model in `fit`."""
-        raise NotImplementedError
+        model.make_train_function(force=True)
 
     # What does not.
 

@@ -7,8 +7,7 @@ masked, so it stays zero under any optimiser, training loop and compiler.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 import tf_keras
@@ -17,8 +16,8 @@ from tensorflow_model_optimization.python.core.sparsity.keras import pruning_sch
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper as tfmot_wrapper
 
 from tfimp._kinds import Layer, Record, Tensor, Variable
+from tfimp.pruning.keras import base
 from tfimp.pruning.keras import weights as tables
-from tfimp.pruning.keras.base import LayerSchedule, PrunedBase, running_mean, watch_legacy_files
 from tfimp.pruning.keras.progress import Progress
 from tfimp.pruning.keras.registration import make_room
 from tfimp.pruning.keras.zeros import KeepsZero
@@ -28,11 +27,11 @@ from tfimp.pruning.schedule import IterativeMagnitudeSchedule
 _PACKAGE = "tfimp"
 
 make_room("tf_keras", tf_keras.utils.get_custom_objects())
-watch_legacy_files(tf_keras.src.saving.legacy.hdf5_format)
+base.watch_legacy_files(tf_keras.src.saving.legacy.hdf5_format)
 
 
 @tf_keras.utils.register_keras_serializable(_PACKAGE)
-class IterativePruning(LayerSchedule, tfmot_schedule.PruningSchedule):
+class IterativePruning(base.LayerSchedule, tfmot_schedule.PruningSchedule):
     """TF-MOT's view of an `IterativeMagnitudeSchedule`: at which training step to prune, and to what sparsity.
 
     Args:
@@ -57,7 +56,7 @@ class IterativePruning(LayerSchedule, tfmot_schedule.PruningSchedule):
 
 
 @tf_keras.utils.register_keras_serializable(_PACKAGE)
-class PruneByRounds(PrunedBase, tfmot_wrapper.PruneLowMagnitude):
+class PruneByRounds(base.PrunedBase, tfmot_wrapper.PruneLowMagnitude):
     """A layer with masks: the forward pass is the layer's own, the gradient of every pruned weight is 0.
 
     Args:
@@ -170,7 +169,7 @@ class PruneByRounds(PrunedBase, tfmot_wrapper.PruneLowMagnitude):
             kwargs["training"] = training
         if "mask" in kwargs and not self.layer._expects_mask_arg:
             del kwargs["mask"]
-        with _masked_gradients(self.layer, self.pruning_vars, self.gradients):
+        with self._masked_gradients(self.layer._flatten_modules(include_self=True), _mask_gradient):
             return self.layer(inputs, *args, **kwargs)
 
     def compute_mask(self, inputs: Tensor, mask: Tensor = None) -> Tensor:
@@ -237,41 +236,17 @@ def _registered(layer: Layer) -> list[Variable] | None:
     return prune_registry.PruneRegistry._LAYERS_WEIGHTS_MAP.get(type(layer))
 
 
-@contextmanager
-def _masked_gradients(
-    layer: Layer, pruning_vars: Sequence[Sequence[Variable]], means: Mapping[int, Variable]
-) -> Iterator[None]:
-    """Within the block the layer's pruned weights are tensors whose gradient is masked."""
-    masks = {id(weight): mask for weight, mask, *_ in pruning_vars}
-    replaced: list[tuple[Record, str, Variable]] = []
-    try:
-        for owner in layer._flatten_modules(include_self=True):
-            for name, value in list(owner.__dict__.items()):
-                if isinstance(value, tf.Variable) and id(value) in masks:
-                    replaced.append((owner.__dict__, name, value))
-                    # Written past __setattr__, which would track the tensor in place of the variable.
-                    tensor = tf.convert_to_tensor(value)
-                    owner.__dict__[name] = _mask_gradient(tensor, masks[id(value)], means.get(id(value)))
-        yield
-    finally:
-        for attributes, name, value in replaced:
-            attributes[name] = value
-
-
-def _mask_gradient(weight: tf.Tensor, mask: tf.Variable, mean: Variable | None = None) -> tf.Tensor:
+def _mask_gradient(weight: Variable, mask: tf.Variable, mean: Variable | None = None) -> tf.Tensor:
     """The weight itself forward (its pruned entries are zero already); backward, its gradient where the mask is 1."""
+    weight = tf.convert_to_tensor(weight)
     kept = tf.cast(mask, weight.dtype)
 
     @tf.custom_gradient
     def identity(value: tf.Tensor) -> tuple[tf.Tensor, Callable[[Tensor], Tensor]]:
         def gradient(upstream: Tensor) -> Tensor:
             if mean is not None:
-                mean.assign(running_mean(mean, tf.cast(tf.convert_to_tensor(upstream), mean.dtype)))
-            # multiply_no_nan: a gradient that overflowed must not turn a pruned weight into NaN.
-            if isinstance(upstream, tf.IndexedSlices):
-                rows = tf.math.multiply_no_nan(upstream.values, tf.gather(kept, upstream.indices))
-                return tf.IndexedSlices(rows, upstream.indices, upstream.dense_shape)
-            return tf.math.multiply_no_nan(upstream, kept)
+                mean.assign(base.running_mean(mean, tf.cast(tf.convert_to_tensor(upstream), mean.dtype)))
+            return base.masked_in_tensorflow(upstream, kept)
 
         return tf.identity(value), gradient
 
@@ -295,4 +270,4 @@ def _masked_loss(
     loss: Callable[[Tensor], Tensor], weight: Variable, masks: Mapping[int, Variable]
 ) -> Callable[[], Tensor]:
     mask = masks[id(weight)]
-    return lambda: loss(_mask_gradient(tf.convert_to_tensor(weight), mask))
+    return lambda: loss(_mask_gradient(weight, mask))

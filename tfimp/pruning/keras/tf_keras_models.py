@@ -31,9 +31,6 @@ class _Models(KerasModels):
     def zeros_like(self, weight: Variable) -> Variable:
         return tf.Variable(tf.zeros(weight.shape), trainable=False)
 
-    def trace_again(self, model: Model) -> None:
-        model.make_train_function(force=True)
-
     def scope(self, model: Model) -> AbstractContextManager[object]:
         return model.distribute_strategy.scope()
 
