@@ -7,10 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import SymmetricalLogLocator
 
-from tfimp.plots import read
+from tfimp.plots import read, style
 from tfimp.plots.curves import band
 from tfimp.plots.removals import statistics
-from tfimp.plots.style import COLOURS, DASHED, GREY, MARKERS, PAGE, density_axis, missing, missing_figure, new_figure
 from tfimp.store import Round, Run
 
 MEANS = 3  # layers whose means have a panel
@@ -23,7 +22,7 @@ def cavity(run: Run) -> Figure:
     found = [layer for layer in read.layers(run) if np.isfinite(_values(run, layer, "auc")).any()]
     found = found or [layer for layer in read.layers(run) if np.isfinite(_values(run, layer, "mean_delta_kept")).any()]
     if not found:
-        return missing_figure(title, "This run has no stored comparison of removed and kept weights.")
+        return style.missing_figure(title, "This run has no stored comparison of removed and kept weights.")
     note = (
         "Δ: change of a unit's excess kurtosis, over all classes together, when one weight is removed; positive: it "
         f"grows. Removed: the weights that go after the round, by {run.removes_by}. AUC: chance that a removed weight "
@@ -31,7 +30,7 @@ def cavity(run: Run) -> Figure:
     )
     shown, told = read.beginning(found, MEANS)
     note += told.replace("Drawn are", "Means are drawn of")
-    figure = new_figure(title, PAGE, 3.0, note)
+    figure = style.new_figure(title, style.PAGE, 3.0, note)
     panels = figure.subplots(1, len(shown) + 1, squeeze=False)[0]
     densities = read.densities(run)
     for axes, layer in zip(panels[:-1], shown, strict=True):
@@ -40,14 +39,17 @@ def cavity(run: Run) -> Figure:
     panels[0].set_ylabel("mean Δ (excess kurtosis)")
     axes = panels[-1]
     axes.set_title("AUC, by layer")
-    axes.axhline(0.5, **DASHED)
+    axes.axhline(0.5, **style.DASHED)
     for position, layer in enumerate(found):
-        marker, colour = MARKERS[position % len(MARKERS)], COLOURS[(position + 2) % len(COLOURS)]
+        marker, colour = style.marker(position), style.colour(position + 2)
         axes.plot(densities, _values(run, layer, "auc"), marker=marker, color=colour, label=layer)
         for stored in run.rounds:
-            low, high = _auc_interval(stored, layer)
-            axes.vlines(read.number(stored, "density"), low, high, color=colour, linewidth=1.0, alpha=0.7)
-    density_axis(axes, densities, narrow=True)
+            found_then = statistics(
+                stored, layer
+            )  # NaN where values were not stored, or are too many to draw from here
+            ends = found_then.auc_low, found_then.auc_high
+            axes.vlines(read.number(stored, "density"), *ends, color=colour, linewidth=1.0, alpha=0.7)
+    style.density_axis(axes, densities, narrow=True)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.13 * len(found) * (high - low))  # the legend lies above the bars
     axes.legend(loc="upper left")
@@ -58,18 +60,12 @@ def _values(run: Run, layer: str, name: str) -> np.ndarray:
     return read.series(run, "layers", layer, "cavity", name)
 
 
-def _auc_interval(stored: Round, layer: str) -> tuple[float, float]:
-    """Ends of the AUC's bootstrap interval; NaN where values were not stored, or are too many to draw from here."""
-    found = statistics(stored, layer)
-    return found.auc_low, found.auc_high
-
-
 def _means(axes: Axes, run: Run, layer: str, densities: np.ndarray) -> None:
-    axes.axhline(0, **DASHED)
+    axes.axhline(0, **style.DASHED)
     for position, word in enumerate(("kept", "removed")):
         values = _values(run, layer, f"mean_delta_{word}")
-        axes.plot(densities, values, marker=MARKERS[position], color=COLOURS[position], label=word)
-    density_axis(axes, densities, narrow=True)
+        axes.plot(densities, values, marker=style.MARKERS[position], color=style.COLOURS[position], label=word)
+    style.density_axis(axes, densities, narrow=True)
     sizes = np.abs(np.concatenate([_values(run, layer, f"mean_delta_{word}") for word in ("kept", "removed")]))
     typical = float(np.percentile(sizes[np.isfinite(sizes)], 75)) if np.isfinite(sizes).any() else 0.0
     if typical > 0 and np.nanmax(sizes) > FAR * typical:  # a unit with next to nothing left has any kurtosis
@@ -83,22 +79,22 @@ def _means(axes: Axes, run: Run, layer: str, densities: np.ndarray) -> None:
 def set_cavity(run: Run) -> Figure:
     """What removing all of a unit's next weights does at once, beside the sum of what each does alone."""
     title = "Cavity of the set removed next"
-    stored = [name for name in read.layers(run) if any(read.probe(s, f"{name}/set_delta").size for s in run.rounds)]
+    stored = read.with_probe(run, read.layers(run), "set_delta")
     layers, told = read.beginning(stored, MEANS)
     if not layers:
-        return missing_figure(title, "This run has no stored effect of the weights that are removed next.")
+        return style.missing_figure(title, "This run has no stored effect of the weights that are removed next.")
     note = (
         "Change of a unit's excess kurtosis when all its weights that are removed next go together, and the sum of the "
         "changes when each goes alone; random set: as many weights of the layer, drawn at random (if measured). Line "
         "and band: median and quartiles over units that lose a weight; the axis is linear around zero and logarithmic "
         "beyond."
     ) + told
-    figure = new_figure(title, PAGE if len(layers) > 1 else 0.62 * PAGE, 3.0, note)
+    figure = style.new_figure(title, style.PAGE if len(layers) > 1 else 0.62 * style.PAGE, 3.0, note)
     panels = figure.subplots(1, len(layers), squeeze=False)[0]
     densities = read.densities(run)
     for axes, layer in zip(panels, layers, strict=True):
         axes.set_title(layer)
-        axes.axhline(0, **DASHED)
+        axes.axhline(0, **style.DASHED)
         both = [_together_and_alone(one, layer) for one in run.rounds]
         for position, name in enumerate(("together", "sum of each alone")):
             spread = np.stack([read.quartiles_of(values[position]) for values in both], axis=1)
@@ -106,8 +102,8 @@ def set_cavity(run: Run) -> Figure:
         chance = [read.probe(one, f"{layer}/random_set_delta") for one in run.rounds]
         if any(values.size for values in chance):
             middle = np.array([read.quartiles_of(values[values != 0])[1] for values in chance])
-            axes.plot(densities, middle, ":", marker=MARKERS[2], color=GREY, label="random set")
-        density_axis(axes, densities, narrow=True)
+            axes.plot(densities, middle, ":", marker=style.MARKERS[2], color=style.GREY, label="random set")
+        style.density_axis(axes, densities, narrow=True)
         axes.set_yscale("symlog", linthresh=0.1)
         axes.yaxis.set_major_formatter("{x:g}")
     panels[0].set_ylabel("Δ (excess kurtosis)")
@@ -135,7 +131,7 @@ def cavity_by_magnitude(run: Run) -> Figure:
     layers = read.layers(run)
     layer = next((name for name in layers if any(len(_pairs(s, name)[0]) for s in read.chosen(run))), None)
     if layer is None:
-        return missing_figure(title, "This run has no stored cavity values.")
+        return style.missing_figure(title, "This run has no stored cavity values.")
     rounds = read.chosen(run)
     note = (
         f"{layer}: mean Δ of surviving weights in twenty bins of equal count by |weight|; band: the middle half of the "
@@ -143,13 +139,13 @@ def cavity_by_magnitude(run: Run) -> Figure:
     )
     by_magnitude = run.removes_by == "magnitude"
     note += " Shaded: the weights that are removed next." * by_magnitude
-    figure = new_figure(title, PAGE * max(len(rounds), 2) / 3, 2.9, note)
+    figure = style.new_figure(title, style.PAGE * max(len(rounds), 2) / 3, 2.9, note)
     panels = figure.subplots(1, len(rounds), squeeze=False)[0]
     for axes, stored in zip(panels, rounds, strict=True):
-        axes.set_title(round_title_short(stored.index))
+        axes.set_title(style.round_title(stored.index))
         magnitude, delta = _pairs(stored, layer)
         if len(magnitude) < 20:
-            missing(axes, "Too few stored cavity values.")
+            style.missing(axes, "Too few stored cavity values.")
             continue
         _binned(axes, magnitude, delta)
         removed = read.probe(stored, f"{layer}/removed_next").astype(bool)
@@ -158,11 +154,6 @@ def cavity_by_magnitude(run: Run) -> Figure:
         axes.set_xlabel("|weight|")
     panels[0].set_ylabel("Δ (excess kurtosis)")
     return figure
-
-
-def round_title_short(index: int) -> str:
-    """A panel's title without its density."""
-    return f"round {index}" + (" (dense)" if index == 0 else "")
 
 
 def _pairs(stored: Round, layer: str) -> tuple[np.ndarray, np.ndarray]:
@@ -181,7 +172,7 @@ def _binned(axes: Axes, magnitude: np.ndarray, delta: np.ndarray, bins: int = 20
     x = np.array([magnitude[group].mean() for group in groups])
     middle = np.array([delta[group].mean() for group in groups])
     low, high = (np.array([np.percentile(delta[group], at) for group in groups]) for at in (25, 75))
-    axes.axhline(0, **DASHED)
-    axes.fill_between(x, low, high, color=COLOURS[2], alpha=0.2, linewidth=0)
-    axes.plot(x, middle, marker="o", color=COLOURS[2])
+    axes.axhline(0, **style.DASHED)
+    axes.fill_between(x, low, high, color=style.COLOURS[2], alpha=0.2, linewidth=0)
+    axes.plot(x, middle, marker="o", color=style.COLOURS[2])
     axes.ticklabel_format(axis="both", style="sci", scilimits=(-3, 4))

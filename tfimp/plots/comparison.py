@@ -12,19 +12,7 @@ from matplotlib.figure import Figure
 
 from tfimp._kinds import Record
 from tfimp.catalogue import Headline
-from tfimp.plots.style import (
-    COLOURS,
-    DASHED,
-    MARKERS,
-    PAGE,
-    chance_band,
-    density_axis,
-    legible,
-    missing,
-    new_figure,
-    say_z,
-    styled,
-)
+from tfimp.plots import style
 
 WITH_Z = 3  # groups whose z have room in a panel
 
@@ -53,11 +41,11 @@ def compare_figure(panels: Mapping[Headline, Sequence[Line]], note: str) -> Figu
         panels: The lines of every measure, one per group of runs.
         note: What lines and bands are over.
     """
-    with styled():
+    with style.styled():
         columns = 3
         rows = -(-len(panels) // columns)
         labels = list(dict.fromkeys(entry.label for entries in panels.values() for entry in entries))
-        figure = new_figure("Comparison of runs", PAGE, 0.9 + 2.1 * rows + 0.17 * len(labels), note)
+        figure = style.new_figure("Comparison of runs", style.PAGE, 0.9 + 2.1 * rows + 0.17 * len(labels), note)
         # Blank lines under the title keep the room for the legend, which the layout would put over the panels.
         title = "Comparison of runs" + "\n" * len(labels)
         figure.suptitle(title, x=0.01, ha="left", fontsize=9.5, fontweight="bold", linespacing=1.25)
@@ -78,26 +66,26 @@ def compare_figure(panels: Mapping[Headline, Sequence[Line]], note: str) -> Figu
 def _panel(axes: Axes, headline: Headline, entries: Sequence[Line], labels: Sequence[str]) -> None:
     shown = [entry for entry in entries if np.isfinite(entry.mean).any()]
     if not shown:
-        missing(axes, "Not stored in any of the runs.")
+        style.missing(axes, "Not stored in any of the runs.")
         return
     if headline.reference is not None:
-        axes.axhline(headline.reference, **DASHED)
+        axes.axhline(headline.reference, **style.DASHED)
     for label, density, mean, spread, chance, chance_sd in shown:
         position = labels.index(label)
-        colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position % len(MARKERS)]
+        colour, marker = style.colour(position), style.marker(position)
         factor = 100 if headline.name == "test accuracy" else 1
         low, high = factor * (mean - spread), factor * (mean + spread)
         if headline.share:
             low, high = np.maximum(low, 0), np.minimum(high, factor)
         if (spread > 0).any():
             axes.fill_between(density, low, high, color=colour, alpha=0.18, linewidth=0)
-        chance_band(axes, density, chance, chance_sd)
+        style.chance_band(axes, density, chance, chance_sd)
         axes.plot(density, chance, ":", color=colour, linewidth=1.1)
         if len(labels) <= WITH_Z:
             z = np.divide(mean - chance, chance_sd, out=np.full(len(mean), np.nan), where=chance_sd > 0)
-            say_z(axes, z, position, colour)
-        axes.plot(density, factor * mean, marker=marker, color=colour, label=legible(label))
-    density_axis(axes, np.concatenate([entry.density for entry in shown]), narrow=True)
+            style.say_z(axes, z, position, colour)
+        axes.plot(density, factor * mean, marker=marker, color=colour, label=style.legible(label))
+    style.density_axis(axes, np.concatenate([entry.density for entry in shown]), narrow=True)
     if headline.name == "test accuracy":
         axes.set_ylabel("%")
     if headline.log:

@@ -9,19 +9,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from tfimp.formulas.locality import unit_locality as own_ratios
 from tfimp.formulas.nulls import Null, median_of_random_places, participation_after_pruning
-from tfimp.plots import read
-from tfimp.plots.style import (
-    COLOURS,
-    COLUMN,
-    DASHED,
-    MARKERS,
-    density_axis,
-    legend_above,
-    missing,
-    missing_figure,
-    new_figure,
-    say_z,
-)
+from tfimp.plots import read, style
 from tfimp.store import Round, Run
 
 WIDE = 4.0  # a locality ratio from which the axis is logarithmic
@@ -40,22 +28,22 @@ def accuracy(run: Run) -> Figure:
     if not (parts["best_validation"] > parts["validation"]).any():
         del parts["best_validation"]  # nothing was looked at before the ends of rounds
     if not any(np.isfinite(values).any() for values in parts.values()):
-        return missing_figure(title, "No round has a stored accuracy.")
+        return style.missing_figure(title, "No round has a stored accuracy.")
     note = "Dashed: test accuracy of the dense network (round 0)."
     if not np.isfinite(parts["test"]).any():
         note = "There is no test part: all samples that do not train validate."
-    figure = new_figure(title, COLUMN, 2.7, note)
+    figure = style.new_figure(title, style.COLUMN, 2.7, note)
     axes = figure.add_subplot()
     if np.isfinite(parts["test"][0]):
-        axes.axhline(100 * parts["test"][0], **DASHED)
-    looks = zip(parts.items(), ("-", ":", "--"), MARKERS, COLOURS, strict=False)
-    for (part, values), style, marker, colour in looks:
+        axes.axhline(100 * parts["test"][0], **style.DASHED)
+    looks = zip(parts.items(), ("-", ":", "--"), style.MARKERS, style.COLOURS, strict=False)
+    for (part, values), look, marker, colour in looks:
         if np.isfinite(values).any():
             label = "best validation of the round" if part == "best_validation" else part
-            axes.plot(densities, 100 * values, style, marker=marker, color=colour, label=label)
-    density_axis(axes, densities)
+            axes.plot(densities, 100 * values, look, marker=marker, color=colour, label=label)
+    style.density_axis(axes, densities)
     axes.set_ylabel("accuracy (%)")
-    legend_above(axes)
+    style.legend_above(axes)
     return figure
 
 
@@ -65,7 +53,7 @@ def kurtosis(run: Run) -> Figure:
                          f"{BAND} Dashed: Gaussian. {POOLED}")  # fmt: skip
     for axes in figure.axes:
         if axes.axison:
-            axes.axhline(0, **DASHED, zorder=1)
+            axes.axhline(0, **style.DASHED, zorder=1)
             if all((np.asarray(line.get_ydata(), float) > 0).all() for line in axes.lines[:-1]):
                 axes.set_ylim(bottom=min(axes.get_ylim()[0], -0.05 * axes.get_ylim()[1]))
     return figure
@@ -108,23 +96,23 @@ def _over_units(run: Run, measure: str, title: str, label: str, note: str) -> Fi
     spreads = {layer: read.quartiles(run, f"{layer}/{measure}") for layer in read.layers(run)}
     spreads = {layer: values for layer, values in spreads.items() if np.isfinite(values).any()}
     if not spreads:
-        return missing_figure(title, f"This run has no stored {label}.")
-    figure = new_figure(title, COLUMN, 2.9, note)
+        return style.missing_figure(title, f"This run has no stored {label}.")
+    figure = style.new_figure(title, style.COLUMN, 2.9, note)
     axes = figure.add_subplot()
     densities = read.densities(run)
     for position, (layer, values) in enumerate(spreads.items()):
         band(axes, densities, values, position, layer)
-    density_axis(axes, densities)
+    style.density_axis(axes, densities)
     axes.set_ylabel(label)
-    legend_above(axes)
+    style.legend_above(axes)
     return figure
 
 
 def band(axes: Axes, x: np.ndarray, spread: np.ndarray, position: int, label: str) -> None:
     """A line with a band: ``spread`` is (3, points): low, middle, high."""
-    colour = COLOURS[position % len(COLOURS)]
+    colour = style.colour(position)
     axes.fill_between(x, spread[0], spread[2], color=colour, alpha=0.18, linewidth=0)
-    axes.plot(x, spread[1], marker=MARKERS[position % len(MARKERS)], color=colour, label=label)
+    axes.plot(x, spread[1], marker=style.marker(position), color=colour, label=label)
 
 
 def locality(run: Run) -> Figure:
@@ -132,7 +120,7 @@ def locality(run: Run) -> Figure:
     title = "Locality of the first layer's masks"
     layer = read.image_layer(run)
     if layer is None:
-        return missing_figure(title, "No pruned layer sees the image: locality is not defined.")
+        return style.missing_figure(title, "No pruned layer sees the image: locality is not defined.")
     densities, radius = read.densities(run), run.config.probe.radius[0]
     goes_round = ", round the edges" if run.config.data.goes_round else ""
     note = (
@@ -141,7 +129,7 @@ def locality(run: Run) -> Figure:
         "random masks of equal counts, two standard deviations either way, dark of all pairs, light of the median "
         "unit. z: distance of these two from it in the last round, in standard deviations."
     )
-    figure = new_figure(title, COLUMN, 3.2, note)
+    figure = style.new_figure(title, style.COLUMN, 3.2, note)
     axes = figure.add_subplot()
     units = [unit_locality(run, read.mask(stored, layer)) for stored in run.rounds]
     spread = np.stack([read.quartiles_of(values) for values in units], axis=1)
@@ -151,21 +139,23 @@ def locality(run: Run) -> Figure:
         "median unit": spread[1],
     }
     if not any(np.isfinite(values).any() for values in stored_ratios.values()):
-        missing(axes, "No round has a unit with two surviving inputs.")
+        style.missing(axes, "No round has a unit with two surviving inputs.")
         return figure
     sd = read.series(run, "layers", layer, "locality", "sd")
     nulls = [_null_of_the_median(run, read.mask(stored, layer)) for stored in run.rounds]
     mean, own_sd = np.array([null.mean for null in nulls]), np.array([null.sd for null in nulls])
     axes.fill_between(densities, mean - 2 * own_sd, mean + 2 * own_sd, color="#000000", alpha=0.08, linewidth=0)
     axes.fill_between(densities, 1 - 2 * sd, 1 + 2 * sd, color="#000000", alpha=0.22, linewidth=0)
-    axes.axhline(1, **DASHED)
-    axes.fill_between(densities, spread[0], spread[2], color=COLOURS[2], alpha=0.15, linewidth=0)
+    axes.axhline(1, **style.DASHED)
+    axes.fill_between(densities, spread[0], spread[2], color=style.COLOURS[2], alpha=0.15, linewidth=0)
     for position, (name, values) in enumerate(stored_ratios.items()):
         if np.isfinite(values).any():
-            axes.plot(densities, values, marker=MARKERS[position], color=COLOURS[position], label=name)
-    say_z(axes, read.series(run, "layers", layer, "locality", "z"), 0, COLOURS[0])
-    say_z(axes, np.array([null.z(middle) for null, middle in zip(nulls, spread[1], strict=True)]), 1, COLOURS[2])
-    density_axis(axes, densities)
+            axes.plot(densities, values, marker=style.MARKERS[position], color=style.COLOURS[position], label=name)
+    style.say_z(axes, read.series(run, "layers", layer, "locality", "z"), 0, style.COLOURS[0])
+    style.say_z(
+        axes, np.array([null.z(middle) for null, middle in zip(nulls, spread[1], strict=True)]), 1, style.COLOURS[2]
+    )
+    style.density_axis(axes, densities)
     if np.nanmax(spread, initial=1.0) > WIDE:  # a few units far above the rest would flatten the curves
         axes.set_yscale("log")
         axes.set_ylim(bottom=max(axes.get_ylim()[0], 1 / WIDE))
@@ -173,7 +163,7 @@ def locality(run: Run) -> Figure:
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylabel("locality ratio")
-    legend_above(axes)
+    style.legend_above(axes)
     return figure
 
 

@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from tfimp.plots import read
+from tfimp.plots import read, style
 from tfimp.plots.curves import POOLED, band
-from tfimp.plots.style import COLOURS, DASHED, MARKERS, PAGE, density_axis, missing, missing_figure, new_figure
 from tfimp.store import Run
 
 MEASURES = {"kurtosis": "excess kurtosis", "negentropy": "negentropy (nats)"}
@@ -24,26 +23,26 @@ def stages(run: Run) -> Figure:
     """Kurtosis and negentropy of the image, of every layer's pre-activations and of its activations."""
     title = "Non-Gaussianity from stage to stage"
     layers = read.measured_layers(run)
-    if not any(read.probe(stored, f"{layer}/input_kurtosis").size for stored in run.rounds for layer in layers):
-        return missing_figure(title, "This run has no stored kurtosis of inputs; tfimp run measures it.")
+    if not read.with_probe(run, layers, "input_kurtosis"):
+        return style.missing_figure(title, "This run has no stored kurtosis of inputs; tfimp run measures it.")
     lines = _lines(layers)
     wide = max((_largest(run, name) for name, *_ in lines["kurtosis"]), default=0.0) > WIDE
     note = (
         "Medians over inputs or living units; h: pre-activation, a: activation, which is the next layer's input. "
         f"Dashed: Gaussian. {POOLED}"
     ) + (" The axis of the kurtosis is linear around zero and logarithmic beyond." if wide else "")
-    figure = new_figure(title, PAGE, 3.2, note)
+    figure = style.new_figure(title, style.PAGE, 3.2, note)
     panels = figure.subplots(1, 2)
     for axes, (measure, label) in zip(panels, MEASURES.items(), strict=True):
-        axes.axhline(0, **DASHED)
-        for name, words, colour, marker, style in lines[measure]:
+        axes.axhline(0, **style.DASHED)
+        for name, words, colour, marker, look in lines[measure]:
             values = read.quartiles(run, name)[1]
             if np.isfinite(values).any():
-                face = "white" if style == ":" else colour
+                face = "white" if look == ":" else colour
                 axes.plot(
-                    read.densities(run), values, style, marker=marker, color=colour, markerfacecolor=face, label=words
+                    read.densities(run), values, look, marker=marker, color=colour, markerfacecolor=face, label=words
                 )
-        density_axis(axes, read.densities(run), narrow=True)
+        style.density_axis(axes, read.densities(run), narrow=True)
         axes.set_ylabel(label)
     if wide:
         _logarithmic(panels[0])
@@ -57,13 +56,19 @@ def _lines(layers: Sequence[str]) -> dict[str, list[tuple[str, str, str, str, st
     drawn: dict[str, list[tuple[str, str, str, str, str]]] = {measure: [] for measure in MEASURES}
     for measure, found in drawn.items():
         for position, layer in enumerate(layers):
-            below = (position - 1) % len(COLOURS)
-            colour, marker = COLOURS[position % len(COLOURS)], MARKERS[position % len(MARKERS)]
+            below = (position - 1) % len(style.COLOURS)
+            colour, marker = style.colour(position), style.marker(position)
             if position == 0:
-                found.append((f"{layer}/input_{measure}", "image", COLOURS[-1], "", ":"))
+                found.append((f"{layer}/input_{measure}", "image", style.COLOURS[-1], "", ":"))
             else:
                 found.append(
-                    (f"{layer}/input_{measure}", f"a of {layers[position - 1]}", COLOURS[below], MARKERS[below], ":")
+                    (
+                        f"{layer}/input_{measure}",
+                        f"a of {layers[position - 1]}",
+                        style.COLOURS[below],
+                        style.MARKERS[below],
+                        ":",
+                    )
                 )
             found.append((f"{layer}/{TRAINED[measure]}", f"h of {layer}", colour, marker, "-"))
     return drawn
@@ -77,19 +82,15 @@ def _largest(run: Run, name: str) -> float:
 def untrained(run: Run) -> Figure:
     """Kurtosis and negentropy of pre-activations at trained, rewound and random weights under the same mask."""
     title = "Non-Gaussianity at trained, rewound and random weights"
-    layers = [
-        layer
-        for layer in read.measured_layers(run)
-        if any(read.probe(stored, f"{layer}/rewound_kurtosis").size for stored in run.rounds)
-    ]
+    layers = read.with_probe(run, read.measured_layers(run), "rewound_kurtosis")
     if not layers:
-        return missing_figure(title, read.not_measured("untrained"))
+        return style.missing_figure(title, read.not_measured("untrained"))
     note = (
         "Pre-activations of the same masks with three kinds of weights: trained, rewound (as the round started), and "
         "drawn anew, which is what chance gives. Line and band: median and quartiles over living units; wide bands are "
         "cut off, and axes with large medians are linear around zero and logarithmic beyond."
     )
-    figure = new_figure(title, PAGE * max(1.0, len(layers) / COLUMNS), 4.6, note)
+    figure = style.new_figure(title, style.PAGE * max(1.0, len(layers) / COLUMNS), 4.6, note)
     grid = figure.subplots(2, len(layers), squeeze=False)
     for row, (measure, label) in zip(grid, MEASURES.items(), strict=True):
         for axes, layer in zip(row, layers, strict=True):
@@ -98,9 +99,7 @@ def untrained(run: Run) -> Figure:
                 axes.set_title(layer)
                 axes.set_xlabel("")
         row[0].set_ylabel(label)
-    drawn = next((axes for axes in grid.flat if axes.get_legend_handles_labels()[0]), None)
-    if drawn is not None:
-        figure.legend(*drawn.get_legend_handles_labels(), loc="outside upper right", ncols=3)
+    style.common_legend(figure, grid.flat, 3)
     return figure
 
 
@@ -108,13 +107,13 @@ def _three(axes: Axes, run: Run, layer: str, measure: str) -> None:
     names = {"trained": TRAINED[measure], "rewound": f"rewound_{measure}", "random": f"random_{measure}"}
     spreads = {kind: read.quartiles(run, f"{layer}/{name}") for kind, name in names.items()}
     if not any(np.isfinite(spread).any() for spread in spreads.values()):
-        missing(axes, "No living unit was measured.")
+        style.missing(axes, "No living unit was measured.")
         return
-    axes.axhline(0, **DASHED)
+    axes.axhline(0, **style.DASHED)
     for position, (kind, spread) in enumerate(spreads.items()):
         if np.isfinite(spread).any():
             band(axes, read.densities(run), spread, position, kind)
-    density_axis(axes, read.densities(run), narrow=True)
+    style.density_axis(axes, read.densities(run), narrow=True)
     if max(float(np.nanmax(spread[1], initial=0.0)) for spread in spreads.values()) > WIDE:
         _logarithmic(axes)
     else:

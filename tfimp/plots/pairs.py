@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -14,21 +15,7 @@ from matplotlib.ticker import NullLocator
 
 from tfimp.formulas.profiles import displacement_spread, expected_displacements, rings
 from tfimp.formulas.profiles import radial_profile as measured_profile
-from tfimp.plots import read
-from tfimp.plots.style import (
-    COLOURS,
-    DASHED,
-    ENRICHMENT,
-    MARKERS,
-    PAGE,
-    SEQUENTIAL,
-    bare,
-    chance_band,
-    missing,
-    missing_figure,
-    new_figure,
-    round_title,
-)
+from tfimp.plots import read, style
 from tfimp.store import Round, Run
 
 Shape = tuple[int, int, int]
@@ -70,8 +57,8 @@ def displacement_enrichment(run: Run) -> Figure:
 def _maps(run: Run, title: str, enriched: bool) -> Figure:
     layer, rounds, shape = read.image_layer(run), read.chosen(run), read.image_shape(run)
     if layer is None or not any(_counts(stored, layer, kind).any() for stored in rounds for kind in KINDS):
-        return missing_figure(title, NOTHING)
-    kinds = {kind: label for kind, label in KINDS.items() if kind == "same_channel" or shape[2] > 1}
+        return style.missing_figure(title, NOTHING)
+    kinds = kinds_of(shape)
     maps = {
         kind: [
             _enrichment(stored, layer, kind, shape) if enriched else _plain(_counts(stored, layer, kind))
@@ -79,16 +66,18 @@ def _maps(run: Run, title: str, enriched: bool) -> Figure:
         ]
         for kind in kinds
     }
-    figure = new_figure(title, max(PAGE * len(rounds) / 3, PAGE / 2), 1.0 + 2.05 * len(kinds), _note(layer, enriched))
+    figure = style.new_figure(
+        title, max(style.PAGE * len(rounds) / 3, style.PAGE / 2), 1.0 + 2.05 * len(kinds), _note(layer, enriched)
+    )
     grid = figure.subplots(len(kinds), len(rounds), squeeze=False)
     for axes, stored in zip(grid[0], rounds, strict=True):
-        axes.set_title(round_title(stored.index, read.number(stored, "density")))
-    for row, (kind, label) in zip(grid, kinds.items(), strict=True):
+        axes.set_title(style.round_title(stored.index, read.number(stored, "density")))
+    for row, kind in zip(grid, kinds, strict=True):
         if shape[0] == 1:
             _lines(row, maps[kind], enriched)
         else:
             _pictures(figure, row, maps[kind], enriched)
-        row[0].set_ylabel(label)
+        row[0].set_ylabel(KINDS[kind])
     return figure
 
 
@@ -155,7 +144,7 @@ def _pictures(figure: Figure, row: np.ndarray, maps: list[PairMap], enriched: bo
     for axes, one in zip(row, maps, strict=True):
         values = one.values
         if not (values > 0).any():
-            missing(axes, _nothing(values))
+            style.missing(axes, _nothing(values))
             continue
         half = (values.shape[0] // 2, values.shape[1] // 2)
         extent = (-half[1] - 0.5, half[1] + 0.5, half[0] + 0.5, -half[0] - 0.5)
@@ -164,10 +153,10 @@ def _pictures(figure: Figure, row: np.ndarray, maps: list[PairMap], enriched: bo
             positive = np.where(values > 0, values, np.where(np.isnan(values), np.nan, 1 / bound))
         else:
             positive = np.where(values > 0, values, np.nan)
-        colours = matplotlib.colormaps[ENRICHMENT if enriched else SEQUENTIAL].with_extremes(bad="#CCCCCC")
+        colours = matplotlib.colormaps[style.ENRICHMENT if enriched else style.SEQUENTIAL].with_extremes(bad="#CCCCCC")
         pale = np.where(np.abs(one.z) <= 2, 0.3, 1.0) if enriched else None
         image = axes.imshow(positive, cmap=colours, norm=norm, extent=extent, alpha=pale)
-        bare(axes)
+        style.bare(axes)
         axes.set_xticks([-half[1], 0, half[1]])
         axes.set_yticks([-half[0], 0, half[0]])
         if enriched:
@@ -175,7 +164,7 @@ def _pictures(figure: Figure, row: np.ndarray, maps: list[PairMap], enriched: bo
         else:
             _bar(figure, image, axes, "")
     if enriched and image is not None:
-        opaque = ScalarMappable(image.norm, ENRICHMENT)
+        opaque = ScalarMappable(image.norm, style.ENRICHMENT)
         _bar(figure, opaque, list(row), "observed / expected")
 
 
@@ -213,15 +202,15 @@ def _bar(figure: Figure, image: ScalarMappable, axes: Axes | list[Axes], label: 
 def _lines(row: np.ndarray, maps: list[PairMap], enriched: bool) -> None:
     for axes, one in zip(row, maps, strict=True):
         if not (one.values > 0).any():
-            missing(axes, _nothing(one.values))
+            style.missing(axes, _nothing(one.values))
             continue
         half = one.values.shape[1] // 2
         steps = np.arange(-half, half + 1)
-        axes.plot(steps, np.where(one.values[0] > 0, one.values[0], np.nan), color=COLOURS[0])
+        axes.plot(steps, np.where(one.values[0] > 0, one.values[0], np.nan), color=style.COLOURS[0])
         axes.set_xlabel("displacement (inputs)")
         if enriched:
-            chance_band(axes, steps, np.ones(len(steps)), one.sd[0])
-            axes.axhline(1, **DASHED)
+            style.chance_band(axes, steps, np.ones(len(steps)), one.sd[0])
+            axes.axhline(1, **style.DASHED)
             _say_z(axes, one)
         else:
             axes.set_yscale("log")
@@ -232,28 +221,58 @@ def radial_profile(run: Run) -> Figure:
     title = "Pairs of surviving inputs against distance"
     layer, rounds, shape = read.image_layer(run), read.chosen(run, 5), read.image_shape(run)
     if layer is None or not any(_counts(stored, layer, kind).any() for stored in rounds for kind in KINDS):
-        return missing_figure(title, NOTHING)
-    kinds = {kind: label for kind, label in KINDS.items() if kind == "same_channel" or shape[2] > 1}
-    radius = run.config.probe.radius[0]
+        return style.missing_figure(title, NOTHING)
     note = (
         f"{layer}: observed pairs over those expected if connections fell anywhere with equal chance (dashed), "
-        f"averaged over displacements of equal rounded length. {null_in_words(radius)}"
+        "averaged over displacements of equal rounded length."
     )
-    figure = new_figure(title, PAGE if len(kinds) > 1 else PAGE / 2, 2.9 if len(kinds) > 1 else 4.0, note)
-    panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
-    for axes, (kind, label) in zip(panels, kinds.items(), strict=True):
-        axes.set_title(label)
-        axes.axhline(1, **DASHED)
-        for position, stored in enumerate(rounds):
+    sides = (2 * shape[0] - 1, 2 * shape[1] - 1)
+    lines: dict[str, list[Counted | None]] = {kind: [] for kind in kinds_of(shape)}
+    for kind, entries in lines.items():
+        for stored in rounds:
             observed, mask = _counts(stored, layer, kind), read.mask(stored, layer)
-            if observed.any() and observed.shape == (2 * shape[0] - 1, 2 * shape[1] - 1) and mask.size:
-                shade = matplotlib.colormaps[SEQUENTIAL](0.88 * (1 - position / max(len(rounds) - 1, 1)))
+            fits = observed.any() and observed.shape == sides and mask.size
+            entries.append((f"{stored.index}", observed, mask) if fits else None)
+    return profiles_figure(title, note, lines, shape, run.config.probe.radius[0], "round")
+
+
+def kinds_of(shape: Shape) -> list[str]:
+    """The kinds of pairs in an image: with one channel there is one."""
+    return [kind for kind in KINDS if kind == "same_channel" or shape[2] > 1]
+
+
+Counted = tuple[str, np.ndarray, np.ndarray]
+
+
+def profiles_figure(
+    title: str, note: str, lines: Mapping[str, Sequence[Counted | None]], shape: Shape, radius: int, legend: str
+) -> Figure:
+    """Pairs over those expected against distance, a panel for each kind of pairs.
+
+    Args:
+        lines: By kind: label, pairs by displacement (2H - 1, 2W - 1), and the mask of their units; None is not drawn.
+        shape: Of the image.
+        radius: Up to which rounded distance pairs are near.
+        legend: What labels are.
+    """
+    wide = len(lines) > 1
+    figure = style.new_figure(
+        title, style.PAGE if wide else style.PAGE / 2, 2.9 if wide else 4.0, f"{note} {null_in_words(radius)}"
+    )
+    panels = figure.subplots(1, len(lines), squeeze=False, sharey=True)[0]
+    for axes, (kind, entries) in zip(panels, lines.items(), strict=True):
+        axes.set_title(KINDS[kind])
+        axes.axhline(1, **style.DASHED)
+        for position, entry in enumerate(entries):
+            if entry is not None:
+                label, observed, mask = entry
+                shade = matplotlib.colormaps[style.SEQUENTIAL](0.88 * (1 - position / max(len(entries) - 1, 1)))
                 found = profile(observed, mask, kind, shape, radius)
-                found.draw(axes, f"{stored.index}", MARKERS[position % len(MARKERS)], shade)
+                found.draw(axes, label, style.marker(position), shade)
         axes.set_xlabel("distance (pixels)" if shape[0] > 1 else "distance (inputs)")
         axes.set_ylim(bottom=0)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(title="round", alignment="left")
+            axes.legend(title=legend, alignment="left")
     panels[0].set_ylabel("pairs / expected")
     return figure
 
@@ -284,7 +303,7 @@ class Profile:
 
     def draw(self, axes: Axes, label: str, marker: str, colour: Colour) -> None:
         """A line over the band that chance gives it."""
-        chance_band(axes, self.distance, np.ones(len(self.sd)), self.sd)
+        style.chance_band(axes, self.distance, np.ones(len(self.sd)), self.sd)
         label += f", z = {self.z:.1f}" if np.isfinite(self.z) else ""
         axes.plot(self.distance, self.ratio, marker=marker, color=colour, label=label)
 

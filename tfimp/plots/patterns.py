@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from tfimp.formulas.fits import field_maps, fit_gabor, fit_gaussian
 from tfimp.formulas.profiles import displacements_by_band
 from tfimp.formulas.translation import translation as measured_translation
-from tfimp.plots import read
+from tfimp.plots import read, style
 from tfimp.plots.mosaic import most_connected
-from tfimp.plots.pairs import KINDS, null_in_words, profile
-from tfimp.plots.style import (
-    COLOURS,
-    DASHED,
-    DIVERGING,
-    MARKERS,
-    PAGE,
-    SEQUENTIAL,
-    bare,
-    chance_band,
-    density_axis,
-    missing,
-    missing_figure,
-    new_figure,
-)
+from tfimp.plots.pairs import kinds_of, profiles_figure
 from tfimp.store import Round, Run
 
 FITTED = 8  # units; a fit takes a quarter of a second
@@ -38,27 +23,27 @@ def translation(run: Run) -> Figure:
     title = "One pattern at several places"
     layer, shape = read.image_layer(run), read.image_shape(run)
     if layer is None:
-        return missing_figure(title, "No pruned layer sees the image.")
+        return style.missing_figure(title, "No pruned layer sees the image.")
     rounds = read.chosen(run, 6)
     note = (
         f"Best match of pairs of units over all shifts (normalised cross-correlation, mean of up to {PAIRS} pairs); "
         "shuffled: the inputs of every unit permuted, grey: two standard deviations either way. Units above it share "
         "patterns. z: distance from the shuffled ones in the last of these rounds, in standard deviations."
     )
-    figure = new_figure(title, PAGE, 2.8, note)
+    figure = style.new_figure(title, style.PAGE, 2.8, note)
     densities = np.array([read.number(stored, "density") for stored in rounds])
     panels = figure.subplots(1, 2, sharey=True)
     for axes, name, pick in zip(panels, ("masks", "masked weights"), (read.mask, read.masked_kernel), strict=True):
         axes.set_title(name)
         matches, shuffled, sd, zs = np.array([_best_match(pick(stored, layer), shape) for stored in rounds]).T
         if not np.isfinite(matches).any():
-            missing(axes, "Fewer than two units have surviving inputs.")
+            style.missing(axes, "Fewer than two units have surviving inputs.")
             continue
         label = "units" + (f", z = {zs[-1]:.1f}" if np.isfinite(zs[-1]) else "")
-        chance_band(axes, densities, shuffled, sd)
-        axes.plot(densities, matches, marker=MARKERS[0], color=COLOURS[0], label=label)
-        axes.plot(densities, shuffled, "--", marker=MARKERS[1], color=COLOURS[1], label="shuffled")
-        density_axis(axes, densities)
+        style.chance_band(axes, densities, shuffled, sd)
+        axes.plot(densities, matches, marker=style.MARKERS[0], color=style.COLOURS[0], label=label)
+        axes.plot(densities, shuffled, "--", marker=style.MARKERS[1], color=style.COLOURS[1], label="shuffled")
+        style.density_axis(axes, densities)
         axes.set_ylim(0, 1.04)
         axes.legend()
     panels[0].set_ylabel("best match")
@@ -78,10 +63,10 @@ def field_fits(run: Run) -> Figure:
     title = "Fields and the Gabor functions that fit them best"
     layer, shape = read.image_layer(run), read.image_shape(run)
     if layer is None or min(shape[:2]) < 3:
-        return missing_figure(title, "Gabor functions are fitted to images of at least 3 x 3 pixels only.")
+        return style.missing_figure(title, "Gabor functions are fitted to images of at least 3 x 3 pixels only.")
     stored, units = _round_to_fit(run, layer, shape)
     if stored is None:
-        return missing_figure(title, f"No unit has weights at {LEAST_POINTS} places or more: too few for a fit.")
+        return style.missing_figure(title, f"No unit has weights at {LEAST_POINTS} places or more: too few for a fit.")
     kernel = read.masked_kernel(stored, layer)
     note = (
         f"The {len(units)} most connected units of {layer} in round {stored.index}, the last one in which so many have "
@@ -89,17 +74,17 @@ def field_fits(run: Run) -> Figure:
         "field itself weighs them. Red: positive; blue: negative; each tile over its largest magnitude. R²: share of "
         "the field's variance that the function explains; in brackets that of the best Gaussian, which has no wave."
     )
-    figure = new_figure(title, PAGE, 2.9, note)
+    figure = style.new_figure(title, style.PAGE, 2.9, note)
     grid = figure.subplots(2, FITTED, squeeze=False)
     maps = field_maps(kernel[:, units], shape)
     for index in range(FITTED):
         for axes in grid[:, index]:
-            bare(axes)
+            style.bare(axes)
             axes.set_axis_on() if index < len(units) else axes.set_axis_off()
     for index, (unit, field) in enumerate(zip(units, maps, strict=True)):
         fit = fit_gabor(field)
         largest = float(np.abs(field).max())
-        scale = {"cmap": DIVERGING, "vmin": -largest, "vmax": largest}
+        scale = {"cmap": style.DIVERGING, "vmin": -largest, "vmax": largest}
         grid[0, index].imshow(field, **scale)
         grid[0, index].set_title(f"unit {unit}", fontsize=7.5)
         grid[1, index].imshow(gabor(fit.parameters, shape), **scale)
@@ -151,25 +136,17 @@ def pairs_by_connectivity(run: Run) -> Figure:
     mask = read.mask(stored, layer) if layer else np.zeros((0, 0), bool)
     bands = [band for band in (displacements_by_band(mask, shape) if mask.any() else []) if band.most > 1]
     if not bands:
-        return missing_figure(title, f"No unit of round {stored.index} has two surviving inputs.")
-    kinds = {kind: label for kind, label in KINDS.items() if kind == "same_channel" or shape[2] > 1}
-    radius = run.config.probe.radius[0]
+        return style.missing_figure(title, f"No unit of round {stored.index} has two surviving inputs.")
     note = (
         f"{layer}, round {stored.index}, its units in bands of equal number from few connections to many: pairs over "
-        f"those expected if connections fell anywhere with equal chance (dashed). {null_in_words(radius)}"
+        "those expected if connections fell anywhere with equal chance (dashed)."
     )
-    figure = new_figure(title, PAGE if len(kinds) > 1 else PAGE / 2, 2.9 if len(kinds) > 1 else 4.0, note)
-    panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
-    for axes, (kind, label) in zip(panels, kinds.items(), strict=True):
-        axes.set_title(label)
-        axes.axhline(1, **DASHED)
-        for position, band in enumerate(bands):
-            shade = matplotlib.colormaps[SEQUENTIAL](0.88 * (1 - position / max(len(bands) - 1, 1)))
-            span = f"{band.fewest}" if band.fewest == band.most else f"{band.fewest} to {band.most}"
-            found = profile(getattr(band.displacements, kind), mask[:, band.units], kind, shape, radius)
-            found.draw(axes, span, MARKERS[position], shade)
-        axes.set_xlabel("distance (pixels)" if shape[0] > 1 else "distance (inputs)")
-        axes.set_ylim(bottom=0)
-        axes.legend(title="connections", alignment="left")
-    panels[0].set_ylabel("pairs / expected")
-    return figure
+    spans = [f"{band.fewest}" if band.fewest == band.most else f"{band.fewest} to {band.most}" for band in bands]
+    lines = {
+        kind: [
+            (span, getattr(band.displacements, kind), mask[:, band.units])
+            for span, band in zip(spans, bands, strict=True)
+        ]
+        for kind in kinds_of(shape)
+    }
+    return profiles_figure(title, note, lines, shape, run.config.probe.radius[0], "connections")

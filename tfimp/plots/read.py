@@ -59,6 +59,11 @@ def probe(stored: Round, name: str) -> np.ndarray:
     return stored.requested.get(name, np.zeros(0)) if found is None else found
 
 
+def with_probe(run: Run, names: Sequence[str], measure: str) -> list[str]:
+    """The layers of which some round has a measure."""
+    return [name for name in names if any(probe(stored, f"{name}/{measure}").size for stored in run.rounds)]
+
+
 def mask(stored: Round, layer: str) -> np.ndarray:
     """The kernel's mask of a layer (fan_in, units), a convolution's as (inputs of a patch, channels); (0, 0) where it
     was not stored."""
@@ -110,11 +115,11 @@ def densities(run: Run) -> np.ndarray:
 
 def quartiles(run: Run, name: str) -> np.ndarray:
     """Lower quartile, median and upper quartile over the units of a measure in every round, (3, rounds)."""
-    return np.stack([quartiles_of(probe(stored, name)) for stored in run.rounds], axis=1) if run.rounds else _none()
-
-
-def _none() -> np.ndarray:
-    return np.zeros((3, 0))
+    return (
+        np.stack([quartiles_of(probe(stored, name)) for stored in run.rounds], axis=1)
+        if run.rounds
+        else np.zeros((3, 0))
+    )
 
 
 def quartiles_of(values: np.ndarray) -> np.ndarray:

@@ -10,19 +10,7 @@ from matplotlib.figure import Figure
 
 from tfimp.formulas.magnitude import comparison_at_threshold, comparison_by_magnitude
 from tfimp.formulas.removal import RemovalStatistics, removal_statistics
-from tfimp.plots import read
-from tfimp.plots.style import (
-    COLOURS,
-    DASHED,
-    GREY,
-    MARKERS,
-    PAGE,
-    chance_band,
-    density_axis,
-    missing_figure,
-    new_figure,
-    say_z,
-)
+from tfimp.plots import read, style
 from tfimp.store import Round, Run
 
 COLUMNS = 3  # panels beside each other
@@ -39,25 +27,25 @@ def cavity_statistics(run: Run) -> Figure:
     found = {layer: [statistics(stored, layer) for stored in run.rounds] for layer in read.layers(run)}
     found = {layer: every for layer, every in found.items() if any(np.isfinite(one.effect_size) for one in every)}
     if not found:
-        return missing_figure(title, "This run has no stored cavity values of removed and of kept weights.")
+        return style.missing_figure(title, "This run has no stored cavity values of removed and of kept weights.")
     note = (
         "Δ of removed weights against kept ones. Effect size: difference of the means over the pooled standard "
         "deviation. The other panels: the removed weights' mean Δ, and their AUC, in standard deviations from as many "
         "weights chosen at random; beyond ±2 (dotted) is unlikely by chance."
     )
-    figure = new_figure(title, PAGE, 3.1, note)
+    figure = style.new_figure(title, style.PAGE, 3.1, note)
     panels = figure.subplots(1, 3)
     words = {"effect_size": "effect size d", "z_mean": "z of the mean", "z_auc": "z of the AUC"}
     for axes, (word, label) in zip(panels, words.items(), strict=True):
-        axes.axhline(0, **DASHED)
+        axes.axhline(0, **style.DASHED)
         for position, (layer, every) in enumerate(found.items()):
             values = np.array([getattr(one, word) for one in every])
-            marker, colour = MARKERS[position % len(MARKERS)], COLOURS[(position + 2) % len(COLOURS)]
+            marker, colour = style.marker(position), style.colour(position + 2)
             axes.plot(read.densities(run), values, marker=marker, color=colour, label=layer)
         if word != "effect_size":
             for edge in (-2, 2):
-                axes.axhline(edge, color=GREY, linestyle=":", linewidth=0.8)
-        density_axis(axes, read.densities(run), narrow=True)
+                axes.axhline(edge, color=style.GREY, linestyle=":", linewidth=0.8)
+        style.density_axis(axes, read.densities(run), narrow=True)
         axes.set_title(label)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(found))
     return figure
@@ -108,7 +96,7 @@ def beyond_magnitude(run: Run) -> Figure:
     stored = [layer for layer in read.layers(run) if any(count(s, layer) for s in run.rounds)]
     layers, told = read.beginning(stored, COLUMNS)
     if not layers:
-        return missing_figure(title, "This run has no stored cavity values.")
+        return style.missing_figure(title, "This run has no stored cavity values.")
     by_magnitude = run.removes_by == "magnitude"  # else no threshold parts the weights by their size
     note = (
         f"Chance that a removed weight has the larger Δ: among all weights{THRESHOLD * by_magnitude}; and, of the "
@@ -122,7 +110,7 @@ def beyond_magnitude(run: Run) -> Figure:
             f" Rounds {large[0]} to {large[-1]} have layers with more than {MOST:,} cavity values: what goes one round "
             "later is not compared there, nor all weights, unless that was stored."
         )
-    figure = new_figure(title, PAGE, 3.1, note)
+    figure = style.new_figure(title, style.PAGE, 3.1, note)
     panels = figure.subplots(1, len(layers), squeeze=False, sharey=True)[0]
     for axes, layer in zip(panels, layers, strict=True):
         axes.set_title(layer)
@@ -133,10 +121,10 @@ def beyond_magnitude(run: Run) -> Figure:
         lines["one round later"] = [_one_round_later(run, index, layer) for index in range(len(run.rounds))]
         for position, (name, found) in enumerate(lines.items()):
             auc, sd = np.array(found).T
-            chance_band(axes, read.densities(run), np.full(len(sd), 0.5), sd)
-            colour = COLOURS[position]
-            axes.plot(read.densities(run), auc, label=name, marker=MARKERS[position], color=colour)
-            say_z(axes, (auc - 0.5) / sd, position, colour)
+            style.chance_band(axes, read.densities(run), np.full(len(sd), 0.5), sd)
+            colour = style.COLOURS[position]
+            axes.plot(read.densities(run), auc, label=name, marker=style.MARKERS[position], color=colour)
+            style.say_z(axes, (auc - 0.5) / sd, position, colour)
     panels[0].set_ylabel("AUC")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure
@@ -184,14 +172,14 @@ def cavity_signs(run: Run) -> Figure:
     measured = [layer for layer in read.layers(run) if _measured(run, layer, "removal_skewness")]
     layers, told = read.beginning(measured, COLUMNS)
     if not layers:
-        return missing_figure(title, read.not_measured("removal"))
+        return style.missing_figure(title, read.not_measured("removal"))
     note = (
         "Chance that a removed weight has the larger change than a kept one, for four measures of its unit's "
         "pre-activation: excess kurtosis κ, its size |κ|, skewness s, and |s|. Bars: 95% bootstrap over units; 0.5 "
         "(dashed) is no difference. Signs cancel over units; sizes say whether a unit moves towards a symmetric, "
         "Gaussian shape."
     ) + told
-    figure = new_figure(title, PAGE, 3.2, note)
+    figure = style.new_figure(title, style.PAGE, 3.2, note)
     panels = figure.subplots(1, len(layers), squeeze=False, sharey=True)[0]
     for axes, layer in zip(panels, layers, strict=True):
         axes.set_title(layer)
@@ -211,14 +199,14 @@ def _with_interval(axes: Axes, run: Run, path: tuple[str, str], position: int, l
     """A line of AUCs with bars; lines that stand side by side are shifted a little, so that bars do not hide bars."""
     low, middle, high = (read.series(run, "layers", *path, word) for word in ("auc_low", "auc", "auc_high"))
     x = read.densities(run) * (1 + 0.03 * (position - 1.5))
-    colour = COLOURS[position % len(COLOURS)]
-    axes.plot(x, middle, marker=MARKERS[position % len(MARKERS)], color=colour, label=label, linewidth=1.1)
+    colour = style.colour(position)
+    axes.plot(x, middle, marker=style.marker(position), color=colour, label=label, linewidth=1.1)
     axes.vlines(x, low, high, color=colour, linewidth=0.9, alpha=0.6)
 
 
 def _auc_axes(axes: Axes, run: Run) -> None:
-    axes.axhline(0.5, **DASHED)
-    density_axis(axes, read.densities(run), narrow=True)
+    axes.axhline(0.5, **style.DASHED)
+    style.density_axis(axes, read.densities(run), narrow=True)
 
 
 def deeper_effects(run: Run) -> Figure:
@@ -228,23 +216,23 @@ def deeper_effects(run: Run) -> Figure:
     pairs = [(first, second) for position, first in enumerate(names) for second in names[position + 1 :]]
     pairs = [(first, second) for first, second in pairs if _measured(run, first, f"effect_on_{second}")]
     if not pairs:
-        return missing_figure(title, read.not_measured("downstream"))
+        return style.missing_figure(title, read.not_measured("downstream"))
     shown, told = read.beginning(pairs, COLUMNS, "pairs of layers")
     note = (
         "First-order effect of removing one weight on the mean excess kurtosis of a deeper layer's living units: minus "
         "the weight times the slope. Above: root mean square over the weights removed next and over those kept. Below: "
         "chance that a removed weight has the larger effect, with 95% bootstrap over units; 0.5 is no difference."
     ) + told
-    figure = new_figure(title, PAGE, 2.0 + 1.7 * 2, note)
+    figure = style.new_figure(title, style.PAGE, 2.0 + 1.7 * 2, note)
     grid = figure.subplots(2, len(shown), squeeze=False)
     for column, (first, second) in zip(grid.T, shown, strict=True):
         upper, lower = column
         upper.set_title(f"{first} on {second}")
         sizes = np.array([_sizes(stored, first, second) for stored in run.rounds])
         for position, word in enumerate(("kept", "removed")):
-            style = {"marker": MARKERS[position], "color": COLOURS[position], "label": word}
-            upper.plot(read.densities(run), sizes[:, position], **style)
-        density_axis(upper, read.densities(run), narrow=True)
+            look = {"marker": style.MARKERS[position], "color": style.COLOURS[position], "label": word}
+            upper.plot(read.densities(run), sizes[:, position], **look)
+        style.density_axis(upper, read.densities(run), narrow=True)
         upper.set_xlabel("")
         upper.set_yscale("log")
         _with_interval(lower, run, (first, f"effect_on_{second}"), 2, "AUC")

@@ -15,24 +15,9 @@ from matplotlib.ticker import MaxNLocator
 from tfimp.formulas.fields import Fields, centres_by_chance, coverage, receptive_fields
 from tfimp.formulas.nulls import Null, median_of_random_places
 from tfimp.formulas.overlap import mask_overlap as measured_overlap
-from tfimp.plots import read
+from tfimp.plots import read, style
 from tfimp.plots.curves import band
 from tfimp.plots.mosaic import mosaic, weight_pictures
-from tfimp.plots.style import (
-    COLOURS,
-    COUNTS,
-    DASHED,
-    PAGE,
-    SEQUENTIAL,
-    bare,
-    chance_band,
-    density_axis,
-    missing,
-    missing_figure,
-    new_figure,
-    round_title,
-    say_z,
-)
 from tfimp.store import Round, Run
 
 Shape = tuple[int, int, int]
@@ -44,7 +29,7 @@ def deeper_fields(run: Run) -> Figure:
     title = "Deeper layers in input space"
     first, layers = read.image_layer(run), read.layers(run)
     if first is None or layers.index(first) != 0 or len(layers) < 2:
-        return missing_figure(title, "This run has no pruned layer above the one that sees the image.")
+        return style.missing_figure(title, "This run has no pruned layer above the one that sees the image.")
     stored, shape = run.rounds[-1], read.image_shape(run)
     deeper = layers[1:4]
     note = (
@@ -53,7 +38,7 @@ def deeper_fields(run: Run) -> Figure:
         "Weights: product of the masked kernels, as if units were linear, over its largest magnitude; the middle of "
         "the scale is zero."
     )
-    figure = new_figure(title, PAGE, 0.9 + 3.0 * len(deeper), note)
+    figure = style.new_figure(title, style.PAGE, 0.9 + 3.0 * len(deeper), note)
     grid = figure.subplots(len(deeper), 2, squeeze=False)
     paths, product = read.mask(stored, first).astype(float), read.masked_kernel(stored, first)
     for row, layer in zip(grid, deeper, strict=True):
@@ -66,7 +51,7 @@ def deeper_fields(run: Run) -> Figure:
         units = np.argsort(-paths.sum(axis=0), kind="stable")[: SIDE * SIDE] if paths.size else np.zeros(0, int)
         if not paths.size or not paths.any():
             for axes in row:
-                missing(axes, "No path from the image to this layer survives.")
+                style.missing(axes, "No path from the image to this layer survives.")
             continue
         _tiles(row[0], _path_pictures(paths[:, units], shape), shape)
         _tiles(row[1], weight_pictures(product[:, units], shape), shape)
@@ -80,7 +65,7 @@ def _path_pictures(paths: np.ndarray, shape: Shape) -> np.ndarray:
     counts = np.moveaxis(paths.reshape(*shape, -1).sum(axis=2), -1, 0)
     most = counts.max(axis=(1, 2), keepdims=True)
     shares = np.divide(counts, most, out=np.zeros_like(counts), where=most > 0)
-    return np.round(255 * matplotlib.colormaps[SEQUENTIAL](shares)[..., :3]).astype(np.uint8)
+    return np.round(255 * matplotlib.colormaps[style.SEQUENTIAL](shares)[..., :3]).astype(np.uint8)
 
 
 def _tiles(axes: Axes, pictures: np.ndarray, shape: Shape) -> None:
@@ -91,7 +76,7 @@ def _tiles(axes: Axes, pictures: np.ndarray, shape: Shape) -> None:
         axes.grid(False)
         return
     axes.imshow(mosaic(pictures, min(SIDE, int(np.ceil(np.sqrt(len(pictures)))))))
-    bare(axes)
+    style.bare(axes)
     for spine in axes.spines.values():
         spine.set_visible(False)
 
@@ -101,7 +86,7 @@ def field_size(run: Run) -> Figure:
     title = "Size and place of the receptive fields"
     layer = read.image_layer(run)
     if layer is None:
-        return missing_figure(title, "No pruned layer sees the image: there are no receptive fields.")
+        return style.missing_figure(title, "No pruned layer sees the image: there are no receptive fields.")
     shape, densities = read.image_shape(run), read.densities(run)
     fields = [_receptive_fields(stored, layer, shape) for stored in run.rounds]
     note = (
@@ -110,18 +95,18 @@ def field_size(run: Run) -> Figure:
         "two standard deviations either way (z: how many lie between it and the line in the last round); dashed, "
         "where 95% of the centres would lie, by the median unit."
     ) + _covered(fields[-1], shape)
-    figure = new_figure(title, PAGE, 3.0, note)
+    figure = style.new_figure(title, style.PAGE, 3.0, note)
     left, right = figure.subplots(1, 2)
     spread = np.stack([read.quartiles_of(found.size) for found in fields], axis=1)
     if not np.isfinite(spread).any():
-        missing(left, "No unit has a surviving weight.")
+        style.missing(left, "No unit has a surviving weight.")
     else:
         nulls = [_null_of_the_size(stored, layer, shape) for stored in run.rounds]
         mean, sd = np.array([null.mean for null in nulls]), np.array([null.sd for null in nulls])
-        chance_band(left, densities, mean, sd)
+        style.chance_band(left, densities, mean, sd)
         band(left, densities, spread, 0, layer)
-        say_z(left, np.array([null.z(middle) for null, middle in zip(nulls, spread[1], strict=True)]), at=0.12)
-        density_axis(left, densities)
+        style.say_z(left, np.array([null.z(middle) for null, middle in zip(nulls, spread[1], strict=True)]), at=0.12)
+        style.density_axis(left, densities)
         left.set_ylabel("size (pixels)" if shape[0] > 1 else "size (inputs)")
         left.set_ylim(bottom=0)
         left.set_title("size against density")
@@ -144,10 +129,10 @@ def _centres_by_chance(axes: Axes, sd: np.ndarray, shape: Shape) -> None:
     row, column = ((side - 1) / 2 for side in shape[:2])
     if shape[0] == 1:
         for end in (-1.96, 1.96):
-            axes.axvline(column + end * sd[1], **DASHED)
+            axes.axvline(column + end * sd[1], **style.DASHED)
     else:
         radius = (-2 * np.log(0.05)) ** 0.5
-        axes.add_patch(Ellipse((column, row), 2 * radius * sd[1], 2 * radius * sd[0], fill=False, **DASHED))
+        axes.add_patch(Ellipse((column, row), 2 * radius * sd[1], 2 * radius * sd[0], fill=False, **style.DASHED))
 
 
 def _covered(fields: Fields, shape: Shape) -> str:
@@ -168,17 +153,17 @@ def _receptive_fields(stored: Round, layer: str, shape: Shape) -> Fields:
 
 def _centres(axes: Axes, fields: Fields, shape: Shape, stored: Round) -> None:
     centres, sizes = fields.centre, fields.size
-    axes.set_title(f"centres, {round_title(stored.index, float('nan'))}")
+    axes.set_title(f"centres, {style.round_title(stored.index)}")
     if not np.isfinite(sizes).any():
-        missing(axes, "No unit has a surviving weight.")
+        style.missing(axes, "No unit has a surviving weight.")
         return
     if shape[0] == 1:
-        axes.hist(centres[np.isfinite(sizes), 1], np.linspace(-0.5, shape[1] - 0.5, 21).tolist(), color=COLOURS[5],
-                  edgecolor="white", linewidth=0.3)  # fmt: skip
+        edges = np.linspace(-0.5, shape[1] - 0.5, 21).tolist()
+        axes.hist(centres[np.isfinite(sizes), 1], edges, color=style.COLOURS[5], edgecolor="white", linewidth=0.3)
         axes.set_xlabel("centre (input position)")
         axes.set_ylabel("units")
         return
-    dots = axes.scatter(centres[:, 1], centres[:, 0], c=sizes, s=9, cmap=SEQUENTIAL, linewidths=0)
+    dots = axes.scatter(centres[:, 1], centres[:, 0], c=sizes, s=9, cmap=style.SEQUENTIAL, linewidths=0)
     axes.set_xlim(-0.5, shape[1] - 0.5)
     axes.set_ylim(shape[0] - 0.5, -0.5)
     axes.set_aspect("equal")
@@ -194,7 +179,7 @@ def mask_overlap(run: Run) -> Figure:
     title = "Overlap of masks between rounds"
     layers = read.layers(run)
     if len(run.rounds) < 2:
-        return missing_figure(title, "This run has a single round: there is no other mask to compare with.")
+        return style.missing_figure(title, "This run has a single round: there is no other mask to compare with.")
     rounds = [stored for stored in run.rounds if stored.names(read.MASKS)]
     note = (
         "Below the diagonal: weights in both masks over weights in either (Jaccard index); above it, that of random "
@@ -202,19 +187,21 @@ def mask_overlap(run: Run) -> Figure:
         "of all pairs. Iterative pruning nests its masks, whatever it removes: there the index is the ratio of two "
         "densities, and z says only that. Where masks are drawn anew it is a finding."
     )
-    width = PAGE if len(layers) > 1 else PAGE / 2
-    figure = new_figure(title, width, 3.3 if len(layers) < 3 else 2.8, note)
+    width = style.PAGE if len(layers) > 1 else style.PAGE / 2
+    figure = style.new_figure(title, width, 3.3 if len(layers) < 3 else 2.8, note)
     panels = figure.subplots(1, len(layers), squeeze=False)[0]
     for axes, layer in zip(panels, layers, strict=True):
         index, least = _jaccard([read.mask(stored, layer) for stored in rounds])
         axes.set_title(layer + (f", z ≥ {least:.1f}" if np.isfinite(least) else ""))
-        axes.imshow(index, cmap=COUNTS, vmin=0, vmax=1)
+        axes.imshow(index, cmap=style.COUNTS, vmin=0, vmax=1)
         axes.grid(False)
         axes.set_xlabel("round")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
     panels[0].set_ylabel("round")
-    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), COUNTS), ax=list(panels), shrink=0.8, aspect=22, pad=0.02)
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(0, 1), style.COUNTS), ax=list(panels), shrink=0.8, aspect=22, pad=0.02
+    )
     bar.set_label("Jaccard index")
     bar.outline.set_visible(False)
     return figure

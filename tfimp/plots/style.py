@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import matplotlib
@@ -222,6 +222,16 @@ def density_axis(axes: Axes, densities: np.ndarray, narrow: bool = False) -> Non
     axes.set_xlabel("density" if narrow else "density (share of weights left)")
 
 
+def colour(position: int) -> str:
+    """Of a line by its place among the others, over and over."""
+    return COLOURS[position % len(COLOURS)]
+
+
+def marker(position: int) -> str:
+    """As `colour`."""
+    return MARKERS[position % len(MARKERS)]
+
+
 def chance_band(axes: Axes, x: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> None:
     """Two standard deviations either way of what chance gives, in grey."""
     axes.fill_between(x, mean - 2 * sd, mean + 2 * sd, color="#000000", alpha=0.13, linewidth=0)
@@ -246,6 +256,13 @@ def legend_above(axes: Axes) -> None:
         )
 
 
+def common_legend(figure: Figure, panels: Iterable[Axes], columns: int) -> None:
+    """One legend for all panels, of the first that has lines."""
+    drawn = next((axes for axes in panels if axes.get_legend_handles_labels()[0]), None)
+    if drawn is not None:
+        figure.legend(*drawn.get_legend_handles_labels(), loc="outside upper right", ncols=columns)
+
+
 def bare(axes: Axes) -> None:
     """No ticks, no grid, a thin frame: for pictures."""
     axes.set_xticks([])
@@ -257,7 +274,7 @@ def bare(axes: Axes) -> None:
         spine.set_linewidth(0.5)
 
 
-def round_title(index: int, density: float) -> str:
+def round_title(index: int, density: float = float("nan")) -> str:
     """How panels name a round."""
     what = f"round {index}" + (" (dense)" if index == 0 else "")
     return what if index == 0 or not np.isfinite(density) else f"{what}, density {density:.3g}"
