@@ -5,7 +5,7 @@
 Compared are, taking turns in one process, at batch 40 and 1000, for 3072-1024-1024-10 with batch-norm (milliseconds per
 step): `compiled`, the loop of ``tfimp run``; `feed`, a session call per step like the papers' code; `keras_fit`;
 `tfmot_fit`; `products`, the matrix products of the step and nothing else. `share_of_ceiling` is the time of the
-products over that of the compiled step. The rivals are described in ``benchmarks.rivals``.
+products over that of the compiled step. The rivals are described in ``benchmarks.baselines``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BARS = {40: 0.70, 1000: 0.95}
 
 def measure(repetitions: int = 24, fits: int = 3) -> dict[str, Any]:
     """Milliseconds per step, ratios, and the bars; ``fits`` repetitions of the two `fit`, in slices of 20 steps."""
-    from benchmarks import rivals, subject
+    from benchmarks import baselines, subject
     from tfimp.training.batches import block_indices
 
     data = subject.dataset()
@@ -29,8 +29,8 @@ def measure(repetitions: int = 24, fits: int = 3) -> dict[str, Any]:
     for batch_size, bar in BARS.items():
         # short slices, and many: what else runs then hits few of them
         count, slices = (5, repetitions) if batch_size == 40 else (1, max(repetitions // 2, 1))
-        lab, products = subject.laboratory(batch_size, data), rivals.Products(batch_size)
-        feed = rivals.FeedLoop(data, batch_size)
+        lab, products = subject.laboratory(batch_size, data), baselines.Products(batch_size)
+        feed = baselines.FeedLoop(data, batch_size)
         order = block_indices(0, 0, 0, batch_size, len(data.train))
         tasks: dict[str, Any] = {
             "compiled": lambda lab=lab, order=order, count=count: lab.dense.steps(order, 0, count),
@@ -48,16 +48,16 @@ def measure(repetitions: int = 24, fits: int = 3) -> dict[str, Any]:
         row["gigaflops_of_products"] = products.operations * count / times.median("products") / 1e9
         found[f"batch_{batch_size}"] = row | (_fits(data, batch_size, lab, order, fits) if fits else {})
         found["bars"][f"dense / feed-per-step, batch {batch_size}"] = at_most(times.ratio("compiled", "feed"), bar)
-    found["gigabytes_per_second"] = float(np.round(1e-9 / rivals.copy_seconds_per_byte(), 2))
+    found["gigabytes_per_second"] = float(np.round(1e-9 / baselines.copy_seconds_per_byte(), 2))
     return found
 
 
 def _fits(data: Any, batch_size: int, lab: Any, order: np.ndarray, repetitions: int) -> dict[str, float]:
     """The compiled loop against `fit`, in slices long enough that the start of a `fit` does not count."""
-    from benchmarks import rivals
+    from benchmarks import baselines
 
     count = 40 if batch_size == 40 else 5
-    keras_fit, tfmot_fit = rivals.keras_fit(data, batch_size), rivals.tfmot_fit(data, batch_size)
+    keras_fit, tfmot_fit = baselines.keras_fit(data, batch_size), baselines.tfmot_fit(data, batch_size)
     tasks: dict[str, Any] = {
         "compiled": lambda: lab.dense.steps(order, 0, count),
         "keras_fit": lambda: keras_fit(count),

@@ -1,171 +1,181 @@
-"""What the training loop is compared with; every rival trains the same network with plain SGD at 0.1.
+"""A training step beside JAX with masked dense kernels and PyTorch with sparse ones (needs the extra `bench`).
 
-- `FeedLoop`: a session call per step, as in the papers' public code: float32 images prepared in host memory, the batch
-  fed from NumPy, masks multiplied into the weights, batch statistics fetched and averaged on the host; no XLA.
-- `keras_fit`: plain tf_keras, `fit` on tensors, no pruning. `tfmot_fit`: TF-MOT's pruning wrappers on top of it.
-- `Products`: the bare matrix products of a step and nothing else, in TensorFlow: the ceiling.
-- `copy_seconds_per_byte`: how fast this machine moves memory.
+    python -m benchmarks rivals     (not among those that run without names)
+
+The same network, 3072-1024-1024-10 with batch-norm on each layer's input, ReLU and plain SGD, on the same uint8 images
+with the same random masks. JAX: one compiled loop of steps, kernels times masks. PyTorch: compressed sparse rows, the
+backward pass written by hand (gradients at the survivors alone, by `sampled_addmm`), batch-norm by its own kernel. All
+take turns; before that, the mean loss of the first steps of each is held to that of tfimp. There are no bars: how fast
+others are is not tfimp's to promise.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras
 
-from benchmarks.subject import CLASSES, FEATURES, HIDDEN, weights
-from tfimp.data.dataset import Dataset
+from benchmarks.measuring import interleaved
 
 RATE = 0.1
+DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+CHECKED = 5
+"""Steps whose mean loss is compared, from one start."""
+
+Kernels = list[np.ndarray]
+Masks = list[tuple[np.ndarray, ...]]
+"""Of each layer's kernel and bias."""
 
 
-class FeedLoop:
-    """One session call per step, batches fed from NumPy, masked weights.
+def measure(repetitions: int = 7) -> dict[str, Any]:
+    """Milliseconds per step and times tfimp's, by batch size and density, and the largest difference of losses."""
+    return {f"batch_{batch_size}": _at(batch_size, repetitions) for batch_size in (40, 1000)}
 
-    Args:
-        data: Its training images are kept as float32, as the papers' code does with ``preload``.
-        batch_size: Samples per step.
-        hidden: Units of the hidden layers.
-    """
 
-    def __init__(self, data: Dataset, batch_size: int, hidden: tuple[int, ...] = HIDDEN) -> None:
-        self.images, self.labels = data.normalise(data.train.images), data.train.labels
-        self.batch_size, self.rng = batch_size, np.random.default_rng(0)
-        v1 = tf.compat.v1
-        graph = tf.Graph()
-        with graph.as_default():
-            self.x, self.y = v1.placeholder(tf.float32, [None, FEATURES]), v1.placeholder(tf.int32, [None])
-            h, moments, trained, masks = self.x, [], [], []
-            for index, (fan_in, units) in enumerate(weights(hidden)):
-                start = self.rng.standard_normal((fan_in, units)).astype(np.float32) * (2 / (fan_in + units)) ** 0.5
-                kernel, bias = v1.Variable(start), v1.Variable(tf.zeros(units))
-                gamma, beta = v1.Variable(tf.ones(fan_in)), v1.Variable(tf.zeros(fan_in))
-                masks += [v1.Variable(tf.ones(shape), trainable=False) for shape in ((fan_in, units), (units,))]
-                trained += [kernel, bias, gamma, beta]
-                mean, variance = tf.nn.moments(h, axes=[0], keepdims=True)
-                moments.append(tf.concat([mean, variance], 0))
-                normal = gamma * ((h - mean) / tf.sqrt(variance + 1e-3)) + beta
-                h = tf.matmul(normal, kernel * masks[-2]) + bias * masks[-1]
-                h = tf.nn.relu(h) if index < len(hidden) else h
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(self.y, h))
-            step = v1.train.GradientDescentOptimizer(RATE).minimize(loss, var_list=trained)
-            self.fetched = [loss, step, moments]
-            self.session = v1.Session(graph=graph)
-            self.session.run(v1.global_variables_initializer())
-        self.moving = [np.zeros((2, fan_in), np.float32) for fan_in, _ in weights(hidden)]
+def _at(batch_size: int, repetitions: int) -> dict[str, Any]:
+    from benchmarks import subject
+    from tfimp.pruning.core import rewound
+    from tfimp.training.batches import block_indices
+    from tfimp.training.sparse import SparseEngine
 
-    def steps(self, count: int) -> float:
-        """Train; the mean loss."""
+    data = subject.dataset()
+    lab = subject.laboratory(batch_size, data)
+    start, order = lab.dense.state(), block_indices(0, 0, 0, batch_size, len(data.train))
+    images = data.normalise(data.train.images)
+    names = [name for name in start if start[name].ndim == 2]
+    count, found = (5 if batch_size == 40 else 1), {}
+    for density in DENSITIES:
+        masks = subject.masks_at(lab, density) if density < 1 else lab.full_masks()
+        begin = rewound(start, masks)
+        ours = lab.dense
+        if density < 1:
+            ours = SparseEngine(lab.network, data, lab.config.train, seed=lab.config.seed, total_steps=lab.last_step)
+        ours.load(begin, masks)
+        kernels = [np.array(begin[name]) for name in names]
+        pairs = [(name, name.replace("kernel", "bias")) for name in names]  # the last layer has no masks
+        kept = [tuple(masks.get(part, np.ones(begin[part].shape, bool)) for part in pair) for pair in pairs]
+        tasks: dict[str, Callable[[int], float]] = {
+            "jax": in_jax(images, data.train.labels, order, kernels, kept),
+            "torch": in_torch(images, data.train.labels, order, kernels, kept),
+        }
+        expected = ours.steps(order, 0, CHECKED) / CHECKED
+        losses = {name: task(CHECKED) for name, task in tasks.items()}
+        run: dict[str, Any] = {"tfimp": lambda steps, engine=ours: engine.steps(order, 0, steps)}
+        run = {name: lambda task=task: task(count) for name, task in (run | tasks).items()}
+        times = interleaved(run, repetitions, warm_up=6)
+        found[f"{density:g}"] = {
+            "ms_per_step": {name: times.median(name) / count * 1e3 for name in run},
+            "times_tfimp": {name: times.ratio(name, "tfimp") for name in tasks},
+            "difference_of_losses": {name: abs(loss - expected) for name, loss in losses.items()},
+        }
+    return found
+
+
+def in_jax(images: np.ndarray, labels: np.ndarray, batches: np.ndarray, kernels: Kernels, masks: Masks) -> Any:
+    """Steps of a network of masked dense kernels; a call takes so many and returns their mean loss."""
+    import jax
+    import jax.numpy as jnp
+
+    drawn, kept = jnp.array(batches), [[jnp.array(part, jnp.float32) for part in pair] for pair in masks]
+    images, labels = jnp.array(images), jnp.array(labels)
+    state = [(jnp.array(k), jnp.zeros(k.shape[1]), jnp.ones(k.shape[0]), jnp.zeros(k.shape[0])) for k in kernels]
+
+    def loss_of(state: Any, batch: Any) -> Any:
+        h = images[batch]
+        for index, ((kernel, bias, gamma, beta), (mask, of_bias)) in enumerate(zip(state, kept, strict=True)):
+            h = h if index == 0 else jax.nn.relu(h)
+            h = gamma * (h - h.mean(0)) * jax.lax.rsqrt(h.var(0) + 1e-10) + beta
+            h = h @ (kernel * mask) + bias * of_bias
+        return -jnp.take_along_axis(jax.nn.log_softmax(h), labels[batch][:, None], 1).mean()
+
+    def step(index: Any, carried: Any) -> Any:
+        state, total = carried
+        loss, gradients = jax.value_and_grad(loss_of)(state, drawn[index % len(drawn)])
+        return jax.tree.map(lambda value, gradient: value - RATE * gradient, state, gradients), total + loss
+
+    loop = jax.jit(lambda state, count: jax.lax.fori_loop(0, count, step, (state, 0.0)), donate_argnums=0)
+
+    def steps(count: int) -> float:
+        nonlocal state
+        state, total = loop(state, count)
+        return float(total) / count
+
+    return steps
+
+
+def in_torch(images: np.ndarray, labels: np.ndarray, batches: np.ndarray, kernels: Kernels, masks: Masks) -> Any:
+    """Steps of a network of sparse rows; a call takes so many and returns their mean loss."""
+    import warnings
+
+    import torch
+
+    warnings.filterwarnings("ignore", "Sparse (CSR|invariant)")  # a beta of PyTorch's, which its users know
+    images, classes = torch.from_numpy(images), torch.from_numpy(labels).long()
+
+    class Product(torch.autograd.Function):
+        """x (batch, fan_in) times a kernel of ``fan_in`` columns and ``units`` rows, both ways."""
+
+        @staticmethod
+        def forward(context: Any, x: Any, values: Any, forth: Any, back: Any, turned: Any) -> Any:
+            context.save_for_backward(x, values)
+            context.places = forth, back, turned
+            return (_rows(forth, values) @ x.T).T
+
+        @staticmethod
+        def backward(context: Any, upstream: Any) -> Any:
+            x, values = context.saved_tensors
+            forth, back, turned = context.places
+            zeros = _rows(forth, torch.zeros_like(values))
+            at_survivors = torch.sparse.sampled_addmm(zeros, upstream.T.contiguous(), x, beta=0.0).values()
+            first = not context.needs_input_grad[0]
+            return None if first else (_rows(back, values[turned]) @ upstream.T).T, at_survivors, None, None, None
+
+    def _rows(places: Any, values: Any) -> Any:
+        rows, columns, shape = places
+        return torch.sparse_csr_tensor(rows, columns, values, shape, check_invariants=False)
+
+    def places(mask: Any) -> Any:
+        found = torch.from_numpy(np.ascontiguousarray(mask)).float().to_sparse_csr()
+        return found.crow_indices(), found.col_indices(), tuple(mask.shape)
+
+    layers = []
+    for kernel, (mask, of_bias) in zip(kernels, masks, strict=True):
+        forth, back = places(mask.T), places(mask)
+        order = np.zeros(mask.shape, np.int64)
+        order.T[mask.T] = np.arange(mask.sum())  # where a survivor stands among those in order of units
+        values = torch.tensor(kernel.T[mask.T], requires_grad=True)
+        fan_in, units = mask.shape
+        rest = [torch.zeros(units), torch.ones(fan_in), torch.zeros(fan_in)]
+        layers.append(
+            (
+                values,
+                *(part.requires_grad_() for part in rest),
+                forth,
+                back,
+                torch.from_numpy(order[mask]),
+                torch.from_numpy(of_bias).float(),
+            )
+        )
+    trained = [part for layer in layers for part in layer[:4]]
+    taken = 0
+
+    def steps(count: int) -> float:
+        nonlocal taken
         total = 0.0
         for _ in range(count):
-            batch = self.rng.choice(len(self.images), self.batch_size)
-            feed = {self.x: self.images[batch], self.y: self.labels[batch]}
-            loss, _, moments = self.session.run(self.fetched, feed)
-            self.moving = [0.99 * old + 0.01 * new for old, new in zip(self.moving, moments, strict=True)]
-            total += loss
+            batch = torch.from_numpy(batches[taken % len(batches)].astype(np.int64))
+            taken, h = taken + 1, images[batch]
+            for index, (values, bias, gamma, beta, forth, back, turned, of_bias) in enumerate(layers):
+                h = torch.relu(h) if index else h
+                h = torch.nn.functional.batch_norm(h, None, None, gamma, beta, training=True, eps=1e-10)
+                h = Product.apply(h, values, forth, back, turned) + bias * of_bias
+            loss = torch.nn.functional.cross_entropy(h, classes[batch])
+            gradients = torch.autograd.grad(loss, trained)
+            with torch.no_grad():
+                for part, gradient in zip(trained, gradients, strict=True):
+                    part -= RATE * gradient
+            total += float(loss.detach())
         return total / count
 
-
-def _network() -> Any:
-    layers: list[Any] = [tf_keras.Input((FEATURES,))]
-    for units in (*HIDDEN, CLASSES):
-        layers += [
-            tf_keras.layers.BatchNormalization(),
-            tf_keras.layers.Dense(units, activation="relu" if units != CLASSES else None),
-        ]
-    return tf_keras.Sequential(layers)
-
-
-def _fit(model: Any, data: Dataset, batch_size: int, callbacks: list[Any]) -> Callable[[int], Any]:
-    images = data.normalise(data.train.images)
-    batches = tf.data.Dataset.from_tensor_slices((images, data.train.labels)).shuffle(1000).repeat()
-    batches = batches.batch(batch_size).prefetch(2)
-    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(tf_keras.optimizers.SGD(RATE), loss)
-    return lambda steps: model.fit(batches, steps_per_epoch=steps, verbose=0, callbacks=callbacks)
-
-
-def keras_fit(data: Dataset, batch_size: int) -> Callable[[int], Any]:
-    """``fit`` of so many steps, nothing pruned."""
-    return _fit(_network(), data, batch_size, [])
-
-
-def tfmot_fit(data: Dataset, batch_size: int) -> Callable[[int], Any]:
-    """``fit`` of so many steps under TF-MOT's magnitude pruning at a constant sparsity."""
-    from tensorflow_model_optimization.sparsity import keras as tfmot
-
-    schedule = tfmot.ConstantSparsity(0.5, begin_step=0, frequency=100)
-
-    def wrap(layer: Any) -> Any:
-        prunable = isinstance(layer, tf_keras.layers.Dense)
-        return tfmot.prune_low_magnitude(layer, schedule) if prunable else layer
-
-    model = tf_keras.models.clone_model(_network(), clone_function=wrap)
-    return _fit(model, data, batch_size, [tfmot.UpdatePruningStep()])
-
-
-class Products:
-    """The matrix products of a training step: three per kernel, but for the first layer's input, which needs two.
-
-    Args:
-        batch_size: Samples per step.
-        hidden: Units of the hidden layers.
-    """
-
-    def __init__(self, batch_size: int, hidden: tuple[int, ...] = HIDDEN) -> None:
-        self.shapes = weights(hidden)
-        rng = np.random.default_rng(0)
-
-        def random(*shape: int) -> tf.Tensor:
-            return tf.constant(rng.standard_normal(shape).astype(np.float32))
-
-        self._operands = [
-            (random(batch_size, fan_in), random(batch_size, units), random(fan_in, units))
-            for fan_in, units in self.shapes
-        ]
-        self.operations = sum(
-            2.0 * batch_size * fan_in * units * (3 if index else 2) for index, (fan_in, units) in enumerate(self.shapes)
-        )
-        # weights are read for each product, and read and written with their gradient for the update
-        self.bytes = sum(4.0 * fan_in * units * ((2 if index else 1) + 4) for index, (fan_in, units) in enumerate(
-            self.shapes
-        ))  # fmt: skip
-
-    @tf.function
-    def _step(self, operands: Any) -> Any:
-        results = []
-        for index, (x, upstream, kernel) in enumerate(operands):
-            results += [tf.matmul(x, kernel), tf.matmul(x, upstream, transpose_a=True)]
-            if index:
-                results.append(tf.matmul(upstream, kernel, transpose_b=True))
-        return results
-
-    def steps(self, count: int) -> None:
-        """The products of so many steps."""
-        for _ in range(count):
-            results = self._step(self._operands)
-        results[0].numpy()
-
-
-def copy_seconds_per_byte(megabytes: int = 256, repeats: int = 5) -> float:
-    """Best time per byte moved by a large copy on all cores, a byte read and a byte written counted as two."""
-    import numba
-
-    @numba.njit(parallel=True)
-    def copy(source: Any, target: Any) -> None:
-        for index in numba.prange(len(source)):
-            target[index] = source[index]
-
-    source = np.ones(megabytes * 2**17)
-    target = np.empty_like(source)
-    best = float("inf")
-    copy(source, target)
-    for _ in range(repeats):
-        clock = time.perf_counter()
-        copy(source, target)
-        best = min(best, time.perf_counter() - clock)
-    return best / (2 * source.nbytes)
+    return steps

@@ -4,10 +4,13 @@
 
 22 rounds at p = 0.3 of the papers' CIFAR-10 recipe (3072-1024-1024-10, biases pruned too) on synthetic images, at batch
 40 and 1000, as ``tfimp run`` does it: masks by magnitude, rewinding, all probes, every file written. The recipe's 5,000
-steps a round are not taken here (`python -m benchmarks recipe` takes them, once): the run is timed with fewer steps and
-with several times as many. What a round takes more in the second is by its steps, and is multiplied up to 5,000;
-what is left is not. Between the two and after them some steps of a dense loop and of the feed-per-step loop
-take turns. They give
+steps a round are not taken here (`python -m benchmarks recipe` takes them, once). A run that measures nothing is timed
+with fewer steps and with several times as many: what a round takes more in the second is by its steps, and is
+multiplied up to 5,000. A run with all measures and fewer steps gives what a round takes besides, which is not
+multiplied up; as measures are made beside the next round's training, and so short a training hides little of them, it
+is rather too much. (Were both runs to measure, a round of few steps would take as long as one of many, and steps would
+seem to cost nothing.) After each of the three some steps of a dense loop and of the feed-per-step loop take turns.
+They give
 
 - a dense round: 5,000 dense steps and what round 0 takes besides its steps;
 - the feed-per-step run: 22 rounds of nothing but its steps, whatever else the papers' code does left out.
@@ -24,7 +27,7 @@ from benchmarks.measuring import at_least, at_most, interleaved
 
 STEPS = 5000
 # batch size: steps per round of both runs, steps of the rivals at a time
-SIZES = {40: ((100, 500), 20), 1000: ((5, 25), 3)}
+SIZES = {40: ((100, 500), 20), 1000: ((5, 45), 3)}
 BARS = {40: 3.8, 1000: 4.8}
 FASTER = 10
 
@@ -45,19 +48,18 @@ def measure() -> dict[str, Any]:
 
 
 def scaled(batch_size: int) -> dict[str, Any]:
-    """A run of the recipe's length from two short ones."""
-    counts, at_once = SIZES[batch_size]
-    whole, dense, feed, started = [], [], [], 0.0
-    for steps in counts:
-        seconds, before = run(batch_size, steps)
+    """A run of the recipe's length from short ones."""
+    (fewer, more), at_once = SIZES[batch_size]
+    whole, turns, started = [], [], 0.0
+    for steps, measures in ((fewer, False), (more, False), (fewer, True)):
+        seconds, before = run(batch_size, steps, measures)
         whole.append(seconds)
-        started = max(started, before)  # the second one finds all of it compiled
-        for name, found in (("dense", dense), ("feed", feed)):
-            found.append(rivals(batch_size, at_once)[name])
-    fewer, more = counts
+        started = max(started, before)  # later ones find all of it compiled
+        turns.append(rivals(batch_size, at_once))
+    dense, feed = (float(np.mean([turn[name] for turn in turns])) for name in ("dense", "feed"))
     per_step = (whole[1] - whole[0]) / (more - fewer)
-    rest = whole[0] - fewer * per_step
-    return against(STEPS * per_step + rest, float(np.mean(dense)), float(np.mean(feed)), float(rest[0]), started) | {
+    rest = whole[2] - fewer * per_step
+    return against(STEPS * per_step + rest, dense, feed, float(rest[0]), started) | {
         "ms_per_step_by_round": (per_step * 1e3).round(3).tolist(),
         "seconds_besides_steps_by_round": rest.round(3).tolist(),
     }
@@ -77,13 +79,14 @@ def against(rounds: np.ndarray, dense: float, feed: float, rest: float, started:
     }
 
 
-def run(batch_size: int, steps: int) -> tuple[np.ndarray, float]:
+def run(batch_size: int, steps: int, measures: bool = True) -> tuple[np.ndarray, float]:
     """Seconds of each round, and of compiling the engines and choosing between them before the first."""
     from benchmarks import subject
     from benchmarks.timed import TimedLaboratory, timed_run
     from tfimp.training.crossover import measured_crossover
 
-    lab = TimedLaboratory(subject.configuration(batch_size, steps), subject.dataset())
+    probe = {} if measures else {"what": []}
+    lab = TimedLaboratory(subject.configuration(batch_size, steps, probe=probe), subject.dataset())
     fresh, masks = lab.dense.state(), lab.full_masks()
     clock = time.perf_counter()
     # a run as short as this would not look for the crossover; one of the recipe's length does
@@ -100,7 +103,7 @@ def run(batch_size: int, steps: int) -> tuple[np.ndarray, float]:
 def rivals(batch_size: int, steps: int) -> dict[str, float]:
     """Seconds of a step, dense and fed from the host, in turns."""
     from benchmarks import subject
-    from benchmarks.rivals import FeedLoop
+    from benchmarks.baselines import FeedLoop
     from tfimp.training.batches import block_indices
 
     data = subject.dataset()
