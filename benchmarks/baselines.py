@@ -17,10 +17,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from benchmarks.subject import CLASSES, FEATURES, HIDDEN, weights
+from benchmarks.subject import CLASSES, FEATURES, HIDDEN, RATE, weights
 from tfimp.data.dataset import Dataset
-
-RATE = 0.1
 
 
 class FeedLoop:

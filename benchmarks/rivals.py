@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import interleaved
+from benchmarks.subject import RATE
 
-RATE = 0.1
 DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 CHECKED = 5
 """Steps whose mean loss is compared, from one start."""
@@ -56,18 +56,17 @@ def _at(batch_size: int, repetitions: int) -> dict[str, Any]:
         pairs = [(name, name.replace("kernel", "bias")) for name in names]  # the last layer has no masks
         kept = [tuple(masks.get(part, np.ones(begin[part].shape, bool)) for part in pair) for pair in pairs]
         tasks: dict[str, Callable[[int], float]] = {
+            "tfimp": lambda steps, engine=ours: engine.steps(order, 0, steps) / steps,
             "jax": in_jax(images, data.train.labels, order, kernels, kept),
             "torch": in_torch(images, data.train.labels, order, kernels, kept),
         }
-        expected = ours.steps(order, 0, CHECKED) / CHECKED
         losses = {name: task(CHECKED) for name, task in tasks.items()}
-        run: dict[str, Any] = {"tfimp": lambda steps, engine=ours: engine.steps(order, 0, steps)}
-        run = {name: lambda task=task: task(count) for name, task in (run | tasks).items()}
-        times = interleaved(run, repetitions, warm_up=6)
+        times = interleaved({name: lambda task=task: task(count) for name, task in tasks.items()}, repetitions, 6)
+        others = [name for name in tasks if name != "tfimp"]
         found[f"{density:g}"] = {
-            "ms_per_step": {name: times.median(name) / count * 1e3 for name in run},
-            "times_tfimp": {name: times.ratio(name, "tfimp") for name in tasks},
-            "difference_of_losses": {name: abs(loss - expected) for name, loss in losses.items()},
+            "ms_per_step": {name: times.median(name) / count * 1e3 for name in tasks},
+            "times_tfimp": {name: times.ratio(name, "tfimp") for name in others},
+            "difference_of_losses": {name: abs(losses[name] - losses["tfimp"]) for name in others},
         }
     return found
 

@@ -15,6 +15,7 @@ SHAPE, CLASSES = (32, 32, 3), 10
 FEATURES = 3072
 HIDDEN = (1024, 1024)
 ROUNDS, FRACTION = 22, 0.3
+RATE = 0.1
 
 
 def dataset(train: int = 10_000, test: int = 1000) -> Dataset:
@@ -37,7 +38,7 @@ def configuration(batch_size: int, steps: int, hidden: tuple[int, ...] = HIDDEN,
     train = {
         "batch_size": batch_size,
         "steps": steps,
-        "learning_rate": 0.1,
+        "learning_rate": RATE,
         "schedule": "constant",
         "weight_decay": 0.0,
     }
