@@ -36,9 +36,11 @@ def test_a_pace_goes_on_with_the_faster_number_of_threads(monkeypatch: pytest.Mo
         assert used[-1] == 4, "the number of threads is put back"
 
 
+@pytest.mark.parametrize("slower_from", [np.inf, 150.0], ids=["steady", "slower meanwhile"])
 def test_the_crossover_is_where_the_measured_times_meet_and_is_remembered(
-    dataset: Dataset, tmp_path: object, monkeypatch: pytest.MonkeyPatch
+    slower_from: float, dataset: Dataset, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where the machine takes twice as long from some moment on: then both engines do."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     lab = laboratory(dataset, {"hidden": [16]}, {"batch_size": 7})
     now = [0.0]
@@ -56,7 +58,8 @@ def test_the_crossover_is_where_the_measured_times_meet_and_is_remembered(
 
         def steps(self, order: np.ndarray, start: int, stop: int) -> float:
             self.calls += 1
-            now[0] += (stop - start) * (self.constant + self.slope * self.density)
+            slowness = 1 if now[0] < slower_from else 2
+            now[0] += (stop - start) * (self.constant + self.slope * self.density) * slowness
             return 0.0
 
     masks = {"dense_0/kernel": np.ones((400, 300), bool)}
@@ -84,7 +87,7 @@ def test_the_crossing_is_found_from_measured_times_on_both_sides(
     dense_time: float, sparse_time: Callable[[float], float], expected: float
 ) -> None:
     asked: list[float] = []
-    found = _crossing(lambda density: asked.append(density) or sparse_time(density), dense_time)
+    found = _crossing(lambda density: asked.append(density) or sparse_time(density) / dense_time)
     assert found == pytest.approx(expected, abs=0.02)
     assert len(asked) <= 5
 

@@ -24,10 +24,12 @@ from tfimp.training.engine import Engine
 FIRST, SPARSER = 0.5, 0.1
 CLOSE = 0.03
 """How near to the crossing a density has to be measured for the line through its neighbours to be believed."""
-ENGINES = 3
+ENGINES = 4
 """Raised when the speed of an engine changes, so that what was remembered is measured again."""
 BUDGET = 2.0
 """Seconds of measuring after which no other density is tried; compiling comes besides."""
+TURNS = 5
+"""How often the engines take turns at a density."""
 WORTH_IT = 2e12
 """Floating-point operations of a run below which compiling the sparse engine costs more than it can save."""
 
@@ -59,25 +61,24 @@ def measured_crossover(
     known = _remembered()
     if key in known:
         return known[key]
-    dense_time = _step_time(dense, state, {name: np.ones_like(mask, bool) for name, mask in masks.items()})
-    found = round(_crossing(lambda density: _drawn_time(sparse, state, masks, density), dense_time), 3)
+    dense.load(state, {name: np.ones_like(mask, bool) for name, mask in masks.items()})
+    found = round(_crossing(lambda density: _relative_time(dense, sparse, state, masks, density)), 3)
     _remember({**known, key: found})
     return found
 
 
-def _crossing(time_at: Callable[[float], float], dense_time: float) -> float:
+def _crossing(time_at: Callable[[float], float]) -> float:
     """Where sparse steps take as long as dense ones; 1 where they always take less, 0 where never.
 
     Args:
-        time_at: Seconds of a sparse step at a density.
-        dense_time: Seconds of a dense one.
+        time_at: Time of a sparse step at a density, in dense ones.
     """
     clock, times = time.perf_counter(), {FIRST: time_at(FIRST)}
-    other = 1.0 if times[FIRST] < dense_time else SPARSER
+    other = 1.0 if times[FIRST] < 1 else SPARSER
     times[other] = time_at(other)
     while True:
-        faster = [density for density in times if times[density] < dense_time]
-        slower = [density for density in times if times[density] >= dense_time]
+        faster = [density for density in times if times[density] < 1]
+        slower = [density for density in times if times[density] >= 1]
         if not slower:
             return 1.0
         # the nearest pair around the crossing, or the two sparsest where even they are slower
@@ -85,37 +86,41 @@ def _crossing(time_at: Callable[[float], float], dense_time: float) -> float:
         if low > high:
             return (low + high) / 2
         slope = max((times[high] - times[low]) / (high - low), 1e-12)
-        found = float(np.clip(low + (dense_time - times[low]) / slope, 0.0, 1.0))
+        found = float(np.clip(low + (1 - times[low]) / slope, 0.0, 1.0))
         near = min(abs(found - density) for density in times) < CLOSE
         if near or not faster or time.perf_counter() - clock > BUDGET:
             return found
         times[found] = time_at(found)
 
 
-def _drawn_time(
-    engine: Engine, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], density: float
+def _relative_time(
+    dense: Engine, sparse: Engine, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], density: float
 ) -> float:
+    """Best time of a sparse step at a density over that of a dense one, in turns: a busy moment meets both alike."""
     rng = np.random.default_rng(0)
     drawn = {name: rng.random(mask.shape) < density for name, mask in masks.items()}
-    return _step_time(engine, rewound(state, drawn), drawn)
+    sparse.load(rewound(state, drawn), drawn)
+    engines = (dense, sparse)
+    counts = [_stretch(engine) for engine in engines]
+    best = np.full(2, np.inf)
+    for _ in range(TURNS):
+        seconds = [_seconds(engine, count) / count for engine, count in zip(engines, counts, strict=True)]
+        best = np.minimum(best, seconds)
+    return float(best[1] / best[0])
 
 
-def _step_time(engine: Engine, state: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]) -> float:
-    """Best time of a step over a few short stretches, compilation left out; a third of a second at most."""
-    engine.load(state, masks)
-    order = np.random.default_rng(0).integers(
-        len(engine.dataset.train), size=(BLOCK, engine.config.batch_size), dtype=np.int32
-    )
-    engine.steps(order, 0, 1)
+def _stretch(engine: Engine) -> int:
+    """Steps that take a twentieth of a second, 20 at most; compilation left out."""
+    _seconds(engine, 1)
+    return int(np.clip(0.05 / max(_seconds(engine, 1), 1e-9), 1, 20))
+
+
+def _seconds(engine: Engine, count: int) -> float:
+    size = engine.config.batch_size
+    order = np.random.default_rng(0).integers(len(engine.dataset.train), size=(BLOCK, size), dtype=np.int32)
     clock = time.perf_counter()
-    engine.steps(order, 0, 1)
-    count = int(np.clip(0.05 / max(time.perf_counter() - clock, 1e-9), 1, 20))
-    best = np.inf
-    for _ in range(5):
-        clock = time.perf_counter()
-        engine.steps(order, 0, count)
-        best = min(best, (time.perf_counter() - clock) / count)
-    return float(best)
+    engine.steps(order, 0, count)
+    return time.perf_counter() - clock
 
 
 def _key(engine: Engine, masks: Mapping[str, np.ndarray]) -> str:
